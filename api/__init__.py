@@ -1,0 +1,1 @@
+"""The two HTTP services. api.write and api.read never import each other."""

@@ -1,0 +1,1 @@
+"""The read service: static blobs from object storage, cached; knows no database."""

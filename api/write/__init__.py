@@ -1,0 +1,1 @@
+"""The write API: routes, authentication, archive checks; the only writer of rows that a person asked for."""

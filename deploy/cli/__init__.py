@@ -1,0 +1,1 @@
+"""The x07-registry command line."""

@@ -1,0 +1,51 @@
+"""Bring the database to the newest revision; adopt one that the older server made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, inspect, text
+
+from shared.database import Database
+from shared.settings import Settings
+
+MIGRATION_LOCK = 0x7830375F6D696772
+DEPLOYED_REVISION = "0001"
+
+log = structlog.get_logger()
+
+
+async def migrate(settings: Settings) -> None:
+    """Create the schema, adopt its tables if they are there, apply what is missing.
+
+    One transaction, one migration at a time: others wait for the lock. Raises DatabaseUnavailable.
+    """
+    database = Database(settings)
+    try:
+        async with database.transaction() as tx:
+            await tx.execute(text("SET LOCAL statement_timeout = 0"))
+            await tx.execute(text("SET LOCAL lock_timeout = 0"))
+            await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            await tx.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{settings.database_schema}"'))
+            await tx.run_sync(_upgrade, settings.database_schema)
+    finally:
+        await database.close()
+
+
+def _upgrade(connection: Connection, schema: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes.update(connection=connection, schema=schema)
+    if _is_deployed(connection, schema):
+        log.info("database_adopted", schema=schema, revision=DEPLOYED_REVISION)
+        command.stamp(config, DEPLOYED_REVISION)
+    command.upgrade(config, "head")
+
+
+def _is_deployed(connection: Connection, schema: str) -> bool:
+    """True for a database of the older server: its tables, and no history of ours."""
+    tables = set(inspect(connection).get_table_names(schema=schema))
+    return "package_versions" in tables and "alembic_version" not in tables

@@ -1,0 +1,53 @@
+"""What is published of each package and version: the transactional outbox.
+
+Every package that is there already begins dirty, so that a worker publishes it. The deployed
+server neither reads nor writes these tables; its own inserts still work.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+STATEMENTS = (
+    """
+    CREATE TABLE index_state (
+        package_id uuid PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
+        generation bigint NOT NULL DEFAULT 1,
+        published_generation bigint NOT NULL DEFAULT 0,
+        catalog_generation bigint NOT NULL DEFAULT 0,
+        catalog_line bytea,
+        dirty_since timestamptz,
+        published_at timestamptz
+    )
+    """,
+    """
+    CREATE INDEX index_state_dirty_idx ON index_state (package_id)
+        WHERE generation > published_generation
+    """,
+    """
+    CREATE INDEX index_state_catalog_dirty_idx ON index_state (package_id)
+        WHERE published_generation > catalog_generation
+    """,
+    """
+    CREATE TABLE version_state (
+        package_id uuid NOT NULL,
+        version text NOT NULL,
+        staged boolean NOT NULL DEFAULT true,
+        metadata_digest text,
+        PRIMARY KEY (package_id, version),
+        FOREIGN KEY (package_id, version)
+            REFERENCES package_versions (package_id, version) ON DELETE CASCADE
+    )
+    """,
+    'CREATE INDEX packages_name_bytes_idx ON packages (name COLLATE "C")',
+    "INSERT INTO index_state (package_id, dirty_since) SELECT id, now() FROM packages",
+)
+
+
+def upgrade() -> None:
+    """Expand only: nothing that the deployed server uses changes."""
+    for statement in STATEMENTS:
+        op.execute(statement)

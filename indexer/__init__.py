@@ -1,0 +1,1 @@
+"""Rendering (rows to bytes) and publication (bytes to storage)."""

@@ -1,0 +1,137 @@
+"""Connections to Postgres, and the one place where a driver's error becomes ours.
+
+No SQL lives here: api/write/queries and indexer/queries.py hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
+from shared.settings import Settings
+
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 30
+LOCK_TIMEOUT_S = 10
+POOL_WAIT_S = 10.0
+
+# SQLSTATE classes and codes behind which a retry may work: connection trouble, serialization and
+# deadlocks, lack of resources, shutdown; then lock timeout, cancelled statement, read-only standby.
+RETRY_CLASSES = ("08", "40", "53", "57", "58")
+RETRY_CODES = ("55P03", "25006")
+DATA_EXCEPTION_CLASS = "22"
+LIBPQ_ONLY = frozenset(
+    {
+        "channel_binding",
+        "connect_timeout",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "tcp_user_timeout",
+    }
+)
+
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
+
+
+class Database:
+    """A pool of connections whose search_path is the configured schema.
+
+    Connections are made when first needed: a registry starts without Postgres and answers 503.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.schema = settings.database_schema
+        self._dsn = _driver_dsn(settings.database_url.get_secret_value())
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=False,
+        )
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S + 5,
+            server_settings={
+                "search_path": f'"{self.schema}", public',
+                "application_name": "x07-registry",
+                "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+                "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+                "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT_S}s",
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self, isolation: Isolation | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back on any exception.
+
+        Raises DatabaseUnavailable when a retry may work, BadRequest when a value cannot be stored,
+        DatabaseFailed otherwise. After DatabaseUnavailable the commit may still have happened.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                if isolation is not None:
+                    connection = await connection.execution_options(isolation_level=isolation)
+                async with connection.begin():
+                    yield connection
+        except RegistryError:
+            raise
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise as_registry_error(error) from error
+
+    async def check(self) -> None:
+        """Raise unless Postgres answers (for readiness)."""
+        async with self.transaction() as tx:
+            await tx.exec_driver_sql("SELECT 1")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def as_registry_error(error: BaseException) -> RegistryError:
+    """The error that a driver's error stands for; what it says goes to the log only."""
+    sqlstate = _sqlstate(error)
+    structlog.get_logger().warning("database_error", error=type(error).__name__, sqlstate=sqlstate)
+    if sqlstate is None:
+        lost = isinstance(error, (OSError, PoolTimeout, asyncpg.InterfaceError, DBAPIError))
+        return DatabaseUnavailable() if lost else DatabaseFailed()
+    if sqlstate[:2] in RETRY_CLASSES or sqlstate in RETRY_CODES:
+        return DatabaseUnavailable()
+    if sqlstate[:2] == DATA_EXCEPTION_CLASS:
+        return BadRequest("a value cannot be stored")
+    return DatabaseFailed()
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """The SQLSTATE of the error or of what caused it, if Postgres gave one."""
+    seen: Any = error
+    while seen is not None:
+        code = getattr(seen, "sqlstate", None)
+        if isinstance(code, str):
+            return code
+        seen = getattr(seen, "orig", None) or seen.__cause__
+    return None
+
+
+def _driver_dsn(url: str) -> str:
+    """A libpq URL without the parameters that asyncpg would hand to the server as settings."""
+    parts = urlsplit(url)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in LIBPQ_ONLY]
+    return urlunsplit(parts._replace(query=urlencode(query)))

@@ -1,0 +1,146 @@
+"""Names of jobs and messages between the parts, over Redis or Valkey.
+
+Everything here may be lost, doubled or late (architecture: generations). What is queued is a
+wake-up; what is announced lets readers be fresh sooner than their time-to-live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from shared.settings import Settings
+
+PUBLISH_PACKAGE = "publish_package"
+SOCKET_TIMEOUT_S = 1.0
+PAUSE_AFTER_FAILURE_S = 1.0
+RECONNECT_S = 0.5
+
+log = structlog.get_logger()
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What was just published. keys: storage keys put again. generation: of the package's index file."""
+
+    keys: tuple[str, ...]
+    package: str | None = None
+    generation: int | None = None
+
+
+def queue_name(settings: Settings) -> str:
+    """The arq queue of this registry."""
+    return f"{settings.redis_namespace}:queue"
+
+
+def change_channel(settings: Settings) -> str:
+    """The pub/sub channel of this registry."""
+    return f"{settings.redis_namespace}:changed"
+
+
+def connect_queue(settings: Settings) -> ArqRedis:
+    """A client for arq that connects when first used; JSON instead of pickle on the wire."""
+    pool = ConnectionPool.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+    )
+    return ArqRedis(
+        pool,
+        job_serializer=msgspec.json.encode,
+        job_deserializer=msgspec.json.decode,
+        default_queue_name=queue_name(settings),
+    )
+
+
+class Notifier:
+    """Sends wake-ups and change messages, and never fails: the sweep makes up for a lost one.
+
+    After a failure it stays silent for a second, so that a Redis that hangs does not slow every publish.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = connect_queue(settings)
+        self._channel = change_channel(settings)
+        self._silent_until = 0.0
+
+    async def wake_worker(self, package: str, generation: int) -> None:
+        """Queue publish_package; the id carries the generation, so a newer change is never swallowed."""
+        job_id = f"publish:{package}:{generation}"
+        await self._send(
+            lambda: self._redis.enqueue_job(PUBLISH_PACKAGE, package, generation, _job_id=job_id)
+        )
+
+    async def announce(self, change: Change) -> None:
+        """Tell readers and waiting publishers what was published."""
+        message = msgspec.json.encode(change)
+        await self._send(lambda: self._redis.publish(self._channel, message))
+
+    async def _send(self, command: Callable[[], Any]) -> None:
+        if time.monotonic() < self._silent_until:
+            return
+        try:
+            await command()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._silent_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+            log.warning("redis_unavailable", error=type(error).__name__)
+
+    async def check(self) -> None:
+        """Raise RedisError or OSError unless Redis answers (for readiness)."""
+        await self._redis.ping()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose(close_connection_pool=True)
+
+
+class ChangeListener:
+    """Hears change messages for as long as it runs, through any loss of the connection.
+
+    on_change: called for each message. on_gap: called whenever messages may have been missed,
+    which is each time a subscription begins.
+    """
+
+    def __init__(
+        self, settings: Settings, on_change: Callable[[Change], None], on_gap: Callable[[], None]
+    ) -> None:
+        self._url = settings.redis_url.get_secret_value()
+        self._channel = change_channel(settings)
+        self._on_change = on_change
+        self._on_gap = on_gap
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.info("change_listener_disconnected", error=type(error).__name__)
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        async with Redis.from_url(
+            self._url, socket_connect_timeout=SOCKET_TIMEOUT_S, health_check_interval=10
+        ) as redis:
+            async with redis.pubsub() as subscription:
+                await subscription.subscribe(self._channel)
+                async for message in subscription.listen():
+                    if message["type"] == "subscribe":
+                        self._on_gap()
+                    elif message["type"] == "message":
+                        self._deliver(message["data"])
+
+    def _deliver(self, data: bytes) -> None:
+        try:
+            change = msgspec.json.decode(data, type=Change)
+        except msgspec.MsgspecError:
+            log.warning("change_message_unreadable", size_bytes=len(data))
+            return
+        self._on_change(change)

@@ -1,0 +1,119 @@
+"""How the text of an environment variable becomes a typed value; used only by settings.py.
+
+Each parser raises ValueError whose message says what is allowed; it never repeats the value,
+which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator
+from pydantic_settings import NoDecode
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+INT64 = range(-(2**63), 2**63)
+
+
+def parse_boolean(value: object) -> bool:
+    """One of 1 true yes on / 0 false no off, in any case."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("1, true, yes, on, 0, false, no, off")
+
+
+def parse_comma_list(value: object) -> tuple[str, ...]:
+    """Parts between commas, trimmed, empty ones dropped, in the order given."""
+    if isinstance(value, str):
+        return tuple(part for part in map(str.strip, value.split(",")) if part)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return tuple(str(part) for part in value)
+    raise ValueError("a comma-separated list")
+
+
+def parse_lowered_list(value: object) -> tuple[str, ...]:
+    """A comma list with each part lower-cased."""
+    return tuple(part.lower() for part in parse_comma_list(value))
+
+
+def parse_sorted_list(value: object) -> tuple[str, ...]:
+    """A comma list, sorted and without repetition."""
+    return tuple(sorted(set(parse_comma_list(value))))
+
+
+def parse_user_ids(value: object) -> frozenset[int]:
+    """A comma list of signed 64-bit integers."""
+    try:
+        ids = frozenset(int(part) for part in parse_comma_list(value))
+    except ValueError:
+        ids = frozenset({INT64.stop})
+    if not all(number in INT64 for number in ids):
+        raise ValueError("a comma-separated list of signed 64-bit integers")
+    return ids
+
+
+def parse_origins(value: object) -> tuple[str, ...]:
+    """A comma list of origins, each of visible ASCII (RFC 6454, 6.2), or `*`."""
+    origins = parse_comma_list(value)
+    if not all(part.isascii() and part.isprintable() and " " not in part for part in origins):
+        raise ValueError("a comma-separated list of origins in visible ASCII, or *")
+    return origins
+
+
+def parse_optional_text(value: object) -> str | None:
+    """Trimmed text; nothing left means not set."""
+    return (str(value).strip() or None) if value is not None else None
+
+
+def parse_prefix(value: object) -> str:
+    """A key prefix: slashes at both ends stripped, one added at the end when not empty."""
+    stripped = str(value).strip().strip("/")
+    return f"{stripped}/" if stripped else ""
+
+
+def parse_base_url(value: object) -> str:
+    """An absolute http or https URL; trailing slashes stripped."""
+    text = str(value).strip().rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("an absolute http:// or https:// URL")
+    return text
+
+
+def parse_bind(value: object) -> str:
+    """HOST:PORT; an IPv6 host stands in brackets; port 0 takes any free one."""
+    text = str(value).strip()
+    host, colon, port = text.rpartition(":")
+    if not host or not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("HOST:PORT, for example 127.0.0.1:8080")
+    return text
+
+
+def parse_schema_name(value: object) -> str:
+    """A Postgres schema name that needs no quotes."""
+    text = str(value)
+    if not SCHEMA_NAME.fullmatch(text):
+        raise ValueError("a name of the form [a-z_][a-z0-9_]*")
+    return text
+
+
+Boolean = Annotated[bool, BeforeValidator(parse_boolean)]
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_comma_list)]
+LoweredList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_lowered_list)]
+SortedList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_sorted_list)]
+UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(parse_user_ids)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)]
+OptionalText = Annotated[str | None, BeforeValidator(parse_optional_text)]
+KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
+BaseUrl = Annotated[str, BeforeValidator(parse_base_url)]
+Bind = Annotated[str, BeforeValidator(parse_bind)]
+SchemaName = Annotated[str, BeforeValidator(parse_schema_name)]

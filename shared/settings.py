@@ -1,0 +1,240 @@
+"""Every setting of every part, once: variable, type, default and meaning.
+
+The page docs/settings.md is made from this class and a test compares the two. Settings are built
+in deploy/ and passed down; no other module reads the environment.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.setting_types import (
+    BaseUrl,
+    Bind,
+    Boolean,
+    CommaList,
+    KeyPrefix,
+    LoweredList,
+    OptionalText,
+    Origins,
+    SchemaName,
+    SortedList,
+    UserIds,
+)
+from shared.signing import SigningKey, parse_public_key
+
+PREFIX = "X07_REGISTRY_"
+
+
+class SettingsError(Exception):
+    """A variable has a value that is not allowed; the message names it and says what is."""
+
+
+class Settings(BaseSettings):
+    """All settings. Field `storage` is the variable `X07_REGISTRY_STORAGE`, and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, case_sensitive=False, populate_by_name=True, frozen=True, extra="ignore"
+    )
+
+    bind: Bind = Field("127.0.0.1:8080", description="Address to listen on, HOST:PORT.")
+    public_base: BaseUrl = Field(
+        "http://127.0.0.1:8080", description="URL under which clients reach the registry."
+    )
+    web_base: BaseUrl = Field("https://x07.io", description="URL of the web UI; sign-in returns there.")
+    database_url: SecretStr = Field(
+        SecretStr("postgres://x07:x07@127.0.0.1:5432/x07_registry"),
+        validation_alias=AliasChoices(f"{PREFIX}DATABASE_URL", "DATABASE_URL"),
+        description="Postgres, as libpq writes it (`postgres://`, `?host=/socket/dir`, `sslmode`).",
+    )
+    database_schema: SchemaName = Field("public", description="Schema that holds the tables.")
+    database_pool_size: int = Field(10, ge=1, le=1000, description="Connections a process, at most.")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis or Valkey for wake-ups; it may be lost at any time.",
+    )
+    redis_namespace: str = Field(
+        "x07-registry",
+        min_length=1,
+        description="Prefix of every key and channel, so that registries can share one Redis.",
+    )
+    cors_origins: Origins = Field(
+        (), description="Origins that browsers may call from, comma-separated; `*` for any."
+    )
+    github_client_id: OptionalText = Field(None, description="OAuth application id; with the secret, turns sign-in on.")
+    github_client_secret: SecretStr | None = Field(None, description="OAuth application secret.")
+    github_authorize_base: BaseUrl = Field("https://github.com", description="GitHub's web address.")
+    github_api_base: BaseUrl = Field("https://api.github.com", description="GitHub's API address.")
+    admin_github_user_ids: UserIds = Field(
+        frozenset(), description="GitHub user ids whose sessions are administrators, comma-separated."
+    )
+    session_cookie_domain: OptionalText = Field(None, description="Domain attribute of the session cookie.")
+    session_cookie_secure: Boolean = Field(True, description="Send the session cookie over HTTPS only.")
+    session_ttl_seconds: int = Field(2_592_000, description="Life of a session; clamped to 1 to 31536000 s.")
+    oauth_state_ttl_seconds: int = Field(600, description="Life of a sign-in attempt; clamped to 1 to 3600 s.")
+    require_verified_email_for_publish: Boolean = Field(
+        True, description="Refuse publishers without a verified GitHub e-mail."
+    )
+    storage: Literal["fs", "filesystem", "s3"] = Field("fs", description="Where the published tree lives.")
+    verified_namespaces: SortedList = Field((), description="Name prefixes shown as verified, comma-separated.")
+    data_dir: Path = Field(Path("data"), description="Root of the published tree when storage is `fs`.")
+    s3_bucket: OptionalText = Field(None, description="Bucket; required when storage is `s3`.")
+    s3_region: OptionalText = Field(None, description="Region; required when storage is `s3`.")
+    s3_endpoint: OptionalText = Field(None, description="Endpoint URL; required when storage is `s3`.")
+    s3_prefix: KeyPrefix = Field("", description="Prefix of every key.")
+    s3_force_path_style: Boolean = Field(False, description="Bucket in the path, not in the host name.")
+    s3_access_key_id: OptionalText = Field(
+        None,
+        validation_alias=AliasChoices(f"{PREFIX}S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+        description="Access key; required when storage is `s3`.",
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices(f"{PREFIX}S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
+        description="Secret key; required when storage is `s3`.",
+    )
+    scale_evidence_allowed_hosts: LoweredList = Field(
+        ("x07.io",), description="Hosts of https scale evidence, subdomains included; empty: none."
+    )
+    scale_evidence_allowed_s3_buckets: CommaList = Field(
+        (), description="Buckets of s3 scale evidence; empty: any."
+    )
+    pkg_signing_ed25519_secret_b64: SecretStr | None = Field(
+        None, description="Base64 of the 32-byte Ed25519 seed that signs new versions; empty: no signing."
+    )
+    pkg_signing_key_id: OptionalText = Field(None, description="Id of the signing key; required with the secret.")
+    pkg_signing_kind: str = Field("ed25519", description="Kind of the signing key; read with the secret.")
+    pkg_signing_extra_public_keys: CommaList = Field(
+        (), description="Older keys that still verify, `ID=BASE64` each; published after the current one."
+    )
+    index_host: str = Field("index.x07.io", description="Host whose root serves the index too.")
+    official_handle: str = Field("webodik", description="Owner whose packages are `is_official`.")
+    max_archive_bytes: int = Field(
+        67_108_864, ge=1024, le=1_073_741_824, description="Largest archive that can be published, bytes."
+    )
+    publish_wait_seconds: float = Field(
+        5.0, ge=0, le=60, description="How long a publish waits to be visible before it answers; 0: not at all."
+    )
+    sweep_seconds: float = Field(
+        3.0, gt=0, le=300, description="How often a worker looks for changes that a lost job left unpublished."
+    )
+    catalog_debounce_seconds: float = Field(
+        0.5, ge=0, le=300, description="How long a catalog rebuild waits for more changes to join it."
+    )
+    read_cache_bytes: int = Field(
+        67_108_864, ge=0, le=17_179_869_184, description="Bodies that a read process keeps in memory, bytes."
+    )
+    read_ttl_seconds: float = Field(
+        5.0, ge=0, le=3600, description="How long a cached blob is served without asking storage, when no message came."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Log lines as JSON or for a terminal; auto: by where stderr goes."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @field_validator(
+        "github_client_secret", "s3_secret_access_key", "pkg_signing_ed25519_secret_b64", mode="before"
+    )
+    @classmethod
+    def _an_empty_secret_is_no_secret(cls, value: object) -> object:
+        return (value.strip() or None) if isinstance(value, str) else value
+
+    @field_validator("session_ttl_seconds")
+    @classmethod
+    def _clamp_session(cls, value: int) -> int:
+        return min(max(value, 1), 31_536_000)
+
+    @field_validator("oauth_state_ttl_seconds")
+    @classmethod
+    def _clamp_state(cls, value: int) -> int:
+        return min(max(value, 1), 3600)
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        if self.storage == "s3":
+            self._require("s3_bucket", "s3_region", "s3_endpoint", "s3_access_key_id", "s3_secret_access_key")
+        if self.pkg_signing_ed25519_secret_b64 is not None:
+            self._require("pkg_signing_key_id")
+            if self.pkg_signing_kind.strip() != "ed25519":
+                raise SettingsError(f"{PREFIX}PKG_SIGNING_KIND is not supported; allowed: ed25519")
+        if (self.github_client_id is None) != (self.github_client_secret is None):
+            raise SettingsError(
+                f"{PREFIX}GITHUB_CLIENT_ID and {PREFIX}GITHUB_CLIENT_SECRET go together; one of them is not set"
+            )
+        self._check_keys()
+        return self
+
+    def _require(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) is None:
+                raise SettingsError(f"{PREFIX}{name.upper()} is not set; it is required here")
+
+    def _check_keys(self) -> None:
+        try:
+            self.signing_key()
+        except ValueError as error:
+            raise SettingsError(f"{PREFIX}PKG_SIGNING_ED25519_SECRET_B64 is not allowed: {error}") from None
+        try:
+            self.verifying_keys()
+        except ValueError as error:
+            raise SettingsError(f"{PREFIX}PKG_SIGNING_EXTRA_PUBLIC_KEYS is not allowed: {error}") from None
+
+    def signing_key(self) -> SigningKey | None:
+        """The key that signs new versions; None when signing is off."""
+        if self.pkg_signing_ed25519_secret_b64 is None or self.pkg_signing_key_id is None:
+            return None
+        return SigningKey.parse(
+            self.pkg_signing_key_id, self.pkg_signing_ed25519_secret_b64.get_secret_value()
+        )
+
+    def verifying_keys(self) -> tuple[tuple[str, bytes], ...]:
+        """Id and 32 raw bytes of each older public key that still verifies."""
+        return tuple(parse_public_key(entry) for entry in self.pkg_signing_extra_public_keys)
+
+    @property
+    def stores_files(self) -> bool:
+        """True when the published tree is a directory, false when it is a bucket."""
+        return self.storage != "s3"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where uploads are collected; on the tree's own file system if it is a directory."""
+        return self.data_dir / "tmp" if self.stores_files else Path(tempfile.gettempdir())
+
+
+def variable_of(field_name: str) -> str:
+    """The environment variable that sets a field (the first, where there are two)."""
+    return f"{PREFIX}{field_name.upper()}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment; overrides (by field name) win. Raises SettingsError."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_refusal(dict(item)) for item in error.errors())) from None
+
+
+def _refusal(item: dict[str, Any]) -> str:
+    """One line for one wrong variable; the value is shown unless it may be a secret."""
+    name = _field_name(str(item["loc"][0])) if item["loc"] else ""
+    annotation = Settings.model_fields[name].annotation if name else None
+    given = "set" if annotation is not None and "Secret" in str(annotation) else f'"{item.get("input")}"'
+    allowed = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{variable_of(name)} is {given}; allowed: {allowed}" if name else allowed
+
+
+def _field_name(location: str) -> str:
+    """The field behind a location of pydantic, which may be an alias."""
+    lowered = location.lower()
+    if lowered in Settings.model_fields:
+        return lowered
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.validation_alias, AliasChoices) and location in field.validation_alias.choices:
+            return name
+    return lowered.removeprefix(PREFIX.lower())

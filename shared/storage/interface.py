@@ -1,0 +1,118 @@
+"""What every object storage can do. Back ends: filesystem.py, s3.py; values: Blob, BlobInfo, Found.
+
+Keys are relative paths with `/` between segments (`index/he/ll/hello`). A key that is empty,
+starts with `/`, has an empty, `.` or `..` segment, a `\\` or a NUL raises StorageFailed.
+
+Every method raises StorageUnavailable when a retry may work (timeouts, 5xx, no space, no route)
+and StorageFailed when it will not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What storage knows of a blob without its body.
+
+    size_bytes: of the body. digest: SHA-256 of the body, 64 lower-case hex digits; None when the
+    blob was put by something else than this software. identity_digest: for a compressed variant,
+    the digest of the identity body it was made from; else None. revision: opaque validator of the
+    back end, changes whenever the blob is put again. modified_at: UTC.
+    """
+
+    key: str
+    size_bytes: int
+    digest: str | None
+    identity_digest: str | None
+    revision: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A whole blob. digest is always known here: read from storage, or computed once on load."""
+
+    info: BlobInfo
+    body: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the body, 64 lower-case hex digits."""
+        if self.info.digest is None:
+            raise ValueError(f"blob {self.info.key} was loaded without a digest")
+        return self.info.digest
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    """The blob still has the revision that the caller holds."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No blob has this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A blob opened for streaming. chunks: the bytes asked for, in pieces of at most 256 KiB."""
+
+    info: BlobInfo
+    chunks: AsyncIterator[bytes]
+
+
+class Storage(Protocol):
+    """An object store. All methods are safe to call at the same time from one event loop."""
+
+    async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
+        """The whole blob; NotModified when its revision still equals if_revision."""
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """What is known of the blob, or None."""
+
+    def open(
+        self, key: str, *, start: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[Opened | Missing]:
+        """Stream bytes start (inclusive, 0 or more) to end (exclusive; None: to the end)."""
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        digest: str,
+        identity_digest: str | None = None,
+        only_if_absent: bool = False,
+    ) -> bool:
+        """Write the blob, atomically and durably. False: only_if_absent was set and it exists."""
+
+    async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
+        """Write the blob from a local file, in constant memory; the file may be moved away (fs)."""
+
+    async def copy(self, source: str, target: str) -> bool:
+        """Copy a blob inside the store, replacing target, digest included. False: no source."""
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob; absence is not an error."""
+
+    def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
+        """Blobs whose key starts with prefix, in ascending byte order of keys, from the one behind `after`.
+
+        digest and identity_digest are None here: listings do not carry them.
+        """
+
+    async def check(self) -> None:
+        """Raise unless the store answers (for readiness)."""
+
+    async def close(self) -> None:
+        """Release connections and threads."""

@@ -1,0 +1,188 @@
+"""The tables, as SQLAlchemy sees them; the migrations in deploy/migrations make them.
+
+The first nine are the deployed registry's (contract, 8.1) and keep their names and columns. Ours are
+`index_state` (one row a package: the transactional outbox) and `version_state` (one row a version).
+All live in the configured schema through search_path, so no schema is named here.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+
+metadata = MetaData()
+
+
+def _id() -> Column[object]:
+    return Column("id", UUID, primary_key=True, server_default=func.gen_random_uuid())
+
+
+def _moment(name: str, *, required: bool = False) -> Column[object]:
+    default = func.now() if required else None
+    return Column(name, TIMESTAMP(timezone=True), nullable=not required, server_default=default)
+
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("handle", Text, nullable=False, unique=True),
+    _moment("created_at", required=True),
+    Column("created_via", Text, nullable=False, server_default="bootstrap"),
+    Column("github_user_id", BigInteger),
+    Column("github_login", Text),
+    Column("github_avatar_url", Text),
+    Column("github_profile_url", Text),
+    Column("github_email", Text),
+    Column("github_email_verified", Boolean, nullable=False, server_default=text("false")),
+    Column("github_email_primary", Boolean, nullable=False, server_default=text("false")),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(),
+    Column("user_id", UUID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("scopes", ARRAY(Text), nullable=False, server_default="{}"),
+    _moment("created_at", required=True),
+    _moment("last_used_at"),
+    _moment("revoked_at"),
+)
+
+packages = Table(
+    "packages",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    _moment("created_at", required=True),
+    Column("created_by", UUID, ForeignKey("users.id"), nullable=False),
+    Column("latest_version", Text),
+)
+
+package_owners = Table(
+    "package_owners",
+    metadata,
+    Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", UUID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    _moment("created_at", required=True),
+)
+
+package_versions = Table(
+    "package_versions",
+    metadata,
+    Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("cksum", Text, nullable=False),
+    Column("yanked", Boolean, nullable=False, server_default=text("false")),
+    Column("manifest", JSONB, nullable=False),
+    _moment("published_at", required=True),
+    Column("published_by", UUID, ForeignKey("users.id"), nullable=False),
+    Column("scale_classes_supported", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("scale_tested", Boolean, nullable=False, server_default=text("false")),
+    Column("scale_test_evidence_ref", Text),
+    Column("signature_kind", Text),
+    Column("signature_key_id", Text),
+    Column("signature_bytes", LargeBinary),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    _id(),
+    _moment("created_at", required=True),
+    Column("actor_user_id", UUID, ForeignKey("users.id")),
+    Column("actor_token_id", UUID, ForeignKey("tokens.id")),
+    Column("action", Text, nullable=False),
+    Column("package_name", Text),
+    Column("package_version", Text),
+    Column("details", JSONB, nullable=False, server_default="{}"),
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    _id(),
+    Column("user_id", UUID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("session_token_hash", Text, nullable=False, unique=True),
+    Column("csrf_token", Text, nullable=False),
+    _moment("created_at", required=True),
+    _moment("last_seen_at", required=True),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    Column("state", Text, primary_key=True),
+    Column("next_url", Text, nullable=False),
+    _moment("created_at", required=True),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+package_version_advisories = Table(
+    "package_version_advisories",
+    metadata,
+    _id(),
+    Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), nullable=False),
+    Column("version", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("details", Text, nullable=False, server_default=""),
+    Column("url", Text),
+    _moment("created_at", required=True),
+    Column("created_by", UUID, ForeignKey("users.id")),
+    _moment("withdrawn_at"),
+    Column("withdrawn_by", UUID, ForeignKey("users.id")),
+    ForeignKeyConstraint(
+        ["package_id", "version"],
+        ["package_versions.package_id", "package_versions.version"],
+        ondelete="CASCADE",
+    ),
+)
+
+# Work to do is a query: generation > published_generation (index file), published_generation >
+# catalog_generation (catalog). dirty_since: when the oldest unpublished change was committed.
+# catalog_line: the package's rendered catalog object, without a separator.
+index_state = Table(
+    "index_state",
+    metadata,
+    Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", BigInteger, nullable=False, server_default="1"),
+    Column("published_generation", BigInteger, nullable=False, server_default="0"),
+    Column("catalog_generation", BigInteger, nullable=False, server_default="0"),
+    Column("catalog_line", LargeBinary),
+    _moment("dirty_since"),
+    _moment("published_at"),
+)
+
+# staged: the archive still waits in staging/<cksum>. metadata_digest: SHA-256 of the metadata
+# document last put, so that a publication writes only documents that changed.
+version_state = Table(
+    "version_state",
+    metadata,
+    Column("package_id", UUID, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("staged", Boolean, nullable=False, server_default=text("true")),
+    Column("metadata_digest", Text),
+    ForeignKeyConstraint(
+        ["package_id", "version"],
+        ["package_versions.package_id", "package_versions.version"],
+        ondelete="CASCADE",
+    ),
+)
