@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     LargeBinary,
     MetaData,
     Table,
@@ -156,19 +157,27 @@ package_version_advisories = Table(
     ),
 )
 
-# Work to do is a query: generation > published_generation (index file), published_generation >
-# catalog_generation (catalog). dirty_since: when the oldest unpublished change was committed.
-# catalog_line: the package's rendered catalog object, without a separator.
+# Work to do is a query: generation > published_generation. dirty_since: when the oldest unpublished
+# change was committed. catalog_line: the package's rendered catalog object, without a separator.
 index_state = Table(
     "index_state",
     metadata,
     Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
     Column("generation", BigInteger, nullable=False, server_default="1"),
     Column("published_generation", BigInteger, nullable=False, server_default="0"),
-    Column("catalog_generation", BigInteger, nullable=False, server_default="0"),
     Column("catalog_line", LargeBinary),
     _moment("dirty_since"),
     _moment("published_at"),
+)
+
+# A row for each published package line that the catalog does not hold yet. Rows, not a counter in
+# index_state: the catalog's builder then never waits for a package that is being published.
+catalog_changes = Table(
+    "catalog_changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("package_id", UUID, nullable=False),
+    _moment("created_at", required=True),
 )
 
 # staged: the archive still waits in staging/<cksum>. metadata_digest: SHA-256 of the metadata

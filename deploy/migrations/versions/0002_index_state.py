@@ -17,7 +17,6 @@ STATEMENTS = (
         package_id uuid PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
         generation bigint NOT NULL DEFAULT 1,
         published_generation bigint NOT NULL DEFAULT 0,
-        catalog_generation bigint NOT NULL DEFAULT 0,
         catalog_line bytea,
         dirty_since timestamptz,
         published_at timestamptz
@@ -28,8 +27,11 @@ STATEMENTS = (
         WHERE generation > published_generation
     """,
     """
-    CREATE INDEX index_state_catalog_dirty_idx ON index_state (package_id)
-        WHERE published_generation > catalog_generation
+    CREATE TABLE catalog_changes (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        package_id uuid NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now()
+    )
     """,
     """
     CREATE TABLE version_state (

@@ -1,0 +1,129 @@
+"""Endpoints: a handler with everything that is declared about it, from which routes are made.
+
+The declaration is the single source for routing, authentication and the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from shared.errors import MethodNotAllowed, RegistryError
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+class Auth(Enum):
+    """Which credentials an endpoint takes (contract, 1.6)."""
+
+    NONE = "none"
+    TOKEN = "token"  # noqa: S105 - a kind of credential, not one
+    SESSION = "session"
+    EITHER = "either"
+
+
+class Scope(StrEnum):
+    """What a credential may do."""
+
+    PUBLISH = "publish"
+    TOKEN_MANAGE = "token.manage"  # noqa: S105 - a scope's name
+    OWNER_MANAGE = "owner.manage"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method on one path.
+
+    request, response: models of the JSON bodies, None where there is none. errors: what the handler
+    raises besides what authentication and parsing raise. status: of success.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    auth: Auth
+    scope: Scope | None
+    request: type[Any] | None
+    response: type[Any] | None
+    status: int
+    errors: tuple[type[RegistryError], ...]
+
+
+class Endpoints:
+    """Collects the endpoints of one resource: `route = Endpoints()` and `@route.get("/v1/…")`."""
+
+    def __init__(self) -> None:
+        self.all: list[Endpoint] = []
+
+    def get(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        """Declare a GET endpoint; HEAD comes with it."""
+        return self._declare("GET", path, **declared)
+
+    def post(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        """Declare a POST endpoint."""
+        return self._declare("POST", path, **declared)
+
+    def delete(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        """Declare a DELETE endpoint."""
+        return self._declare("DELETE", path, **declared)
+
+    def _declare(
+        self,
+        method: str,
+        path: str,
+        *,
+        auth: Auth = Auth.NONE,
+        scope: Scope | None = None,
+        request: type[Any] | None = None,
+        response: type[Any] | None = None,
+        status: int = 200,
+        errors: tuple[type[RegistryError], ...] = (),
+    ) -> Callable[[Handler], Handler]:
+        def declare(handler: Handler) -> Handler:
+            self.all.append(
+                Endpoint(method, path, handler, auth, scope, request, response, status, errors)
+            )
+            return handler
+
+        return declare
+
+
+def build_routes(
+    endpoints: Iterable[Endpoint], authenticated: Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]
+) -> list[Route]:
+    """One route a path, static segments before parameters (contract, section 2: routing notes)."""
+    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for endpoint in endpoints:
+        by_path[endpoint.path][endpoint.method] = endpoint
+    paths = sorted(by_path, key=lambda path: ["{" in segment for segment in path.split("/")])
+    return [Route(path, _PathApp(by_path[path], authenticated)) for path in paths]
+
+
+class _PathApp:
+    """Dispatches the methods of one path; any other is 405 with `allow` (RFC 9110, 15.5.6)."""
+
+    def __init__(
+        self,
+        endpoints: dict[str, Endpoint],
+        authenticated: Callable[[Endpoint], Callable[[Request], Awaitable[Response]]],
+    ) -> None:
+        self._handlers = {method: authenticated(endpoint) for method, endpoint in endpoints.items()}
+        if "GET" in self._handlers:
+            self._handlers["HEAD"] = self._handlers["GET"]
+        self._allow = ",".join(method for method in ("GET", "HEAD", "POST", "DELETE") if method in self._handlers)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive, send)
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            raise MethodNotAllowed(headers={"allow": self._allow})
+        response = await handler(request)
+        await response(scope, receive, send)

@@ -1,0 +1,100 @@
+"""SQL on packages, their owners and their place in the index."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import exists, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import NotFound
+from shared.names import PackageName
+from shared.tables import index_state, package_owners, packages, users
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package's row."""
+
+    id: UUID
+    name: str
+    latest_version: str | None
+
+
+_PACKAGE = select(packages.c.id, packages.c.name, packages.c.latest_version)
+
+
+async def lock(tx: AsyncConnection, name: PackageName) -> None:
+    """Take the per-package lock until the transaction ends (contract, 8.3).
+
+    Every write to a package takes it first, the older server's too.
+    """
+    digest = hashlib.sha256(b"x07-registry:package:" + name.encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+async def find(tx: AsyncConnection, name: PackageName) -> Package | None:
+    """The package with this name (packages_name_key)."""
+    row = (await tx.execute(_PACKAGE.where(packages.c.name == name))).one_or_none()
+    return Package(**row._mapping) if row is not None else None
+
+
+async def get(tx: AsyncConnection, name: PackageName) -> Package:
+    """The package with this name. Raises NotFound."""
+    package = await find(tx, name)
+    if package is None:
+        raise NotFound
+    return package
+
+
+async def add(tx: AsyncConnection, name: PackageName, creator: UUID) -> Package:
+    """Create a package owned by its creator."""
+    result = await tx.execute(insert(packages).values(name=name, created_by=creator).returning(packages.c.id))
+    package = Package(result.scalar_one(), name, None)
+    await tx.execute(insert(package_owners).values(package_id=package.id, user_id=creator))
+    return package
+
+
+async def is_owner(tx: AsyncConnection, package_id: UUID, user_id: UUID) -> bool:
+    """True if the user owns the package (package_owners' primary key)."""
+    owned = exists().where(package_owners.c.package_id == package_id, package_owners.c.user_id == user_id)
+    return bool((await tx.execute(select(owned))).scalar_one())
+
+
+async def owner_handles(tx: AsyncConnection, package_id: UUID) -> list[str]:
+    """Handles of the owners, in byte order (package_owners' primary key)."""
+    statement = (
+        select(users.c.handle)
+        .join(package_owners)
+        .where(package_owners.c.package_id == package_id)
+        .order_by(users.c.handle.collate("C"))
+    )
+    return list((await tx.execute(statement)).scalars())
+
+
+async def set_latest_version(tx: AsyncConnection, package_id: UUID, version: str | None) -> None:
+    """Record the version that readers get when they name none."""
+    await tx.execute(update(packages).where(packages.c.id == package_id).values(latest_version=version))
+
+
+async def raise_generation(tx: AsyncConnection, package_id: UUID) -> int:
+    """Readers will see a change: mark the package dirty; the generation that holds the change."""
+    statement = upsert(index_state).values(package_id=package_id, dirty_since=func.now())
+    statement = statement.on_conflict_do_update(
+        index_elements=[index_state.c.package_id],
+        set_={
+            "generation": index_state.c.generation + 1,
+            "dirty_since": func.coalesce(index_state.c.dirty_since, func.now()),
+        },
+    )
+    return int((await tx.execute(statement.returning(index_state.c.generation))).scalar_one())
+
+
+async def published_generation(tx: AsyncConnection, package_id: UUID) -> int:
+    """The generation that storage holds; 0 when nothing is published yet (primary key)."""
+    statement = select(index_state.c.published_generation).where(index_state.c.package_id == package_id)
+    return int((await tx.execute(statement)).scalar_one_or_none() or 0)

@@ -1,0 +1,86 @@
+"""SQL on versions of packages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.tables import package_versions, version_state
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What a publish inserts. manifest: the whole JSON as uploaded. signature: key id and 64 raw bytes."""
+
+    package_id: UUID
+    version: str
+    cksum: str
+    manifest: dict[str, Any]
+    published_by: UUID
+    scale_classes_supported: Sequence[str]
+    scale_tested: bool
+    scale_test_evidence_ref: str | None
+    signature: tuple[str, bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSummary:
+    """A version as package details list it."""
+
+    version: str
+    cksum: str
+    yanked: bool
+    published_at: datetime
+
+
+async def is_published(tx: AsyncConnection, package_id: UUID, version: str) -> bool:
+    """True if the version has a row (primary key)."""
+    row = exists().where(package_versions.c.package_id == package_id, package_versions.c.version == version)
+    return bool((await tx.execute(select(row))).scalar_one())
+
+
+async def add(tx: AsyncConnection, new: NewVersion) -> None:
+    """Insert a version whose archive waits in staging."""
+    key_id, signature = new.signature or (None, None)
+    await tx.execute(
+        insert(package_versions).values(
+            package_id=new.package_id,
+            version=new.version,
+            cksum=new.cksum,
+            manifest=new.manifest,
+            published_by=new.published_by,
+            scale_classes_supported=list(new.scale_classes_supported),
+            scale_tested=new.scale_tested,
+            scale_test_evidence_ref=new.scale_test_evidence_ref,
+            signature_kind="ed25519" if new.signature else None,
+            signature_key_id=key_id,
+            signature_bytes=signature,
+        )
+    )
+    await tx.execute(insert(version_state).values(package_id=new.package_id, version=new.version))
+
+
+async def summaries(tx: AsyncConnection, package_id: UUID) -> list[VersionSummary]:
+    """Every version of a package, in no order (primary key)."""
+    columns = (
+        package_versions.c.version,
+        package_versions.c.cksum,
+        package_versions.c.yanked,
+        package_versions.c.published_at,
+    )
+    result = await tx.execute(select(*columns).where(package_versions.c.package_id == package_id))
+    return [VersionSummary(**row._mapping) for row in result]
+
+
+async def manifest_of(tx: AsyncConnection, package_id: UUID, version: str) -> dict[str, Any]:
+    """The stored manifest; empty when there is no such version (primary key)."""
+    statement = select(package_versions.c.manifest).where(
+        package_versions.c.package_id == package_id, package_versions.c.version == version
+    )
+    return dict((await tx.execute(statement)).scalar_one_or_none() or {})

@@ -1,0 +1,32 @@
+"""What request handlers work with; one set a process, built in deploy/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from api.write.last_used import LastUsed
+from api.write.waiting import Publications
+from shared.database import Database
+from shared.jobs import Notifier
+from shared.settings import Settings
+from shared.storage.interface import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a write process."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    notifier: Notifier
+    publications: Publications
+    last_used: LastUsed
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services

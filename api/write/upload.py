@@ -1,0 +1,85 @@
+"""An upload on its way to disk: hashed and counted as it comes, in constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+
+from shared.errors import BodyTooLarge, StorageUnavailable
+
+BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received archive. sha256: 64 lower-case hex digits of its bytes."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+@asynccontextmanager
+async def received_archive(request: Request, directory: Path, max_bytes: int) -> AsyncIterator[Upload]:
+    """The request's body in a file of its own, which is gone at the end.
+
+    Raises BodyTooLarge over max_bytes or when the upload breaks off, StorageUnavailable when the
+    disk does not take it.
+    """
+    _refuse_declared_length(request, max_bytes)
+    try:
+        descriptor, name = await asyncio.to_thread(_new_file, directory)
+    except OSError as error:
+        raise StorageUnavailable from error
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            upload = await _receive(request, file.fileno(), path, max_bytes)
+        yield upload
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_declared_length(request: Request, max_bytes: int) -> None:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise BodyTooLarge
+
+
+def _new_file(directory: Path) -> tuple[int, str]:
+    directory.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkstemp(prefix="upload-", dir=directory)
+
+
+async def _receive(request: Request, descriptor: int, path: Path, max_bytes: int) -> Upload:
+    digest, size, buffer = hashlib.sha256(), 0, bytearray()
+
+    def drain() -> None:
+        digest.update(buffer)
+        view = memoryview(buffer)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLarge
+            buffer += chunk
+            if len(buffer) >= BUFFER_BYTES:
+                await asyncio.to_thread(drain)
+                buffer.clear()
+        await asyncio.to_thread(drain)
+    except ClientDisconnect as error:
+        raise BodyTooLarge("upload broke off") from error
+    except OSError as error:
+        raise StorageUnavailable from error
+    return Upload(path, digest.hexdigest(), size)

@@ -1,0 +1,76 @@
+"""Read-your-writes: a publish waits, bounded, until readers can see it.
+
+A change message ends the wait at once; without Redis the database is asked now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from api.write.queries import packages
+from shared.database import Database
+from shared.errors import DatabaseUnavailable
+from shared.jobs import Change
+
+POLL_S = 0.25
+
+
+class Awaited:
+    """One publish that waits for one generation of one package."""
+
+    def __init__(self, package_id: UUID, generation: int) -> None:
+        self.package_id = package_id
+        self.generation = generation
+        self.published = asyncio.Event()
+
+
+class Publications:
+    """Publishes of this process that wait to be visible."""
+
+    def __init__(self, database: Database, wait_s: float) -> None:
+        self._database = database
+        self._wait_s = wait_s
+        self._awaited: defaultdict[str, set[Awaited]] = defaultdict(set)
+
+    def apply(self, change: Change) -> None:
+        """A worker says what it published."""
+        if change.package is None or change.generation is None:
+            return
+        for awaited in self._awaited.get(change.package, ()):
+            if change.generation >= awaited.generation:
+                awaited.published.set()
+
+    @contextmanager
+    def awaiting(self, name: str, package_id: UUID, generation: int) -> Iterator[Awaited]:
+        """Listen from before the worker is woken, so that no message is missed."""
+        awaited = Awaited(package_id, generation)
+        self._awaited[name].add(awaited)
+        try:
+            yield awaited
+        finally:
+            self._awaited[name].discard(awaited)
+            if not self._awaited[name]:
+                del self._awaited[name]
+
+    async def is_visible(self, awaited: Awaited) -> bool:
+        """Wait until readers see the generation, at most the configured time; whether they do."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                while not await self._heard_or_stored(awaited):
+                    pass
+        except (TimeoutError, DatabaseUnavailable):
+            return False
+        return True
+
+    async def _heard_or_stored(self, awaited: Awaited) -> bool:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await awaited.published.wait()
+                return True
+        except TimeoutError:
+            async with self._database.transaction() as tx:
+                return await packages.published_generation(tx, awaited.package_id) >= awaited.generation

@@ -1,0 +1,59 @@
+"""The catalog becomes a file: one builder at a time, one ordered scan, flat memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+
+from indexer import queries
+from indexer.catalog import render_catalog
+from indexer.publication import Parts
+from shared.blobs import CATALOG_KEY, JSON_TYPE
+from shared.jobs import Change
+
+CHUNK_BYTES = 1 << 20
+
+log = structlog.get_logger()
+
+
+async def publish_catalog(parts: Parts) -> bool:
+    """Write catalog.json if a package changed since it was written, or if it is not there yet.
+
+    False: another worker is at it, and a change may be left for the next call. Raises
+    StorageUnavailable or DatabaseUnavailable.
+    """
+    async with parts.database.transaction() as tx:
+        if not await queries.try_catalog_lock(tx):
+            return False
+        changes = await queries.take_catalog_changes(tx)
+        if not changes and await parts.storage.head(CATALOG_KEY) is not None:
+            return True
+        with tempfile.TemporaryDirectory(prefix="x07-catalog-") as directory:
+            path = Path(directory) / "catalog.json"
+            digest = await _spool(path, render_catalog(queries.catalog_lines(tx)))
+            size_bytes = path.stat().st_size
+            await parts.storage.put_file(CATALOG_KEY, path, content_type=JSON_TYPE, digest=digest)
+    await parts.notifier.announce(Change((CATALOG_KEY,)))
+    log.info("catalog_published", changes=changes, size_bytes=size_bytes)
+    return True
+
+
+async def _spool(path: Path, chunks: AsyncIterator[bytes]) -> str:
+    """Write chunks to a file, a megabyte at a time off the event loop; SHA-256 of it all, hex."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        buffer = bytearray()
+        async for chunk in chunks:
+            buffer += chunk
+            if len(buffer) >= CHUNK_BYTES:
+                digest.update(buffer)
+                await asyncio.to_thread(file.write, bytes(buffer))
+                buffer.clear()
+        digest.update(buffer)
+        file.write(buffer)
+    return digest.hexdigest()

@@ -1,0 +1,158 @@
+"""Publication: committed rows become files that readers see. The only writer of index/ and dl/.
+
+Every function may run twice, late, or on two workers at once, with the same bytes as result.
+Order matters to readers: archive, metadata, index file, then (elsewhere, later) the catalog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from indexer import queries
+from indexer.catalog import render_catalog_line
+from indexer.config import render_config
+from indexer.entry import render_index_file
+from indexer.metadata import render_metadata
+from indexer.rows import PackageRow, VersionRow
+from shared.blobs import (
+    CONFIG_KEY,
+    INDEX_TYPE,
+    JSON_TYPE,
+    archive_key,
+    index_key,
+    metadata_key,
+    staging_key,
+)
+from shared.database import Database
+from shared.errors import MetadataCorrupt, RegistryError, StorageFailed
+from shared.jobs import Change, Notifier
+from shared.settings import Settings
+from shared.storage.interface import Storage
+
+PUTS_AT_ONCE = 16
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What publication works with; one set a worker process."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    notifier: Notifier
+
+
+async def publish_package(parts: Parts, name: str) -> int | None:
+    """Write everything readers see of a package, if it has changes that are not published.
+
+    Returns the generation now published; None when the package is unknown. Raises
+    StorageUnavailable or DatabaseUnavailable when it should be tried again.
+    """
+    async with parts.database.transaction() as tx:
+        locked = await queries.lock_package(tx, name, parts.settings.official_handle)
+        if locked is None:
+            return None
+        if locked["published_generation"] >= locked["generation"]:
+            return int(locked["published_generation"])
+        package = await queries.read_package(tx, locked)
+        staged = [row for row in package.versions if row.staged]
+        await _gather(*(_promote(parts.storage, package.name, row) for row in staged))
+        digests = await _put_metadata(parts.storage, package)
+        index_digest = await _put_index_file(parts.storage, package)
+        await queries.mark_versions(tx, package.id, digests)
+        await queries.mark_published(tx, package, render_catalog_line(package))
+    keys = [index_key(package.name), *(metadata_key(package.name, version) for version in digests)]
+    keys += [archive_key(package.name, row.version) for row in staged]
+    await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))
+    await _gather(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
+    log.info("package_published", package=name, generation=package.generation, index_sha256=index_digest)
+    return package.generation
+
+
+async def publish_config(parts: Parts) -> None:
+    """Write config.json if storage does not hold these very bytes."""
+    body = render_config(parts.settings)
+    digest = hashlib.sha256(body).hexdigest()
+    stored = await parts.storage.head(CONFIG_KEY)
+    if stored is not None and stored.digest == digest:
+        return
+    await parts.storage.put(CONFIG_KEY, body, content_type=JSON_TYPE, digest=digest)
+    await parts.notifier.announce(Change((CONFIG_KEY,)))
+
+
+async def _promote(storage: Storage, name: str, row: VersionRow) -> None:
+    """Copy a staged archive to where readers find it; done already if a publication was cut off."""
+    target = archive_key(name, row.version)
+    if await storage.copy(staging_key(row.cksum), target):
+        return
+    stored = await storage.head(target)
+    if stored is None or stored.digest != row.cksum:
+        raise StorageFailed(f"archive of {name} {row.version} is neither staged nor published")
+
+
+async def _put_metadata(storage: Storage, package: PackageRow) -> dict[str, str | None]:
+    """Put the metadata documents that changed; their digests by version, staged versions included."""
+    changed: dict[str, bytes] = {}
+    digests: dict[str, str | None] = {row.version: row.metadata_digest for row in package.versions if row.staged}
+    for row in package.versions:
+        body = _metadata_body(package, row)
+        if body is None:
+            continue
+        digest = hashlib.sha256(body).hexdigest()
+        if digest != row.metadata_digest:
+            changed[row.version] = body
+            digests[row.version] = digest
+    await _gather(
+        *(
+            storage.put(
+                metadata_key(package.name, version), body, content_type=JSON_TYPE, digest=str(digests[version])
+            )
+            for version, body in changed.items()
+        )
+    )
+    return digests
+
+
+def _metadata_body(package: PackageRow, row: VersionRow) -> bytes | None:
+    """The document, or None for an old manifest that has none: one bad row must not stop the rest."""
+    try:
+        return render_metadata(package, row)
+    except MetadataCorrupt:
+        log.error("stored_manifest_corrupt", package=package.name, version=row.version)
+        return None
+
+
+async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
+    """Put the index file, or remove it when no version is left; its digest."""
+    key = index_key(package.name)
+    if not package.versions:
+        await storage.delete(key)
+        return None
+    body = render_index_file(package)
+    digest = hashlib.sha256(body).hexdigest()
+    await storage.put(key, body, content_type=INDEX_TYPE, digest=digest)
+    return digest
+
+
+async def _gather(*work: Coroutine[Any, Any, object]) -> None:
+    """Run storage calls together, a few at a time; the first failure cancels the rest."""
+    gate = asyncio.Semaphore(PUTS_AT_ONCE)
+
+    async def admitted(call: Coroutine[Any, Any, object]) -> None:
+        async with gate:
+            await call
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in work:
+                group.create_task(admitted(call))
+    except* RegistryError as failures:
+        raise failures.exceptions[0] from None

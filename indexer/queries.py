@@ -1,0 +1,189 @@
+"""All SQL of the indexer: what is dirty, what a package looks like, what was published."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from indexer.rows import AdvisoryRow, PackageRow, SignatureRow, VersionRow
+
+DIRTY_PAGE = 500
+CATALOG_LOCK = 0x7830375F63617461
+
+_LOCK_PACKAGE = text(
+    """
+    SELECT p.id, p.name, p.latest_version, s.generation, s.published_generation,
+           EXISTS (SELECT 1 FROM package_owners o JOIN users u ON u.id = o.user_id
+                   WHERE o.package_id = p.id AND u.handle = :official) AS is_official
+    FROM index_state s JOIN packages p ON p.id = s.package_id
+    WHERE p.name = :name
+    FOR UPDATE OF s
+    """
+)
+
+_VERSIONS = text(
+    """
+    SELECT v.*, COALESCE(s.staged, false) AS staged, s.metadata_digest
+    FROM package_versions v LEFT JOIN version_state s USING (package_id, version)
+    WHERE v.package_id = :package_id
+    """
+)
+
+_ADVISORIES = text(
+    """
+    SELECT id, version, kind, severity, summary, details, url, created_at
+    FROM package_version_advisories
+    WHERE package_id = :package_id AND withdrawn_at IS NULL
+    ORDER BY created_at, id
+    """
+)
+
+
+async def lock_package(tx: AsyncConnection, name: str, official_handle: str) -> Mapping[str, Any] | None:
+    """The package with its index_state row locked until the transaction ends; None if unknown.
+
+    Writers raise the generation in this row, so nothing of the package commits while it is held.
+    Served by packages_name_key and the primary keys.
+    """
+    result = await tx.execute(_LOCK_PACKAGE, {"name": name, "official": official_handle})
+    return result.mappings().one_or_none()
+
+
+async def read_package(tx: AsyncConnection, locked: Mapping[str, Any]) -> PackageRow:
+    """The locked package with its versions and advisories (primary key, …_package_id_withdrawn_at_idx)."""
+    of_package = {"package_id": locked["id"]}
+    advisories: dict[str, list[AdvisoryRow]] = {}
+    for row in (await tx.execute(_ADVISORIES, of_package)).mappings():
+        values = dict(row)
+        advisories.setdefault(values.pop("version"), []).append(AdvisoryRow(**values))
+    versions = (await tx.execute(_VERSIONS, of_package)).mappings()
+    return PackageRow(
+        id=locked["id"],
+        name=locked["name"],
+        latest_version=locked["latest_version"],
+        is_official=locked["is_official"],
+        generation=locked["generation"],
+        versions=tuple(_version_row(row, advisories.get(row["version"], [])) for row in versions),
+    )
+
+
+def _version_row(row: Mapping[Any, Any], advisories: Sequence[AdvisoryRow]) -> VersionRow:
+    kind = row["signature_kind"]
+    signature = SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None
+    return VersionRow(
+        version=row["version"],
+        cksum=row["cksum"],
+        yanked=row["yanked"],
+        manifest=row["manifest"],
+        signature=signature,
+        advisories=tuple(advisories),
+        scale_classes_supported=tuple(row["scale_classes_supported"]),
+        scale_tested=row["scale_tested"],
+        scale_test_evidence_ref=row["scale_test_evidence_ref"],
+        staged=row["staged"],
+        metadata_digest=row["metadata_digest"],
+    )
+
+
+async def mark_published(tx: AsyncConnection, package: PackageRow, catalog_line: bytes) -> None:
+    """Record that storage holds the package's generation, and its catalog line for the next catalog."""
+    await tx.execute(
+        text("INSERT INTO catalog_changes (package_id) VALUES (:package_id)"), {"package_id": package.id}
+    )
+    await tx.execute(
+        text(
+            """
+            UPDATE index_state
+            SET published_generation = :generation, catalog_line = :line, published_at = now(), dirty_since = NULL
+            WHERE package_id = :package_id
+            """
+        ),
+        {"package_id": package.id, "generation": package.generation, "line": catalog_line},
+    )
+
+
+async def mark_versions(tx: AsyncConnection, package_id: UUID, digests: Mapping[str, str | None]) -> None:
+    """Record, for versions whose files were just put, that they are promoted, and their metadata digest."""
+    if not digests:
+        return
+    await tx.execute(
+        text(
+            """
+            INSERT INTO version_state (package_id, version, staged, metadata_digest)
+            VALUES (:package_id, :version, false, :digest)
+            ON CONFLICT (package_id, version)
+            DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
+            """
+        ),
+        [{"package_id": package_id, "version": version, "digest": digest} for version, digest in digests.items()],
+    )
+
+
+async def dirty_packages(tx: AsyncConnection, after: str) -> Sequence[tuple[str, int]]:
+    """Up to a page of packages with unpublished changes, and their generations, by name behind `after`.
+
+    Served by index_state_dirty_idx, which holds only dirty rows.
+    """
+    result = await tx.execute(
+        text(
+            """
+            SELECT p.name, s.generation
+            FROM index_state s JOIN packages p ON p.id = s.package_id
+            WHERE s.generation > s.published_generation AND p.name COLLATE "C" > :after
+            ORDER BY p.name COLLATE "C" LIMIT :page
+            """
+        ),
+        {"after": after, "page": DIRTY_PAGE},
+    )
+    return [(row.name, row.generation) for row in result]
+
+
+async def try_catalog_lock(tx: AsyncConnection) -> bool:
+    """True if this transaction is now the only one that builds the catalog; never waits."""
+    result = await tx.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": CATALOG_LOCK})
+    return bool(result.scalar_one())
+
+
+async def take_catalog_changes(tx: AsyncConnection) -> int:
+    """Remove the rows that make the catalog dirty and say how many there were.
+
+    They come back if the transaction fails. Lines read after this hold every change taken here.
+    """
+    return (await tx.execute(text("DELETE FROM catalog_changes"))).rowcount
+
+
+async def catalog_lines(tx: AsyncConnection) -> AsyncIterator[bytes]:
+    """Every published package's catalog line in byte order of names (packages_name_bytes_idx)."""
+    result = await tx.stream(
+        text(
+            """
+            SELECT s.catalog_line
+            FROM packages p JOIN index_state s ON s.package_id = p.id
+            WHERE s.catalog_line IS NOT NULL
+            ORDER BY p.name COLLATE "C"
+            """
+        )
+    )
+    async for row in result:
+        yield row.catalog_line
+
+
+async def raise_generations(tx: AsyncConnection, names: Sequence[str]) -> int:
+    """Make packages dirty, all of them when no name is given, and say how many there were."""
+    where = "WHERE p.name IN :names" if names else ""
+    statement = text(
+        f"""
+        INSERT INTO index_state (package_id, dirty_since) SELECT p.id, now() FROM packages p {where}
+        ON CONFLICT (package_id) DO UPDATE
+        SET generation = index_state.generation + 1, dirty_since = COALESCE(index_state.dirty_since, now())
+        """  # noqa: S608 - no value is in the text
+    )
+    if not names:
+        return (await tx.execute(statement)).rowcount
+    return (
+        await tx.execute(statement.bindparams(bindparam("names", expanding=True)), {"names": list(names)})
+    ).rowcount

@@ -1,0 +1,69 @@
+"""Rows as rendering sees them: plain values, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisoryRow:
+    """One advisory that was not withdrawn. details: blank when there are none."""
+
+    id: UUID
+    kind: str
+    severity: str
+    summary: str
+    details: str
+    url: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRow:
+    """The stored signature of a version; checked when it is rendered."""
+
+    kind: str
+    key_id: str | None
+    signature: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version with all that readers see of it.
+
+    cksum: SHA-256 of the archive, 64 hex digits. manifest: as uploaded. advisories: oldest first.
+    staged: the archive still waits in staging. metadata_digest: of the document last put, if any.
+    """
+
+    version: str
+    cksum: str
+    yanked: bool
+    manifest: Mapping[str, Any]
+    signature: SignatureRow | None = None
+    advisories: tuple[AdvisoryRow, ...] = ()
+    scale_classes_supported: tuple[str, ...] = ()
+    scale_tested: bool = False
+    scale_test_evidence_ref: str | None = None
+    staged: bool = False
+    metadata_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRow:
+    """One package and its versions, read in one snapshot. generation: of index_state."""
+
+    id: UUID
+    name: str
+    latest_version: str | None
+    is_official: bool
+    generation: int
+    versions: tuple[VersionRow, ...]
+
+    @property
+    def latest(self) -> VersionRow | None:
+        """The row of latest_version; None when there is none."""
+        return next((row for row in self.versions if row.version == self.latest_version), None)

@@ -1,0 +1,82 @@
+"""What runs without being asked: the sweep for dirty packages, and the debounced catalog.
+
+Neither needs Redis: with it gone, every change is still published within one sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from indexer import queries
+from indexer.catalog_publication import publish_catalog
+from indexer.publication import Parts, publish_config, publish_package
+from shared.errors import RegistryError
+
+PACKAGES_AT_ONCE = 4
+
+log = structlog.get_logger()
+
+
+class Schedule:
+    """The worker's own loops; run() ends only when it is cancelled."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._catalog_changed = asyncio.Event()
+
+    def catalog_changed(self) -> None:
+        """A package was published: the catalog follows after the debounce."""
+        self._catalog_changed.set()
+
+    async def run(self) -> None:
+        """Sweep and rebuild for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweep_loop())
+            group.create_task(self._catalog_loop())
+
+    async def _sweep_loop(self) -> None:
+        while True:
+            try:
+                await publish_config(self._parts)
+                await self.sweep()
+            except RegistryError as error:
+                log.warning("sweep_failed", code=error.code, reason=error.message)
+            self._catalog_changed.set()
+            await asyncio.sleep(self._parts.settings.sweep_seconds)
+
+    async def _catalog_loop(self) -> None:
+        while True:
+            await self._catalog_changed.wait()
+            await asyncio.sleep(self._parts.settings.catalog_debounce_seconds)
+            self._catalog_changed.clear()
+            try:
+                if not await publish_catalog(self._parts):
+                    self._catalog_changed.set()
+            except RegistryError as error:
+                log.warning("catalog_failed", code=error.code, reason=error.message)
+
+    async def sweep(self) -> int:
+        """Publish every dirty package, a page of names at a time; how many were published."""
+        published, after = 0, ""
+        gate = asyncio.Semaphore(PACKAGES_AT_ONCE)
+        while page := await self._page(after):
+            results = await asyncio.gather(*(self._publish(gate, name) for name, _ in page))
+            published += sum(results)
+            after = page[-1][0]
+        return published
+
+    async def _page(self, after: str) -> list[tuple[str, int]]:
+        async with self._parts.database.transaction() as tx:
+            return list(await queries.dirty_packages(tx, after))
+
+    async def _publish(self, gate: asyncio.Semaphore, name: str) -> bool:
+        """One package; a failure is logged and left for the next sweep, so that the others go on."""
+        async with gate:
+            try:
+                await publish_package(self._parts, name)
+            except RegistryError as error:
+                log.error("publication_failed", package=name, code=error.code, reason=error.message)
+                return False
+            return True

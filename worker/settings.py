@@ -1,0 +1,82 @@
+"""A worker process: arq for wake-ups beside the schedule, over one set of parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from indexer.publication import Parts
+from shared.database import Database
+from shared.jobs import PUBLISH_PACKAGE, Notifier, connect_queue, queue_name
+from shared.settings import Settings
+from shared.storage import open_storage
+from worker.schedule import Schedule
+from worker.tasks import publish
+
+MAX_JOBS = 8
+JOB_TIMEOUT_S = 120
+# Each poll is one small Redis command; half of this is what a publish waits for a worker on average.
+POLL_DELAY_S = 0.01
+RECONNECT_S = 1.0
+DRAIN_S = 5
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """What publication needs, closed at the end."""
+    database, notifier = Database(settings), Notifier(settings)
+    storage = await open_storage(settings)
+    try:
+        yield Parts(settings, database, storage, notifier)
+    finally:
+        await notifier.close()
+        await storage.close()
+        await database.close()
+
+
+async def run(settings: Settings) -> None:
+    """Work until cancelled."""
+    async with open_parts(settings) as parts:
+        schedule = Schedule(parts)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(schedule.run())
+            group.create_task(_run_queue(settings, parts, schedule))
+
+
+async def _run_queue(settings: Settings, parts: Parts, schedule: Schedule) -> None:
+    """Take jobs from arq; while Redis is away the schedule goes on alone."""
+    while True:
+        worker = build_queue_worker(settings, parts, schedule)
+        try:
+            await worker.async_run()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("queue_unavailable", error=type(error).__name__)
+        finally:
+            await worker.close()
+        await asyncio.sleep(RECONNECT_S)
+
+
+def build_queue_worker(settings: Settings, parts: Parts, schedule: Schedule, *, burst: bool = False) -> Worker:
+    """An arq worker for this registry's queue; burst: stop when the queue is empty (tests)."""
+    return Worker(
+        [func(publish, name=PUBLISH_PACKAGE)],
+        redis_pool=connect_queue(settings),
+        queue_name=queue_name(settings),
+        ctx={"parts": parts, "schedule": schedule},
+        burst=burst,
+        handle_signals=False,
+        max_jobs=MAX_JOBS,
+        job_timeout=JOB_TIMEOUT_S,
+        job_completion_wait=DRAIN_S,
+        keep_result=0,
+        poll_delay=POLL_DELAY_S,
+        max_tries=5,
+        log_results=False,
+    )
