@@ -1,0 +1,69 @@
+# x07-registry: everything a developer types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done)
+BIN := .venv/bin
+RUN_STAMP := .venv/.installed-run
+DEV_STAMP := .venv/.installed-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
+
+.PHONY: help install run check format test bench golden docs-tables lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "x07-registry needs Python 3.11 or newer on the PATH"; exit 1; }
+	@echo "==> making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv
+
+$(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "==> installing what the registry needs (requirements.lock, hashes checked)"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(LINK)
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "==> installing what tests and checks need (requirements-dev.lock, hashes checked)"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@$(LINK)
+	@touch $@ $(RUN_STAMP)
+
+install: $(DEV_STAMP) ## Install everything into .venv
+
+run: $(RUN_STAMP) ## Run a whole registry on 127.0.0.1:8080
+	@exec $(BIN)/x07-registry up
+
+check: $(DEV_STAMP) ## Lint, types, import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV_STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: check ## Check, then run every test on real servers
+	$(BIN)/python -m pytest
+
+golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
+	X07_GOLDEN=write $(BIN)/python -m pytest -q -p no:randomly tests/indexer
+
+docs-tables: $(DEV_STAMP) ## Rewrite the tables in docs/ that come from the code
+	$(BIN)/python -m tests.docs_tables
+
+bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
+	$(BIN)/python -m tests.bench
+
+lock: $(DEV_STAMP) ## Resolve the lock files again from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-annotate --no-header --extra build --extra local -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-annotate --no-header --extra build --extra local --extra dev -o requirements-dev.lock pyproject.toml
+
+clean: ## Remove .venv and caches; data/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
