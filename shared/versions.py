@@ -46,6 +46,11 @@ class Version:
     pre: str = ""
     build: str = ""
 
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """MAJOR, MINOR and PATCH."""
+        return (self.major, self.minor, self.patch)
+
     @cached_property
     def key(self) -> VersionKey:
         """What versions are ordered by: SemVer precedence, then build metadata; equal only for one text."""
