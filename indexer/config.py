@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from shared.settings import Settings
-from shared.signing import SigningKey
+from shared.signing import Signer
 
 
 class PublicKey(msgspec.Struct, frozen=True):
@@ -32,25 +32,27 @@ class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
     api: str
     auth_required: bool = msgspec.field(name="auth-required", default=False)
     sparse: bool = True
-    verified_namespaces: tuple[str, ...] | UnsetType = msgspec.field(name="verified-namespaces", default=UNSET)
+    verified_namespaces: tuple[str, ...] | UnsetType = msgspec.field(
+        name="verified-namespaces", default=UNSET
+    )
     signing: SigningConfig | UnsetType = UNSET
 
 
 def render_config(settings: Settings) -> bytes:
     """config.json as compact JSON without a final newline."""
-    key = settings.signing_key()
+    signer = settings.signer()
     return msgspec.json.encode(
         IndexConfig(
             dl=f"{settings.public_base}/v1/packages/",
             api=f"{settings.public_base}/v1/",
             verified_namespaces=settings.verified_namespaces or UNSET,
-            signing=_signing(key, settings) if key else UNSET,
+            signing=_signing(signer, settings) if signer else UNSET,
         )
     )
 
 
-def _signing(key: SigningKey, settings: Settings) -> SigningConfig:
-    keys = ((key.key_id, key.public_key), *settings.verifying_keys())
+def _signing(signer: Signer, settings: Settings) -> SigningConfig:
+    keys = ((signer.key_id, signer.public_key), *settings.verifying_keys())
     return SigningConfig(
         kind="ed25519",
         public_keys=tuple(PublicKey(key_id, b64encode(public).decode()) for key_id, public in keys),

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from shared.facets import facets_of
 
 from indexer.manifest_fields import text_field
 from indexer.rows import PackageRow, VersionRow
 from shared.errors import MetadataCorrupt
-from shared.facets import facets_of
 
 
 class MetadataPackage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,9 @@ def render_metadata(package: PackageRow, row: VersionRow) -> bytes:
 
 
 def _manifest(manifest: Mapping[str, Any]) -> MetadataPackage:
-    required = {key: manifest.get(key) for key in ("schema_version", "name", "version", "module_root", "modules")}
+    required = {
+        key: manifest.get(key) for key in ("schema_version", "name", "version", "module_root", "modules")
+    }
     meta = manifest.get("meta")
     try:
         return msgspec.convert(

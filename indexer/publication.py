@@ -22,8 +22,8 @@ from indexer.metadata import render_metadata
 from indexer.rows import PackageRow, VersionRow
 from shared.blobs import (
     CONFIG_KEY,
-    INDEX_TYPE,
     JSON_TYPE,
+    NDJSON_TYPE,
     archive_key,
     index_key,
     metadata_key,
@@ -32,8 +32,10 @@ from shared.blobs import (
 from shared.database import Database
 from shared.errors import MetadataCorrupt, RegistryError, StorageFailed
 from shared.jobs import Change, Notifier
+from shared.names import PackageName
 from shared.settings import Settings
 from shared.storage.interface import Storage
+from shared.versions import VersionText
 
 PUTS_AT_ONCE = 16
 
@@ -50,7 +52,7 @@ class Parts:
     notifier: Notifier
 
 
-async def publish_package(parts: Parts, name: str) -> int | None:
+async def publish_package(parts: Parts, name: PackageName) -> int | None:
     """Write everything readers see of a package, if it has changes that are not published.
 
     Returns the generation now published; None when the package is unknown. Raises
@@ -88,7 +90,7 @@ async def publish_config(parts: Parts) -> None:
     await parts.notifier.announce(Change((CONFIG_KEY,)))
 
 
-async def _promote(storage: Storage, name: str, row: VersionRow) -> None:
+async def _promote(storage: Storage, name: PackageName, row: VersionRow) -> None:
     """Copy a staged archive to where readers find it; done already if a publication was cut off."""
     target = archive_key(name, row.version)
     if await storage.copy(staging_key(row.cksum), target):
@@ -98,10 +100,12 @@ async def _promote(storage: Storage, name: str, row: VersionRow) -> None:
         raise StorageFailed(f"archive of {name} {row.version} is neither staged nor published")
 
 
-async def _put_metadata(storage: Storage, package: PackageRow) -> dict[str, str | None]:
+async def _put_metadata(storage: Storage, package: PackageRow) -> dict[VersionText, str | None]:
     """Put the metadata documents that changed; their digests by version, staged versions included."""
-    changed: dict[str, bytes] = {}
-    digests: dict[str, str | None] = {row.version: row.metadata_digest for row in package.versions if row.staged}
+    changed: dict[VersionText, bytes] = {}
+    digests: dict[VersionText, str | None] = {
+        row.version: row.metadata_digest for row in package.versions if row.staged
+    }
     for row in package.versions:
         body = _metadata_body(package, row)
         if body is None:
@@ -113,7 +117,10 @@ async def _put_metadata(storage: Storage, package: PackageRow) -> dict[str, str 
     await _gather(
         *(
             storage.put(
-                metadata_key(package.name, version), body, content_type=JSON_TYPE, digest=str(digests[version])
+                metadata_key(package.name, version),
+                body,
+                content_type=JSON_TYPE,
+                digest=str(digests[version]),
             )
             for version, body in changed.items()
         )
@@ -138,7 +145,7 @@ async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
         return None
     body = render_index_file(package)
     digest = hashlib.sha256(body).hexdigest()
-    await storage.put(key, body, content_type=INDEX_TYPE, digest=digest)
+    await storage.put(key, body, content_type=NDJSON_TYPE, digest=digest)
     return digest
 
 

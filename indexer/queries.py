@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.rows import AdvisoryRow, PackageRow, SignatureRow, VersionRow
+from shared.names import PackageName
+from shared.versions import VersionText
 
 DIRTY_PAGE = 500
 CATALOG_LOCK = 0x7830375F63617461
@@ -43,7 +44,7 @@ _ADVISORIES = text(
 )
 
 
-async def lock_package(tx: AsyncConnection, name: str, official_handle: str) -> Mapping[str, Any] | None:
+async def lock_package(tx: AsyncConnection, name: PackageName, official_handle: str) -> RowMapping | None:
     """The package with its index_state row locked until the transaction ends; None if unknown.
 
     Writers raise the generation in this row, so nothing of the package commits while it is held.
@@ -53,7 +54,7 @@ async def lock_package(tx: AsyncConnection, name: str, official_handle: str) -> 
     return result.mappings().one_or_none()
 
 
-async def read_package(tx: AsyncConnection, locked: Mapping[str, Any]) -> PackageRow:
+async def read_package(tx: AsyncConnection, locked: RowMapping) -> PackageRow:
     """The locked package with its versions and advisories (primary key, …_package_id_withdrawn_at_idx)."""
     of_package = {"package_id": locked["id"]}
     advisories: dict[str, list[AdvisoryRow]] = {}
@@ -71,9 +72,11 @@ async def read_package(tx: AsyncConnection, locked: Mapping[str, Any]) -> Packag
     )
 
 
-def _version_row(row: Mapping[Any, Any], advisories: Sequence[AdvisoryRow]) -> VersionRow:
+def _version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
     kind = row["signature_kind"]
-    signature = SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None
+    signature = (
+        SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None
+    )
     return VersionRow(
         version=row["version"],
         cksum=row["cksum"],
@@ -98,7 +101,8 @@ async def mark_published(tx: AsyncConnection, package: PackageRow, catalog_line:
         text(
             """
             UPDATE index_state
-            SET published_generation = :generation, catalog_line = :line, published_at = now(), dirty_since = NULL
+            SET published_generation = :generation, catalog_line = :line,
+                published_at = now(), dirty_since = NULL
             WHERE package_id = :package_id
             """
         ),
@@ -106,7 +110,9 @@ async def mark_published(tx: AsyncConnection, package: PackageRow, catalog_line:
     )
 
 
-async def mark_versions(tx: AsyncConnection, package_id: UUID, digests: Mapping[str, str | None]) -> None:
+async def mark_versions(
+    tx: AsyncConnection, package_id: UUID, digests: Mapping[VersionText, str | None]
+) -> None:
     """Record, for versions whose files were just put, that they are promoted, and their metadata digest."""
     if not digests:
         return
@@ -119,19 +125,22 @@ async def mark_versions(tx: AsyncConnection, package_id: UUID, digests: Mapping[
             DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
             """
         ),
-        [{"package_id": package_id, "version": version, "digest": digest} for version, digest in digests.items()],
+        [
+            {"package_id": package_id, "version": version, "digest": digest}
+            for version, digest in digests.items()
+        ],
     )
 
 
-async def dirty_packages(tx: AsyncConnection, after: str) -> Sequence[tuple[str, int]]:
-    """Up to a page of packages with unpublished changes, and their generations, by name behind `after`.
+async def dirty_packages(tx: AsyncConnection, after: str) -> Sequence[PackageName]:
+    """Up to a page of packages with unpublished changes, in byte order of names, behind `after`.
 
     Served by index_state_dirty_idx, which holds only dirty rows.
     """
     result = await tx.execute(
         text(
             """
-            SELECT p.name, s.generation
+            SELECT p.name
             FROM index_state s JOIN packages p ON p.id = s.package_id
             WHERE s.generation > s.published_generation AND p.name COLLATE "C" > :after
             ORDER BY p.name COLLATE "C" LIMIT :page
@@ -139,7 +148,7 @@ async def dirty_packages(tx: AsyncConnection, after: str) -> Sequence[tuple[str,
         ),
         {"after": after, "page": DIRTY_PAGE},
     )
-    return [(row.name, row.generation) for row in result]
+    return list(result.scalars())
 
 
 async def try_catalog_lock(tx: AsyncConnection) -> bool:

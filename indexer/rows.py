@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from shared.names import PackageName
+from shared.versions import VersionText
+
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryRow:
@@ -39,7 +42,7 @@ class VersionRow:
     staged: the archive still waits in staging. metadata_digest: of the document last put, if any.
     """
 
-    version: str
+    version: VersionText
     cksum: str
     yanked: bool
     manifest: Mapping[str, Any]
@@ -57,8 +60,8 @@ class PackageRow:
     """One package and its versions, read in one snapshot. generation: of index_state."""
 
     id: UUID
-    name: str
-    latest_version: str | None
+    name: PackageName
+    latest_version: VersionText | None
     is_official: bool
     generation: int
     versions: tuple[VersionRow, ...]

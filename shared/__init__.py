@@ -1,1 +1,1 @@
-"""What every part may import: settings, errors, names, tables, storage, signing, telemetry. Nothing of ours is imported here."""
+"""What every part may import; nothing of ours is imported here."""

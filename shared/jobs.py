@@ -128,14 +128,13 @@ class ChangeListener:
     async def _listen(self) -> None:
         async with Redis.from_url(
             self._url, socket_connect_timeout=SOCKET_TIMEOUT_S, health_check_interval=10
-        ) as redis:
-            async with redis.pubsub() as subscription:
-                await subscription.subscribe(self._channel)
-                async for message in subscription.listen():
-                    if message["type"] == "subscribe":
-                        self._on_gap()
-                    elif message["type"] == "message":
-                        self._deliver(message["data"])
+        ) as redis, redis.pubsub() as subscription:
+            await subscription.subscribe(self._channel)
+            async for message in subscription.listen():
+                if message["type"] == "subscribe":
+                    self._on_gap()
+                elif message["type"] == "message":
+                    self._deliver(message["data"])
 
     def _deliver(self, data: bytes) -> None:
         try:

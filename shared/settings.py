@@ -26,7 +26,7 @@ from shared.setting_types import (
     SortedList,
     UserIds,
 )
-from shared.signing import SigningKey, parse_public_key
+from shared.signing import Signer, SigningKey, parse_public_key
 
 PREFIX = "X07_REGISTRY_"
 
@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     cors_origins: Origins = Field(
         (), description="Origins that browsers may call from, comma-separated; `*` for any."
     )
-    github_client_id: OptionalText = Field(None, description="OAuth application id; with the secret, turns sign-in on.")
+    github_client_id: OptionalText = Field(
+        None, description="OAuth application id; with the secret, turns sign-in on."
+    )
     github_client_secret: SecretStr | None = Field(None, description="OAuth application secret.")
     github_authorize_base: BaseUrl = Field("https://github.com", description="GitHub's web address.")
     github_api_base: BaseUrl = Field("https://api.github.com", description="GitHub's API address.")
@@ -76,12 +78,16 @@ class Settings(BaseSettings):
     session_cookie_domain: OptionalText = Field(None, description="Domain attribute of the session cookie.")
     session_cookie_secure: Boolean = Field(True, description="Send the session cookie over HTTPS only.")
     session_ttl_seconds: int = Field(2_592_000, description="Life of a session; clamped to 1 to 31536000 s.")
-    oauth_state_ttl_seconds: int = Field(600, description="Life of a sign-in attempt; clamped to 1 to 3600 s.")
+    oauth_state_ttl_seconds: int = Field(
+        600, description="Life of a sign-in attempt; clamped to 1 to 3600 s."
+    )
     require_verified_email_for_publish: Boolean = Field(
         True, description="Refuse publishers without a verified GitHub e-mail."
     )
     storage: Literal["fs", "filesystem", "s3"] = Field("fs", description="Where the published tree lives.")
-    verified_namespaces: SortedList = Field((), description="Name prefixes shown as verified, comma-separated.")
+    verified_namespaces: SortedList = Field(
+        (), description="Name prefixes shown as verified, comma-separated."
+    )
     data_dir: Path = Field(Path("data"), description="Root of the published tree when storage is `fs`.")
     s3_bucket: OptionalText = Field(None, description="Bucket; required when storage is `s3`.")
     s3_region: OptionalText = Field(None, description="Region; required when storage is `s3`.")
@@ -107,7 +113,9 @@ class Settings(BaseSettings):
     pkg_signing_ed25519_secret_b64: SecretStr | None = Field(
         None, description="Base64 of the 32-byte Ed25519 seed that signs new versions; empty: no signing."
     )
-    pkg_signing_key_id: OptionalText = Field(None, description="Id of the signing key; required with the secret.")
+    pkg_signing_key_id: OptionalText = Field(
+        None, description="Id of the signing key; required with the secret."
+    )
     pkg_signing_kind: str = Field("ed25519", description="Kind of the signing key; read with the secret.")
     pkg_signing_extra_public_keys: CommaList = Field(
         (), description="Older keys that still verify, `ID=BASE64` each; published after the current one."
@@ -118,10 +126,16 @@ class Settings(BaseSettings):
         67_108_864, ge=1024, le=1_073_741_824, description="Largest archive that can be published, bytes."
     )
     publish_wait_seconds: float = Field(
-        5.0, ge=0, le=60, description="How long a publish waits to be visible before it answers; 0: not at all."
+        5.0,
+        ge=0,
+        le=60,
+        description="How long a publish waits to be visible before it answers; 0: not at all.",
     )
     sweep_seconds: float = Field(
-        3.0, gt=0, le=300, description="How often a worker looks for changes that a lost job left unpublished."
+        3.0,
+        gt=0,
+        le=300,
+        description="How often a worker looks for changes that a lost job left unpublished.",
     )
     catalog_debounce_seconds: float = Field(
         0.5, ge=0, le=300, description="How long a catalog rebuild waits for more changes to join it."
@@ -130,7 +144,10 @@ class Settings(BaseSettings):
         67_108_864, ge=0, le=17_179_869_184, description="Bodies that a read process keeps in memory, bytes."
     )
     read_ttl_seconds: float = Field(
-        5.0, ge=0, le=3600, description="How long a cached blob is served without asking storage, when no message came."
+        5.0,
+        ge=0,
+        le=3600,
+        description="How long a cached blob is served without asking storage, when no message came.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Log lines as JSON or for a terminal; auto: by where stderr goes."
@@ -164,7 +181,7 @@ class Settings(BaseSettings):
                 raise SettingsError(f"{PREFIX}PKG_SIGNING_KIND is not supported; allowed: ed25519")
         if (self.github_client_id is None) != (self.github_client_secret is None):
             raise SettingsError(
-                f"{PREFIX}GITHUB_CLIENT_ID and {PREFIX}GITHUB_CLIENT_SECRET go together; one of them is not set"
+                f"{PREFIX}GITHUB_CLIENT_ID and {PREFIX}GITHUB_CLIENT_SECRET go together; one is not set"
             )
         self._check_keys()
         return self
@@ -176,7 +193,7 @@ class Settings(BaseSettings):
 
     def _check_keys(self) -> None:
         try:
-            self.signing_key()
+            self.signer()
         except ValueError as error:
             raise SettingsError(f"{PREFIX}PKG_SIGNING_ED25519_SECRET_B64 is not allowed: {error}") from None
         try:
@@ -184,13 +201,14 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise SettingsError(f"{PREFIX}PKG_SIGNING_EXTRA_PUBLIC_KEYS is not allowed: {error}") from None
 
-    def signing_key(self) -> SigningKey | None:
-        """The key that signs new versions; None when signing is off."""
+    def signer(self) -> Signer | None:
+        """Signs new versions; None when signing is off."""
         if self.pkg_signing_ed25519_secret_b64 is None or self.pkg_signing_key_id is None:
             return None
-        return SigningKey.parse(
+        key = SigningKey.parse(
             self.pkg_signing_key_id, self.pkg_signing_ed25519_secret_b64.get_secret_value()
         )
+        return Signer(key.key_id, key.seed)
 
     def verifying_keys(self) -> tuple[tuple[str, bytes], ...]:
         """Id and 32 raw bytes of each older public key that still verifies."""
@@ -226,6 +244,8 @@ def _refusal(item: dict[str, Any]) -> str:
     annotation = Settings.model_fields[name].annotation if name else None
     given = "set" if annotation is not None and "Secret" in str(annotation) else f'"{item.get("input")}"'
     allowed = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if item["type"] == "literal_error":
+        allowed = allowed.replace(" or ", ", ").replace("'", "")
     return f"{variable_of(name)} is {given}; allowed: {allowed}" if name else allowed
 
 

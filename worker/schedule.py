@@ -13,6 +13,7 @@ from indexer import queries
 from indexer.catalog_publication import publish_catalog
 from indexer.publication import Parts, publish_config, publish_package
 from shared.errors import RegistryError
+from shared.names import PackageName
 
 PACKAGES_AT_ONCE = 4
 
@@ -62,16 +63,16 @@ class Schedule:
         published, after = 0, ""
         gate = asyncio.Semaphore(PACKAGES_AT_ONCE)
         while page := await self._page(after):
-            results = await asyncio.gather(*(self._publish(gate, name) for name, _ in page))
+            results = await asyncio.gather(*(self._publish(gate, name) for name in page))
             published += sum(results)
-            after = page[-1][0]
+            after = page[-1]
         return published
 
-    async def _page(self, after: str) -> list[tuple[str, int]]:
+    async def _page(self, after: str) -> list[PackageName]:
         async with self._parts.database.transaction() as tx:
             return list(await queries.dirty_packages(tx, after))
 
-    async def _publish(self, gate: asyncio.Semaphore, name: str) -> bool:
+    async def _publish(self, gate: asyncio.Semaphore, name: PackageName) -> bool:
         """One package; a failure is logged and left for the next sweep, so that the others go on."""
         async with gate:
             try:

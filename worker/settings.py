@@ -63,7 +63,9 @@ async def _run_queue(settings: Settings, parts: Parts, schedule: Schedule) -> No
         await asyncio.sleep(RECONNECT_S)
 
 
-def build_queue_worker(settings: Settings, parts: Parts, schedule: Schedule, *, burst: bool = False) -> Worker:
+def build_queue_worker(
+    settings: Settings, parts: Parts, schedule: Schedule, *, burst: bool = False
+) -> Worker:
     """An arq worker for this registry's queue; burst: stop when the queue is empty (tests)."""
     return Worker(
         [func(publish, name=PUBLISH_PACKAGE)],

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any
 
 from arq import Retry
 
 from indexer.publication import Parts, publish_package
 from shared.errors import Unavailable
+from shared.names import PackageName
 from worker.schedule import Schedule
 
 RETRY_S = 0.5
 
 
-class WorkerContext(TypedDict):
-    """What arq hands to each job."""
+async def publish(ctx: dict[str, Any], name: str, generation: int) -> None:
+    """Publish a package; generation only makes the job's id. Tried again while a dependency is away.
 
-    parts: Parts
-    schedule: Schedule
-    job_try: int
-
-
-async def publish(ctx: WorkerContext, name: str, generation: int) -> None:
-    """Publish a package; generation only makes the job's id. Tried again while a dependency is away."""
+    ctx: `parts` and `schedule` of this worker, and what arq adds.
+    """
+    parts: Parts = ctx["parts"]
+    schedule: Schedule = ctx["schedule"]
     try:
-        await publish_package(ctx["parts"], name)
+        await publish_package(parts, PackageName(name))
     except Unavailable as error:
         raise Retry(defer=RETRY_S * ctx["job_try"]) from error
-    ctx["schedule"].catalog_changed()
+    schedule.catalog_changed()

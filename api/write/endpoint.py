@@ -88,16 +88,15 @@ class Endpoints:
         errors: tuple[type[RegistryError], ...] = (),
     ) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:
-            self.all.append(
-                Endpoint(method, path, handler, auth, scope, request, response, status, errors)
-            )
+            self.all.append(Endpoint(method, path, handler, auth, scope, request, response, status, errors))
             return handler
 
         return declare
 
 
 def build_routes(
-    endpoints: Iterable[Endpoint], authenticated: Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]
+    endpoints: Iterable[Endpoint],
+    authenticated: Callable[[Endpoint], Callable[[Request], Awaitable[Response]]],
 ) -> list[Route]:
     """One route a path, static segments before parameters (contract, section 2: routing notes)."""
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
@@ -118,7 +117,9 @@ class _PathApp:
         self._handlers = {method: authenticated(endpoint) for method, endpoint in endpoints.items()}
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
-        self._allow = ",".join(method for method in ("GET", "HEAD", "POST", "DELETE") if method in self._handlers)
+        self._allow = ",".join(
+            method for method in ("GET", "HEAD", "POST", "DELETE") if method in self._handlers
+        )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive, send)

@@ -1,0 +1,66 @@
+"""The write API as a Starlette application: every endpoint behind authentication and typed errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from api.write.endpoint import Auth, Endpoint, build_routes
+from api.write.last_used import LastUsed
+from api.write.principal import authenticate_token
+from api.write.routes import ALL_ENDPOINTS
+from api.write.services import Services, services_of
+from api.write.waiting import Publications
+from shared.database import Database
+from shared.http.error_response import exception_handlers
+from shared.http.path import PathMiddleware
+from shared.jobs import ChangeListener, Notifier
+from shared.settings import Settings
+from shared.storage import open_storage
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """The parts of a write process with their background tasks, closed at the end."""
+    database, notifier = Database(settings), Notifier(settings)
+    storage = await open_storage(settings)
+    publications = Publications(database, settings.publish_wait_seconds)
+    last_used = LastUsed(database)
+    listener = ChangeListener(settings, publications.apply, on_gap=lambda: None)
+    tasks = [asyncio.create_task(listener.run()), asyncio.create_task(last_used.run())]
+    try:
+        yield Services(settings, database, storage, notifier, publications, last_used)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await last_used.flush()
+        await notifier.close()
+        await storage.close()
+        await database.close()
+
+
+def build_app(services: Services) -> ASGIApp:
+    """The write API over open services."""
+    app = Starlette(routes=build_routes(ALL_ENDPOINTS, _authenticated), exception_handlers=exception_handlers)
+    app.state.services = services
+    return PathMiddleware(app)
+
+
+def _authenticated(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint's handler, called with the principal that its declaration asks for."""
+    handler = endpoint.handler
+    if endpoint.auth is Auth.NONE:
+        return handler
+
+    async def authenticated(request: Request) -> Response:
+        caller = await authenticate_token(services_of(request), request, endpoint.scope)
+        return await handler(request, caller)
+
+    return authenticated

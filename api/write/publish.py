@@ -1,0 +1,118 @@
+"""Publishing a version: checked archive → staging → one transaction → a worker's wake-up.
+
+Nothing that readers see is written here. A crash at any point leaves nothing, or staged bytes that
+nobody refers to, or a dirty generation that the worker's sweep finishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.write.archive import CheckedArchive, check_archive
+from api.write.principal import Principal
+from api.write.queries import audit, packages, versions
+from api.write.services import Services
+from api.write.upload import Upload
+from shared.blobs import ARCHIVE_TYPE, staging_key
+from shared.errors import AlreadyPublished, EmailUnverified, Forbidden
+from shared.names import PackageName, parse_new_name
+from shared.versions import read_version, version_key
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An acknowledged publish. is_visible: readers see it already."""
+
+    name: PackageName
+    version: str
+    cksum: str
+    is_visible: bool
+
+
+def require_verified_email(services: Services, caller: Principal) -> None:
+    """Raise EmailUnverified for a publisher who must have a verified address and has none."""
+    needed = services.settings.require_verified_email_for_publish and not caller.is_admin
+    if needed and not caller.email_verified:
+        raise EmailUnverified
+
+
+async def publish(services: Services, caller: Principal, upload: Upload) -> Published:
+    """Publish an uploaded archive. Raises every refusal of the contract's section 4.1, in its order."""
+    settings = services.settings
+    archive = await asyncio.to_thread(
+        check_archive,
+        upload.path,
+        allowed_hosts=settings.scale_evidence_allowed_hosts,
+        allowed_buckets=settings.scale_evidence_allowed_s3_buckets,
+    )
+    await services.storage.put_file(
+        staging_key(upload.sha256), upload.path, content_type=ARCHIVE_TYPE, digest=upload.sha256
+    )
+    async with services.database.transaction() as tx:
+        package, generation = await _insert(tx, services, caller, archive, upload.sha256)
+    log.info("version_published", package=package.name, version=archive.version, generation=generation)
+    with services.publications.awaiting(package.name, package.id, generation) as awaited:
+        await services.notifier.wake_worker(package.name, generation)
+        is_visible = await services.publications.is_visible(awaited)
+    return Published(archive.name, archive.version, upload.sha256, is_visible)
+
+
+async def _insert(
+    tx: AsyncConnection, services: Services, caller: Principal, archive: CheckedArchive, sha256: str
+) -> tuple[packages.Package, int]:
+    """The rows of one publish; the package and the generation that readers will see."""
+    await packages.lock(tx, archive.name)
+    package = await _package_of(tx, caller, archive.name)
+    if await versions.is_published(tx, package.id, archive.version):
+        raise AlreadyPublished
+    await versions.add(tx, _new_version(services, caller, archive, package, sha256))
+    if _becomes_latest(archive.version, package.latest_version):
+        await packages.set_latest_version(tx, package.id, archive.version)
+    await audit.record(
+        tx,
+        "publish",
+        user_id=caller.user_id,
+        token_id=caller.token_id,
+        package=archive.name,
+        version=archive.version,
+    )
+    return package, await packages.raise_generation(tx, package.id)
+
+
+async def _package_of(tx: AsyncConnection, caller: Principal, name: PackageName) -> packages.Package:
+    """The package if the caller may publish to it; a new one, owned by the caller, if there is none."""
+    package = await packages.find(tx, name)
+    if package is None:
+        return await packages.add(tx, parse_new_name(name), caller.user_id)
+    if not caller.is_admin and not await packages.is_owner(tx, package.id, caller.user_id):
+        raise Forbidden("not a package owner")
+    return package
+
+
+def _becomes_latest(version: str, latest: str | None) -> bool:
+    """True if the version is greater than the latest; pre-releases count, an unparsable latest loses."""
+    stored = read_version(latest) if latest is not None else None
+    return stored is None or version_key(version) > stored.key
+
+
+def _new_version(
+    services: Services, caller: Principal, archive: CheckedArchive, package: packages.Package, sha256: str
+) -> versions.NewVersion:
+    signer = services.settings.signer()
+    return versions.NewVersion(
+        package_id=package.id,
+        version=archive.version,
+        cksum=sha256,
+        manifest=archive.manifest.raw,
+        published_by=caller.user_id,
+        scale_classes_supported=archive.scale.classes,
+        scale_tested=archive.scale.tested,
+        scale_test_evidence_ref=archive.scale.evidence_ref,
+        signature=(signer.key_id, signer.sign(archive.name, archive.version, sha256)) if signer else None,
+    )

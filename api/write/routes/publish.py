@@ -1,0 +1,73 @@
+"""POST /v1/packages/publish."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.write import publish as domain
+from api.write.endpoint import Auth, Endpoints, Scope
+from api.write.json_body import json_response
+from api.write.principal import Principal
+from api.write.services import services_of
+from api.write.upload import received_archive
+from shared import errors
+from shared.names import shard_path
+
+VISIBLE_HEADER = "x-x07-index-published"
+
+route = Endpoints()
+
+
+class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted version. index_path: relative to the host."""
+
+    ok: bool = True
+    name: str
+    version: str
+    cksum: str
+    index_path: str
+
+
+@route.post(
+    "/v1/packages/publish",
+    auth=Auth.TOKEN,
+    scope=Scope.PUBLISH,
+    response=PublishResponse,
+    errors=(
+        errors.EmailUnverified,
+        errors.BodyTooLarge,
+        errors.BadArchive,
+        errors.BadManifest,
+        errors.SchemaVersionUnsupported,
+        errors.InvalidName,
+        errors.InvalidVersion,
+        errors.DescriptionRequired,
+        errors.DocsRequired,
+        errors.LicenseRequired,
+        errors.CompatRequired,
+        errors.CompatInvalid,
+        errors.PublishLintFailed,
+        errors.InvalidScaleMeta,
+        errors.InvalidScaleEvidence,
+        errors.Forbidden,
+        errors.AlreadyPublished,
+    ),
+)
+async def publish(request: Request, caller: Principal) -> Response:
+    """Publish a package archive: an uncompressed tar with x07-package.json at its root."""
+    services = services_of(request)
+    domain.require_verified_email(services, caller)
+    settings = services.settings
+    async with received_archive(request, settings.spool_dir, settings.max_archive_bytes) as upload:
+        published = await domain.publish(services, caller, upload)
+    return json_response(
+        PublishResponse(
+            name=published.name,
+            version=published.version,
+            cksum=published.cksum,
+            index_path=f"/index/{shard_path(published.name)}",
+        ),
+        headers={VISIBLE_HEADER: "true" if published.is_visible else "false"},
+    )

@@ -1,0 +1,103 @@
+"""The ASGI applications that a process can serve: write, read, or both on one address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.read.app import ReadService
+from api.write.app import build_app, open_services
+from shared.http.cors import CorsMiddleware
+from shared.http.request_id import RequestIdMiddleware
+from shared.jobs import ChangeListener
+from shared.settings import Settings
+from shared.storage import open_storage
+
+Opener = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+
+
+class Application:
+    """An ASGI application that is opened and closed with the server's lifespan."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._stack = AsyncExitStack()
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, or the lifespan (which must come first)."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._app is None:
+            raise RuntimeError("the server did not run the application's lifespan")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._app = await self._stack.enter_async_context(self._opener())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def build_write_app(settings: Settings) -> ASGIApp:
+    """The write API alone."""
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[ASGIApp]:
+        async with open_services(settings) as services:
+            yield _at_the_edge(build_app(services), settings)
+
+    return Application(opener)
+
+
+def build_read_app(settings: Settings) -> ASGIApp:
+    """The read service alone."""
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[ASGIApp]:
+        async with _open_read(settings) as service:
+            yield _at_the_edge(service, settings)
+
+    return Application(opener)
+
+
+def build_combined_app(settings: Settings) -> ASGIApp:
+    """Both on one address: what the read service handles goes to it, the rest to the write API."""
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[ASGIApp]:
+        async with open_services(settings) as services, _open_read(settings) as reads:
+            writes = build_app(services)
+
+            async def combined(scope: Scope, receive: Receive, send: Send) -> None:
+                await (reads if reads.handles(scope) else writes)(scope, receive, send)
+
+            yield _at_the_edge(combined, settings)
+
+    return Application(opener)
+
+
+def _at_the_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """What every answer passes through: CORS, then the request id."""
+    return RequestIdMiddleware(CorsMiddleware(app, settings.cors_origins))
+
+
+@asynccontextmanager
+async def _open_read(settings: Settings) -> AsyncIterator[ReadService]:
+    """A read service that hears change messages."""
+    storage = await open_storage(settings)
+    service = ReadService(storage, settings)
+    listener = ChangeListener(settings, service.apply, service.suspect_all)
+    listening = asyncio.create_task(listener.run())
+    try:
+        yield service
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await storage.close()
