@@ -14,6 +14,16 @@ from indexer.rows import PackageRow, VersionRow
 from shared.errors import MetadataCorrupt
 
 
+class RequiredFields(msgspec.Struct, frozen=True):
+    """What every stored manifest has; any other key is somebody else's."""
+
+    schema_version: str
+    name: str
+    version: str
+    module_root: str
+    modules: list[str]
+
+
 class MetadataPackage(msgspec.Struct, frozen=True, kw_only=True):
     """The nine known keys of a manifest; older manifests lack some."""
 
@@ -57,20 +67,19 @@ def render_metadata(package: PackageRow, row: VersionRow) -> bytes:
 
 
 def _manifest(manifest: Mapping[str, Any]) -> MetadataPackage:
-    required = {
-        key: manifest.get(key) for key in ("schema_version", "name", "version", "module_root", "modules")
-    }
-    meta = manifest.get("meta")
     try:
-        return msgspec.convert(
-            {
-                **required,
-                "description": text_field(manifest, "description"),
-                "license": text_field(manifest, "license"),
-                "docs": text_field(manifest, "docs"),
-                "meta": UNSET if meta is None else msgspec.Raw(msgspec.json.encode(meta, order="sorted")),
-            },
-            MetadataPackage,
-        )
+        required = msgspec.convert(manifest, RequiredFields)
     except msgspec.ValidationError as error:
         raise MetadataCorrupt from error
+    meta = manifest.get("meta")
+    return MetadataPackage(
+        schema_version=required.schema_version,
+        name=required.name,
+        description=text_field(manifest, "description"),
+        license=text_field(manifest, "license"),
+        docs=text_field(manifest, "docs"),
+        version=required.version,
+        module_root=required.module_root,
+        modules=required.modules,
+        meta=UNSET if meta is None else msgspec.Raw(msgspec.json.encode(meta, order="sorted")),
+    )

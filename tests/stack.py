@@ -1,0 +1,128 @@
+"""A whole registry for one test: the real applications and worker over real servers.
+
+HTTP goes through a real uvicorn on a port of its own; only the process is shared with the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+from sqlalchemy import insert, text
+from starlette.types import ASGIApp
+
+from api.write.principal import secret_hash
+from deploy.asgi import build_combined_app
+from shared.database import Database
+from shared.settings import Settings
+from shared.storage import open_storage
+from shared.storage.interface import Storage
+from shared.tables import tokens, users
+from worker.settings import run as run_worker
+
+DEADLINE_S = 10.0
+ALL_SCOPES = ("publish", "token.manage", "owner.manage", "admin")
+
+
+async def eventually(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
+    """The first true value of an async condition; fails the test after the deadline."""
+    async with asyncio.timeout(deadline_s):
+        while not (value := await condition()):
+            await asyncio.sleep(0.02)
+        return value
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an ASGI application on a free port; its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            await eventually(lambda: _started(server, task))
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> bool:
+    if task.done():
+        raise RuntimeError("the server ended before it started") from task.exception()
+    return server.started
+
+
+@dataclass
+class Registry:
+    """A running registry as a test sees it."""
+
+    settings: Settings
+    url: str
+    http: httpx.AsyncClient
+    database: Database
+    storage: Storage
+
+    async def add_user(self, handle: str, *, verified: bool = True) -> Any:
+        """Insert a user; its id."""
+        async with self.database.transaction() as tx:
+            row = insert(users).values(handle=handle, github_email_verified=verified).returning(users.c.id)
+            return (await tx.execute(row)).scalar_one()
+
+    async def add_token(self, user_id: Any, *scopes: str, secret: str | None = None) -> str:
+        """Insert a token by hand, as deployments bootstrap; its plaintext."""
+        plain = secret or f"x07t_{user_id}_{'_'.join(scopes)}"
+        async with self.database.transaction() as tx:
+            row = {"user_id": user_id, "token_hash": secret_hash(plain), "scopes": list(scopes)}
+            await tx.execute(insert(tokens).values(row))
+        return plain
+
+    async def add_publisher(self, handle: str = "alice", *scopes: str, verified: bool = True) -> dict[str, str]:
+        """A user with a token for these scopes (publish when none is named); its request headers."""
+        user_id = await self.add_user(handle, verified=verified)
+        return bearer(await self.add_token(user_id, *(scopes or ("publish",))))
+
+    async def publish(self, archive: bytes, headers: dict[str, str]) -> httpx.Response:
+        """Post an archive."""
+        return await self.http.post("/v1/packages/publish", content=archive, headers=headers)
+
+    async def rows(self, sql: str, **values: Any) -> list[Any]:
+        """Rows of a query that a test asks."""
+        async with self.database.transaction() as tx:
+            return list(await tx.execute(text(sql), values))
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """Every key in storage."""
+        return [info.key async for info in self.storage.list(prefix)]
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Request headers with a token."""
+    return {"authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def running_registry(
+    settings: Settings,
+    *,
+    build_app: Callable[[Settings], ASGIApp] = build_combined_app,
+    with_worker: bool = True,
+) -> AsyncIterator[Registry]:
+    """Applications and worker over these settings, which name a migrated database."""
+    database, storage = Database(settings), await open_storage(settings)
+    worker = asyncio.create_task(run_worker(settings)) if with_worker else None
+    try:
+        async with serving(build_app(settings)) as url, httpx.AsyncClient(base_url=url, timeout=30) as http:
+            yield Registry(settings, url, http, database, storage)
+    finally:
+        if worker is not None:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+        await storage.close()
+        await database.close()
