@@ -109,7 +109,8 @@ def _decode_utf8(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _invalid("invalid UTF-8", data[: error.start].decode(), error.start) from None
+        valid = data[: error.start].decode()
+        raise _invalid("invalid UTF-8", valid, len(valid)) from None
 
 
 def _is_too_deep(data: bytes) -> bool:

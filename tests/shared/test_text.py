@@ -1,0 +1,60 @@
+"""Text as the contract means it: trimmed, lower-cased, quoted."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.text import WHITE_SPACE, lower_ascii, rust_quote, split_words, trim
+
+
+def test_white_space_is_the_25_characters_of_unicode() -> None:
+    """PropList.txt lists this many; the property has not changed since Unicode 6.3."""
+    assert len(set(WHITE_SPACE)) == len(WHITE_SPACE) == 25
+
+
+def test_only_white_space_is_trimmed() -> None:
+    """U+001C to U+001F and U+200B stay, unlike with str.strip or a browser."""
+    assert trim(f"{WHITE_SPACE}\x1ca b\x1f{WHITE_SPACE}") == "\x1ca b\x1f"
+    assert trim("\u200b") == "\u200b"
+
+
+@given(st.text())
+def test_white_space_is_what_str_strip_takes_but_for_four_separators(text: str) -> None:
+    """The standard library agrees wherever those four are not involved."""
+    if not set("\x1c\x1d\x1e\x1f") & set(text):
+        assert trim(text) == text.strip()
+        assert split_words(text) == text.split()
+
+
+def test_lower_case_is_for_ascii_letters() -> None:
+    """The Kelvin sign and the dotted I do not become ASCII."""
+    assert lower_ascii("AZ-\u212a\u0130Ä") == "az-\u212a\u0130Ä"
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("hello", '"hello"'),
+        ('say "hi"', r'"say \"hi\""'),
+        ("back\\slash", r'"back\\slash"'),
+        ("it's", '"it\'s"'),
+        ("\0\t\r\n", r'"\0\t\r\n"'),
+        ("\x1b[0m", r'"\u{1b}[0m"'),
+        ("caf\u00e9 \U0001f600", '"caf\u00e9 \U0001f600"'),
+        ("e\u0301", r'"e\u{301}"'),
+        ("\u00a0\u200b\ue000", r'"\u{a0}\u{200b}\u{e000}"'),
+    ],
+)
+def test_values_are_quoted_as_rust_prints_them(text: str, quoted: str) -> None:
+    """What `{:?}` of a str gives."""
+    assert rust_quote(text) == quoted
+
+
+@given(st.text(st.characters()))
+def test_a_quoted_value_is_one_printable_line(text: str) -> None:
+    """So a hostile value cannot forge a line of a log or break an answer."""
+    quoted = rust_quote(text)
+    assert quoted.isprintable()
+    assert quoted.encode()
