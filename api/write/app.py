@@ -18,11 +18,20 @@ from api.write.routes import ALL_ENDPOINTS
 from api.write.services import Services, services_of
 from api.write.waiting import Publications
 from shared.database import Database
+from shared.errors import NotFound
 from shared.http.error_response import exception_handlers
 from shared.http.path import PathMiddleware
 from shared.jobs import ChangeListener, Notifier
 from shared.settings import Settings
 from shared.storage import open_storage
+
+
+async def _unknown_path(request: Request) -> Response:
+    raise NotFound
+
+
+# As in the contract (1.2), an unknown path is 404 to GET and 405 to any other method.
+UNKNOWN_PATH = Endpoint("GET", "/{path:path}", _unknown_path, Auth.NONE, None, None, None, 404, (NotFound,))
 
 
 @asynccontextmanager

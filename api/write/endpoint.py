@@ -102,8 +102,13 @@ def build_routes(
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for endpoint in endpoints:
         by_path[endpoint.path][endpoint.method] = endpoint
-    paths = sorted(by_path, key=lambda path: ["{" in segment for segment in path.split("/")])
+    paths = sorted(by_path, key=lambda path: [_rank(segment) for segment in path.split("/")])
     return [Route(path, _PathApp(by_path[path], authenticated)) for path in paths]
+
+
+def _rank(segment: str) -> int:
+    """Static text first, then a parameter, then one that takes the whole rest."""
+    return 0 if "{" not in segment else 2 if ":path}" in segment else 1
 
 
 class _PathApp:

@@ -1,0 +1,42 @@
+"""Paths as bytes of a request line: strictly percent-decoded, or refused (RFC 3986, 2.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.errors import BadRequest, RegistryError
+from shared.http.error_response import error_response
+
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+def decode_path(raw_path: bytes) -> str:
+    """The text of a path. Raises BadRequest for a broken escape and for bytes that are not UTF-8."""
+    if _BAD_ESCAPE.search(raw_path):
+        raise BadRequest("bad percent-encoding in path")
+    try:
+        return unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        raise BadRequest("path is not UTF-8") from None
+
+
+class PathMiddleware:
+    """Refuses a request whose path or query does not decode, before it is routed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 400, or hand on."""
+        if scope["type"] == "http":
+            try:
+                decode_path(scope.get("raw_path", b""))
+                decode_path(scope.get("query_string", b"").replace(b"+", b" "))
+            except RegistryError as error:
+                await error_response(error, scope)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
