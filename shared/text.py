@@ -12,6 +12,8 @@ WHITE_SPACE = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 
+MAX_QUOTED_CHARS = 256
+
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _TO_SPACE = str.maketrans(dict.fromkeys(WHITE_SPACE, " "))
 _ESCAPES = {"\0": r"\0", "\t": r"\t", "\r": r"\r", "\n": r"\n", '"': r"\"", "\\": r"\\"}
@@ -33,8 +35,12 @@ def lower_ascii(text: str) -> str:
 
 
 def rust_quote(text: str) -> str:
-    """The text as Rust's `{:?}` prints it: how messages quote a value. Printable, whatever came in."""
-    return f'"{"".join(map(_escape, text))}"'
+    """The text as Rust's `{:?}` prints it: how messages quote a value. Printable, whatever came in.
+
+    Of a text over MAX_QUOTED_CHARS the beginning is quoted, followed by `…`: answers stay small.
+    """
+    quoted = f'"{"".join(map(_escape, text[:MAX_QUOTED_CHARS]))}"'
+    return quoted if len(text) <= MAX_QUOTED_CHARS else f"{quoted}…"
 
 
 def _escape(character: str) -> str:

@@ -58,3 +58,9 @@ def test_a_quoted_value_is_one_printable_line(text: str) -> None:
     quoted = rust_quote(text)
     assert quoted.isprintable()
     assert quoted.encode()
+
+
+def test_a_long_value_is_cut() -> None:
+    """So an answer does not repeat megabytes of what was sent."""
+    assert rust_quote("a" * 256) == f'"{"a" * 256}"'
+    assert rust_quote("a" * 257) == f'"{"a" * 256}"…'
