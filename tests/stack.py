@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import uvicorn
-from sqlalchemy import insert, text
+from sqlalchemy import func, insert, text, update
 from starlette.types import ASGIApp
 
 from api.write.principal import secret_hash
@@ -83,7 +83,9 @@ class Registry:
             await tx.execute(insert(tokens).values(row))
         return plain
 
-    async def add_publisher(self, handle: str = "alice", *scopes: str, verified: bool = True) -> dict[str, str]:
+    async def add_publisher(
+        self, handle: str = "alice", *scopes: str, verified: bool = True
+    ) -> dict[str, str]:
         """A user with a token for these scopes (publish when none is named); its request headers."""
         user_id = await self.add_user(handle, verified=verified)
         return bearer(await self.add_token(user_id, *(scopes or ("publish",))))
@@ -96,6 +98,41 @@ class Registry:
         """Rows of a query that a test asks."""
         async with self.database.transaction() as tx:
             return list(await tx.execute(text(sql), values))
+
+    async def revoke(self, token: str) -> None:
+        """Revoke a token."""
+        async with self.database.transaction() as tx:
+            await tx.execute(
+                update(tokens).where(tokens.c.token_hash == secret_hash(token)).values(revoked_at=func.now())
+            )
+
+    async def until_row(self, sql: str, **values: Any) -> Any:
+        """Wait until a query has a row; that row."""
+        return (await eventually(lambda: self.rows(sql, **values)))[0]
+
+    async def until_keys(self, expected: list[str]) -> None:
+        """Wait until storage holds exactly these keys."""
+        found: list[str] = []
+
+        async def is_so() -> bool:
+            found[:] = await self.keys()
+            return found == expected
+
+        try:
+            await eventually(is_so)
+        except TimeoutError:
+            assert found == expected
+
+    async def until_in_catalog(self, name: str, latest: str | None) -> dict[str, Any]:
+        """Wait until the catalog lists a package with this latest version; its catalog object."""
+
+        async def listed() -> dict[str, Any] | None:
+            catalog = (await self.http.get("/index/catalog.json?x07_refresh=1")).json()
+            found = [package for package in catalog.get("packages", ()) if package["name"] == name]
+            return found[0] if found and found[0].get("latest") == latest else None
+
+        package: dict[str, Any] = await eventually(listed)
+        return package
 
     async def keys(self, prefix: str = "") -> list[str]:
         """Every key in storage."""

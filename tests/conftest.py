@@ -1,0 +1,136 @@
+"""Real servers, started once a session: Postgres, Valkey and S3; a fresh registry for each test."""
+
+from __future__ import annotations
+
+import itertools
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from deploy.migrations.runner import migrate
+from shared.settings import Settings
+from tests.seaweedfs import SeaweedFs
+from tests.stack import Registry, running_registry
+
+TEMPLATE = "template_x07"
+SEED = b64encode(bytes(range(32))).decode()
+SIGNING = {"pkg_signing_ed25519_secret_b64": SEED, "pkg_signing_key_id": "key-2026-01"}
+MakeSettings = Callable[..., Awaitable[Settings]]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Postgres for the session."""
+    from xlocal.postgres import EmbeddedPostgres
+
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", is_durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Valkey for the session."""
+    from xlocal.valkey import EmbeddedValkey
+
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
+    """An S3 server with a bucket for the session."""
+    server = SeaweedFs(tmp_path_factory.mktemp("seaweedfs"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def new_database(postgres: Any) -> Callable[[], Awaitable[str]]:
+    """Makes a migrated database, copied from a template; its URL."""
+    await _command(postgres.url, f"CREATE DATABASE {TEMPLATE}")
+    await migrate(Settings(database_url=postgres.url_of(TEMPLATE)))
+
+    async def make() -> str:
+        name = f"test_{next(_numbers)}"
+        await _command(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return str(postgres.url_of(name))
+
+    return make
+
+
+async def _command(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(params=["fs", "s3"])
+def storage_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a fresh, empty store: each test that uses it runs on both back ends."""
+    if request.param == "fs":
+        return {"storage": "fs", "data_dir": tmp_path / "tree"}
+    server: SeaweedFs = request.getfixturevalue("seaweedfs")
+    return {"storage": "s3", "s3_prefix": f"test-{next(_numbers)}", **server.settings}
+
+
+@pytest.fixture
+def make_settings(
+    new_database: Callable[[], Awaitable[str]], valkey: Any, storage_settings: dict[str, Any]
+) -> MakeSettings:
+    """Makes settings of a fresh registry; overrides by field name."""
+
+    async def make(**overrides: Any) -> Settings:
+        values = {
+            "database_url": await new_database(),
+            "redis_url": valkey.url,
+            "redis_namespace": f"test-{next(_numbers)}",
+            "catalog_debounce_seconds": 0.02,
+            "sweep_seconds": 0.5,
+            **storage_settings,
+        }
+        return Settings(**{**values, **overrides})
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A fresh registry: both tiers on one address, and a worker."""
+    async with running_registry(await make_settings()) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def signing_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry that signs new versions."""
+    async with running_registry(await make_settings(**SIGNING)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def workerless_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry whose worker is away; publishes do not wait long for it."""
+    settings = await make_settings(publish_wait_seconds=0.3)
+    async with running_registry(settings, with_worker=False) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def cors_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry that a web UI on another origin calls."""
+    async with running_registry(await make_settings(cors_origins=("https://web.example",))) as running:
+        yield running
