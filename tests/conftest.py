@@ -134,3 +134,20 @@ async def cors_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
     """A registry that a web UI on another origin calls."""
     async with running_registry(await make_settings(cors_origins=("https://web.example",))) as running:
         yield running
+
+
+@pytest_asyncio.fixture
+async def fs_registry(
+    new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path: Path
+) -> AsyncIterator[Registry]:
+    """A fresh registry over a directory, for what does not depend on storage."""
+    settings = Settings(
+        database_url=await new_database(),
+        redis_url=valkey.url,
+        redis_namespace=f"test-{next(_numbers)}",
+        catalog_debounce_seconds=0.02,
+        sweep_seconds=0.5,
+        data_dir=tmp_path / "tree",
+    )
+    async with running_registry(settings) as running:
+        yield running

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.archive import CheckedArchive, check_archive
 from api.write.principal import Principal
+from api.write.publication import published
 from api.write.queries import audit, packages, versions
 from api.write.services import Services
 from api.write.upload import Upload
@@ -57,9 +58,7 @@ async def publish(services: Services, caller: Principal, upload: Upload) -> Publ
     async with services.database.transaction() as tx:
         package, generation = await _insert(tx, services, caller, archive, upload.sha256)
     log.info("version_published", package=package.name, version=archive.version, generation=generation)
-    with services.publications.awaiting(package.name, package.id, generation) as awaited:
-        await services.notifier.wake_worker(package.name, generation)
-        is_visible = await services.publications.is_visible(awaited)
+    is_visible = await published(services, package.name, package.id, generation)
     return Published(archive.name, archive.version, upload.sha256, is_visible)
 
 

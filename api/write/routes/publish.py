@@ -10,12 +10,11 @@ from api.write import publish as domain
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import json_response
 from api.write.principal import Principal
+from api.write.publication import visible_header
 from api.write.services import services_of
 from api.write.upload import received_archive
 from shared import errors
 from shared.names import shard_path
-
-VISIBLE_HEADER = "x-x07-index-published"
 
 route = Endpoints()
 
@@ -69,5 +68,5 @@ async def publish(request: Request, caller: Principal) -> Response:
             cksum=published.cksum,
             index_path=f"/index/{shard_path(published.name)}",
         ),
-        headers={VISIBLE_HEADER: "true" if published.is_visible else "false"},
+        headers=visible_header(published.is_visible),
     )
