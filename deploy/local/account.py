@@ -1,0 +1,108 @@
+"""The system user that runs the embedded servers when we are root, and what it may reach.
+
+Postgres refuses to run as root. Without root there is no account, and everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy.errors import StartFailed
+from deploy.local.posix_acl import allow_search
+
+NAME = "x07-registry"
+ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+READ_AND_PASS = stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH
+READ = stat.S_IRGRP | stat.S_IROTH
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A system user by its numbers."""
+
+    uid: int
+    gid: int
+
+
+def server_account() -> Account | None:
+    """Who runs the embedded servers: None for ourselves. Made when missing. Raises StartFailed."""
+    if os.geteuid() != 0:
+        return None
+    entry = _entry() or _add_user()
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _entry() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(NAME)
+    except KeyError:
+        return None
+
+
+def _add_user() -> pwd.struct_passwd:
+    useradd = shutil.which("useradd", path=ADMIN_PATH)
+    if useradd is None:
+        raise StartFailed(
+            f"Postgres does not run as root: make a system user {NAME}, or do not start as root"
+        )
+    options = ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
+    result = subprocess.run([useradd, *options, NAME], check=False, capture_output=True, text=True)
+    # Asked again whatever useradd said: another process may have added it at the same moment.
+    entry = _entry()
+    if entry is None:
+        raise StartFailed(f"cannot add the system user {NAME}: {result.stderr.strip()}")
+    return entry
+
+
+def make_private_directory(path: Path, account: Account | None) -> None:
+    """A directory that the account owns and nobody else enters; it can be reached from the root."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if account is not None:
+        os.chown(path, account.uid, account.gid)
+        _make_reachable(path, account)
+
+
+def installed_package(name: str, account: Account | None) -> Path:
+    """The directory of an installed package of programs, which the account may run. Raises StartFailed.
+
+    The package is not imported: only its programs are wanted.
+    """
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise StartFailed(f"the package {name} is not installed; install x07-registry[local]")
+    package = Path(spec.origin).resolve().parent
+    if account is not None:
+        for tree in (package, package.with_name(f"{name}.libs")):
+            _make_readable(tree)
+        _make_reachable(package, account)
+    return package
+
+
+def _make_reachable(path: Path, account: Account) -> None:
+    """Let the account, and nobody else, pass through each directory above path that is closed to it."""
+    for directory in path.resolve().parents:
+        if directory.stat().st_mode & stat.S_IXOTH:
+            continue
+        try:
+            allow_search(directory, account.uid)
+        except OSError as error:
+            raise StartFailed(
+                f"the user {NAME}, who runs Postgres, cannot pass through {directory} ({error.strerror}); "
+                f"run `chmod o+x {directory}`, or keep the data and this installation elsewhere"
+            ) from None
+
+
+def _make_readable(tree: Path) -> None:
+    """Open an installation that was made under a private umask; its top last, which tells that all is."""
+    if not tree.exists() or tree.stat().st_mode & READ_AND_PASS == READ_AND_PASS:
+        return
+    for path in (*tree.rglob("*"), tree):
+        mode = path.stat().st_mode
+        path.chmod(stat.S_IMODE(mode) | (READ_AND_PASS if mode & stat.S_IXUSR else READ))

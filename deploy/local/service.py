@@ -1,0 +1,114 @@
+"""What the supervisor runs: a process that can be started, watched and stopped, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, ClassVar, Self
+
+from deploy.errors import StartFailed
+from deploy.local.child import ChildEnded, ChildProcess
+
+START_DEADLINE_S = 60.0
+POLL_S = 0.01
+LOG_TAIL_LINES = 5
+
+
+class Service(ABC):
+    """One part of the registry, as one child process at a time.
+
+    name: for messages. stop_signals: tried one after another, `grace_s` seconds each, before SIGKILL.
+    log: file with its output; None: it writes where we write.
+    """
+
+    name: ClassVar[str]
+    stop_signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGTERM,)
+    grace_s: ClassVar[float]
+
+    def __init__(self, log: Path | None = None) -> None:
+        self._log = log
+        self._child: ChildProcess | None = None
+
+    @abstractmethod
+    async def _spawn(self) -> ChildProcess:
+        """Make ready what the process needs and start it. Raises StartFailed, OSError."""
+
+    @abstractmethod
+    async def _is_ready(self, child: ChildProcess) -> bool:
+        """True once the process answers."""
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now, or ran last; it has been started."""
+        return self._started.pid
+
+    @property
+    def _started(self) -> ChildProcess:
+        if self._child is None:
+            raise RuntimeError(f"{self.name} has not been started")
+        return self._child
+
+    async def start(self) -> None:
+        """Start the process and wait until it answers. Raises StartFailed, and then nothing runs."""
+        try:
+            self._child = await self._spawn()
+            async with asyncio.timeout(START_DEADLINE_S):
+                await self._child.outlasts(self._until_ready(self._child))
+        except ChildEnded as ended:
+            raise StartFailed(f"{self.name} ended with {ended}{self._last_words()}") from None
+        except TimeoutError:
+            await self.stop()
+            raise StartFailed(
+                f"{self.name} does not answer after {START_DEADLINE_S:.0f} s{self._last_words()}"
+            ) from None
+        except OSError as error:
+            raise StartFailed(f"{self.name} cannot be started: {error}") from error
+
+    async def _until_ready(self, child: ChildProcess) -> None:
+        while not await self._is_ready(child):  # noqa: ASYNC110 - another process gets ready
+            await asyncio.sleep(POLL_S)
+
+    @contextmanager
+    def _output(self) -> Iterator[IO[bytes] | None]:
+        """Where the process shall write: the end of its log."""
+        if self._log is None:
+            yield None
+        else:
+            with self._log.open("ab") as file:
+                yield file
+
+    def _last_words(self) -> str:
+        """The end of the log, to be put behind a message."""
+        if self._log is None:
+            return ""
+        lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return "\n".join([f"; {self._log} ends with:", *lines])
+
+    async def ended(self) -> str:
+        """Wait for the end of the process; how it ended."""
+        return await self._started.ended()
+
+    async def stop(self) -> None:
+        """Stop the process if it runs."""
+        if self._child is not None:
+            await self._child.stop(*self.stop_signals, grace_s=self.grace_s)
+
+    async def __aenter__(self) -> Self:
+        """Start; for one service without a supervisor."""
+        try:
+            await self.start()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
