@@ -1,0 +1,144 @@
+"""The checks of an uploaded archive, 4 to 21 of the contract's section 4.1 and scale metadata (29).
+
+One pass over the headers of the archive; of the data only the manifest and the listed modules are
+read, one at a time. Rules of the manifest alone are in shared/manifest.py, of the tar format in
+tar.py, of a module in x07ast/ and lint.py.
+
+Not checked, as the contract says: paths of directories, and paths that differ only in case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from api.write.lint import LintReport
+from api.write.tar import Entry, Tar
+from api.write.x07ast import Module, X07AstInvalid, parse_module
+from shared.errors import BadArchive, PublishLintFailed
+from shared.manifest import (
+    FILE_NAME,
+    Manifest,
+    check_has_modules,
+    check_module_root,
+    check_publishable,
+    module_path,
+    parse_manifest,
+)
+from shared.names import PackageName
+from shared.relative_path import parse_relative_path
+from shared.scale import Scale, parse_scale
+from shared.text import rust_quote
+from shared.versions import VersionText
+
+MAX_MANIFEST_BYTES: Final = 1 << 20
+MAX_MODULE_BYTES: Final = 4 << 20  # its JSON takes some 20 times that in memory, one module at a time
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedArchive:
+    """An archive that may be published. worlds: sorted, unique, at least one."""
+
+    name: PackageName
+    version: VersionText
+    worlds: tuple[str, ...]
+    manifest: Manifest
+    scale: Scale
+
+
+def check_archive(
+    path: Path, *, allowed_hosts: Collection[str], allowed_buckets: Collection[str]
+) -> CheckedArchive:
+    """What an uploaded archive publishes. Raises the refusal of the first check that fails.
+
+    Blocks; meant for a thread. path: the upload on disk. allowed_hosts, allowed_buckets: of scale
+    evidence, as for shared.scale.parse_evidence_ref.
+    """
+    with path.open("rb") as file:
+        tar = Tar(file)
+        manifest, entries = _read_manifest(tar)
+        files = _files_by_path(entries)
+        modules = _find_modules(manifest, files)
+        _check_ffi(manifest, files)
+        release = check_publishable(manifest)
+        _check_modules(tar, modules, release.worlds)
+    scale = parse_scale(manifest.meta, allowed_hosts, allowed_buckets)
+    return CheckedArchive(release.name, release.version, release.worlds, manifest, scale)
+
+
+def _read_manifest(tar: Tar) -> tuple[Manifest, list[Entry]]:
+    """Checks 4 to 6: the first entry that is a manifest, of any type; and all entries."""
+    manifest: Manifest | None = None
+    entries: list[Entry] = []
+    for entry in tar.entries():
+        entries.append(entry)
+        if manifest is None and _is_manifest(entry):
+            manifest = parse_manifest(tar.read(entry, MAX_MANIFEST_BYTES))
+            check_module_root(manifest)
+    if manifest is None:
+        raise BadArchive(f"missing {FILE_NAME}")
+    return manifest, entries
+
+
+def _is_manifest(entry: Entry) -> bool:
+    try:
+        return parse_relative_path(entry.path) == FILE_NAME
+    except ValueError:
+        return False
+
+
+def _files_by_path(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Check 7: files by their one spelling, each there once."""
+    files: dict[str, Entry] = {}
+    for entry in entries:
+        if not entry.is_file:
+            continue
+        try:
+            path = parse_relative_path(entry.path)
+        except ValueError as error:
+            raise BadArchive(f"invalid tar entry path: {rust_quote(entry.path)} {error}") from None
+        if path in files:
+            raise BadArchive(f"duplicate tar entry path: {rust_quote(path)}")
+        files[path] = entry
+    return files
+
+
+def _find_modules(manifest: Manifest, files: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Checks 8 to 10: the files of the listed modules by id, in the order of the manifest."""
+    check_has_modules(manifest)
+    modules: dict[str, Entry] = {}
+    for module_id in manifest.modules:
+        path = module_path(manifest.module_root, module_id)
+        if path not in files:
+            raise BadArchive(f"package archive missing module file for {rust_quote(module_id)}: {path}")
+        modules[module_id] = files[path]
+    return modules
+
+
+def _check_ffi(manifest: Manifest, files: Mapping[str, Entry]) -> None:
+    """Check 11: a package that imports by FFI brings a file for it."""
+    if manifest.imports_ffi and not any(path.startswith("ffi/") for path in files):
+        raise BadArchive('meta.import_mode is "ffi", but the archive has no file under ffi/')
+
+
+def _check_modules(tar: Tar, modules: Mapping[str, Entry], worlds: Sequence[str]) -> None:
+    """Check 21: every module is x07AST, and after that lints clean."""
+    report = LintReport(worlds)
+    for module_id, entry in modules.items():
+        report.add(_read_module(tar, module_id, entry))
+    report.require_clean()
+
+
+def _read_module(tar: Tar, module_id: str, entry: Entry) -> Module:
+    quoted = rust_quote(module_id)
+    try:
+        module = parse_module(tar.read(entry, MAX_MODULE_BYTES))
+    except X07AstInvalid as error:
+        raise PublishLintFailed(f"module {quoted} failed to parse as x07AST: {error}") from None
+    if module.kind != "module":
+        raise PublishLintFailed(f'module {quoted} must have kind="module"')
+    if module.module_id != module_id:
+        raise PublishLintFailed(f"module {quoted} has a mismatched module_id {rust_quote(module.module_id)}")
+    return module
