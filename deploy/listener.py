@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 from deploy.errors import StartFailed
@@ -15,8 +17,10 @@ def open_listener(bind: str) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
+    except socket.gaierror as error:
         raise StartFailed(f"cannot listen on {bind}: {error.strerror}") from None
+    except OSError as error:
+        raise StartFailed(f"cannot listen on {bind}: {os.strerror(error.errno or errno.EIO)}") from None
 
 
 def address_of(listener: socket.socket) -> str:

@@ -114,10 +114,7 @@ class EmbeddedPostgres(Service):
 
     async def _is_ready(self, child: ChildProcess) -> bool:
         """As pg_ctl does it: postmaster.pid says so, and names this process."""
-        try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
+        lines = (self._data / "postmaster.pid").read_text().splitlines()
         return lines[:1] == [str(child.pid)] and [line.strip() for line in lines[STATUS_LINE:]] == ["ready"]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, ClassVar, Self
@@ -40,7 +40,7 @@ class Service(ABC):
 
     @abstractmethod
     async def _is_ready(self, child: ChildProcess) -> bool:
-        """True once the process answers."""
+        """True once the process answers; OSError means not yet, too."""
 
     @property
     def pid(self) -> int:
@@ -70,7 +70,10 @@ class Service(ABC):
             raise StartFailed(f"{self.name} cannot be started: {error}") from error
 
     async def _until_ready(self, child: ChildProcess) -> None:
-        while not await self._is_ready(child):  # noqa: ASYNC110 - another process gets ready
+        while True:
+            with suppress(OSError):  # no file or socket yet, or a connection that broke
+                if await self._is_ready(child):
+                    return
             await asyncio.sleep(POLL_S)
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 
 from deploy.errors import StartFailed
 from deploy.local.account import installed_package, make_private_directory
@@ -55,10 +54,7 @@ class EmbeddedValkey(Service):
 
     async def _is_ready(self, child: ChildProcess) -> bool:
         """True if a PING comes back."""
-        try:
-            reader, writer = await asyncio.open_unix_connection(self._socket)
-        except OSError:
-            return False
+        reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(b"PING\r\n")
             return await reader.readline() == b"+PONG\r\n"

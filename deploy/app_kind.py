@@ -1,0 +1,13 @@
+"""What an HTTP process can serve; apart from deploy/serve.py, which is slow to import."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AppKind(StrEnum):
+    """The tier, or both on one address."""
+
+    WRITE = "write"
+    READ = "read"
+    ALL = "all"

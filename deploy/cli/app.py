@@ -1,0 +1,48 @@
+"""The command `x07-registry`: its commands, and how failures are told. Each group has a file of its own.
+
+Commands import what they run only when they run it, so that `--help` and `up` answer quickly.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from deploy.cli import migrate, serve, token, up, worker
+from deploy.errors import StartFailed
+from shared.errors import RegistryError
+from shared.settings import SettingsError
+
+EXIT_FAILED = 1
+EXIT_WRONG_SETTINGS = 2
+
+app = typer.Typer(
+    name="x07-registry",
+    help="The package registry for the x07 language. Settings are environment variables, X07_REGISTRY_….",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(serve.serve)
+app.command()(worker.worker)
+app.command()(migrate.migrate)
+app.add_typer(token.app, name="token")
+
+
+def main() -> None:
+    """Run the command line. Exits with 2 for wrong settings or arguments, 1 for what cannot be done."""
+    try:
+        app()
+    except SettingsError as error:
+        _exit(EXIT_WRONG_SETTINGS, str(error))
+    except (StartFailed, OSError) as error:
+        _exit(EXIT_FAILED, str(error))
+    except RegistryError as error:
+        _exit(EXIT_FAILED, f"{error.message} ({error.code})")
+
+
+def _exit(status: int, message: str) -> None:
+    print(f"x07-registry: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,21 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+Bind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address to listen on; port 0 takes any free one.",
+        show_default="X07_REGISTRY_BIND, or 127.0.0.1:8080",
+    ),
+]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given: those override the environment."""
+    return {name: value for name, value in options.items() if value is not None}
