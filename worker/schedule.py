@@ -6,6 +6,8 @@ Neither needs Redis: with it gone, every change is still published within one sw
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -16,6 +18,9 @@ from shared.errors import RegistryError
 from shared.names import PackageName
 
 PACKAGES_AT_ONCE = 4
+FINISH_S = 5.0
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -40,8 +45,7 @@ class Schedule:
     async def _sweep_loop(self) -> None:
         while True:
             try:
-                await publish_config(self._parts)
-                await self.sweep()
+                await finished(self._sweep_once())
             except RegistryError as error:
                 log.warning("sweep_failed", code=error.code, reason=error.message)
             self._catalog_changed.set()
@@ -53,10 +57,14 @@ class Schedule:
             await asyncio.sleep(self._parts.settings.catalog_debounce_seconds)
             self._catalog_changed.clear()
             try:
-                if not await publish_catalog(self._parts):
+                if not await finished(publish_catalog(self._parts)):
                     self._catalog_changed.set()
             except RegistryError as error:
                 log.warning("catalog_failed", code=error.code, reason=error.message)
+
+    async def _sweep_once(self) -> None:
+        await publish_config(self._parts)
+        await self.sweep()
 
     async def sweep(self) -> int:
         """Publish every dirty package, a page of names at a time; how many were published."""
@@ -81,3 +89,17 @@ class Schedule:
                 log.error("publication_failed", package=name, code=error.code, reason=error.message)
                 return False
             return True
+
+
+async def finished(work: Coroutine[Any, Any, T]) -> T:
+    """The work's result; when cancelled, only after the work had its time to finish.
+
+    A publication that is cut off is done again, but one that ends in order holds nobody up.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=FINISH_S)
+        task.cancel()
+        raise

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
+from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
@@ -23,7 +24,8 @@ JOB_TIMEOUT_S = 120
 # Each poll is one small Redis command; half of this is what a publish waits for a worker on average.
 POLL_DELAY_S = 0.01
 RECONNECT_S = 1.0
-DRAIN_S = 5
+DRAIN_S = 5.0
+CANCEL_AGAIN_S = 0.1
 
 log = structlog.get_logger()
 
@@ -53,30 +55,54 @@ async def run(settings: Settings) -> None:
 async def _run_queue(settings: Settings, parts: Parts, schedule: Schedule) -> None:
     """Take jobs from arq; while Redis is away the schedule goes on alone."""
     while True:
-        worker = build_queue_worker(settings, parts, schedule)
+        redis = connect_queue(settings)
+        worker = build_queue_worker(redis, settings, parts, schedule)
         try:
-            await worker.async_run()
+            await _until_cancelled(worker)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queue_unavailable", error=type(error).__name__)
         finally:
-            await worker.close()
+            await _drain(worker)
+            await redis.aclose(close_connection_pool=True)
         await asyncio.sleep(RECONNECT_S)
 
 
+async def _until_cancelled(worker: Worker) -> None:
+    """Run arq's loop. Its client can swallow a cancellation (`wait_for`, 3.11), so ours is repeated."""
+    loop = asyncio.create_task(worker.main())
+    try:
+        await asyncio.wait({loop})
+    except asyncio.CancelledError:
+        while not loop.done():
+            loop.cancel()
+            await asyncio.wait({loop}, timeout=CANCEL_AGAIN_S)
+        raise
+    await loop
+
+
+async def _drain(worker: Worker) -> None:
+    """Let running jobs finish, for a while; what is left over is the sweep's."""
+    running = list(worker.tasks.values())
+    if running:
+        _, late = await asyncio.wait(running, timeout=DRAIN_S)
+        for job in late:
+            job.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
 def build_queue_worker(
-    settings: Settings, parts: Parts, schedule: Schedule, *, burst: bool = False
+    redis: ArqRedis, settings: Settings, parts: Parts, schedule: Schedule, *, burst: bool = False
 ) -> Worker:
     """An arq worker for this registry's queue; burst: stop when the queue is empty (tests)."""
     return Worker(
         [func(publish, name=PUBLISH_PACKAGE)],
-        redis_pool=connect_queue(settings),
+        redis_pool=redis,
         queue_name=queue_name(settings),
         ctx={"parts": parts, "schedule": schedule},
         burst=burst,
         handle_signals=False,
         max_jobs=MAX_JOBS,
         job_timeout=JOB_TIMEOUT_S,
-        job_completion_wait=DRAIN_S,
         keep_result=0,
         poll_delay=POLL_DELAY_S,
         max_tries=5,

@@ -142,7 +142,7 @@ async def test_a_publisher_without_a_verified_email_is_refused(registry: Registr
     [
         ({}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
         ({"authorization": "bearer x"}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
-        ({"authorization": "Bearer  "}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
+        ({"authorization": "Bearer"}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
         ({"cookie": "x07_session=x"}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
         (bearer("x07t_unknown"), 401, "X07REG_AUTH_INVALID", "invalid token"),
     ],
