@@ -57,7 +57,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 def build_app(services: Services) -> ASGIApp:
     """The write API over open services."""
-    app = Starlette(routes=build_routes(ALL_ENDPOINTS, _authenticated), exception_handlers=exception_handlers)
+    routes = build_routes((*ALL_ENDPOINTS, UNKNOWN_PATH), _authenticated)
+    app = Starlette(routes=routes, exception_handlers=exception_handlers)
     app.state.services = services
     return PathMiddleware(app)
 
