@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy sees them; the migrations in deploy/migrations make them.
 
 The first nine are the deployed registry's (contract, 8.1) and keep their names and columns. Ours are
-`index_state` (one row a package: the transactional outbox) and `version_state` (one row a version).
+`index_state` (one row a package: the transactional outbox), `version_state` (one row a version) and
+`oauth_state_secrets` (one row a sign-in attempt).
 All live in the configured schema through search_path, so no schema is named here.
 """
 
@@ -133,6 +134,16 @@ oauth_states = Table(
     Column("next_url", Text, nullable=False),
     _moment("created_at", required=True),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+# Ours, beside oauth_states. code_verifier: PKCE (RFC 7636). browser_hash: SHA-256 hex of the cookie
+# that ties the attempt to a browser. An attempt that the older server began has no row.
+oauth_state_secrets = Table(
+    "oauth_state_secrets",
+    metadata,
+    Column("state", Text, ForeignKey("oauth_states.state", ondelete="CASCADE"), primary_key=True),
+    Column("code_verifier", Text, nullable=False),
+    Column("browser_hash", Text, nullable=False),
 )
 
 package_version_advisories = Table(
