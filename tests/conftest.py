@@ -12,6 +12,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from deploy.local.home import Home, open_home
+from deploy.local.postgres import EmbeddedPostgres
+from deploy.local.valkey import EmbeddedValkey
 from deploy.migrations.runner import migrate
 from shared.settings import Settings
 from tests.seaweedfs import SeaweedFs
@@ -26,25 +29,28 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Postgres for the session."""
-    from xlocal.postgres import EmbeddedPostgres
+def servers_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A locked directory for the session's Postgres and Valkey."""
+    with open_home(tmp_path_factory.mktemp("servers")) as home:
+        yield home
 
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", is_durable=False)
-    server.start()
+
+@pytest_asyncio.fixture(scope="session")
+async def postgres(servers_home: Home) -> AsyncIterator[EmbeddedPostgres]:
+    """A Postgres for the session; nothing in it must survive a power cut."""
+    server = EmbeddedPostgres(servers_home, durable=False)
+    await server.start()
     yield server
-    server.stop()
+    await server.stop()
 
 
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest_asyncio.fixture(scope="session")
+async def valkey(servers_home: Home) -> AsyncIterator[EmbeddedValkey]:
     """A Valkey for the session."""
-    from xlocal.valkey import EmbeddedValkey
-
-    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"))
-    server.start()
+    server = EmbeddedValkey(servers_home)
+    await server.start()
     yield server
-    server.stop()
+    await server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +63,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def new_database(postgres: Any) -> Callable[[], Awaitable[str]]:
+async def new_database(postgres: EmbeddedPostgres) -> Callable[[], Awaitable[str]]:
     """Makes a migrated database, copied from a template; its URL."""
     await _command(postgres.url, f"CREATE DATABASE {TEMPLATE}")
     await migrate(Settings(database_url=postgres.url_of(TEMPLATE)))
@@ -89,7 +95,7 @@ def storage_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str
 
 @pytest.fixture
 def make_settings(
-    new_database: Callable[[], Awaitable[str]], valkey: Any, storage_settings: dict[str, Any]
+    new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey, storage_settings: dict[str, Any]
 ) -> MakeSettings:
     """Makes settings of a fresh registry; overrides by field name."""
 
@@ -138,7 +144,7 @@ async def cors_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
 
 @pytest_asyncio.fixture
 async def fs_registry(
-    new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path: Path
+    new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey, tmp_path: Path
 ) -> AsyncIterator[Registry]:
     """A fresh registry over a directory, for what does not depend on storage."""
     settings = Settings(
