@@ -34,7 +34,9 @@ from shared.text import rust_quote
 from shared.versions import VersionText
 
 MAX_MANIFEST_BYTES: Final = 1 << 20
-MAX_MODULE_BYTES: Final = 4 << 20  # its JSON takes some 20 times that in memory, one module at a time
+# Decoded and linted, a hostile module takes up to 45 times its size, and a second a MiB; one at a time.
+MAX_MODULE_BYTES: Final = 4 << 20
+MAX_MODULES_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def _check_ffi(manifest: Manifest, files: Mapping[str, Entry]) -> None:
 
 def _check_modules(tar: Tar, modules: Mapping[str, Entry], worlds: Sequence[str]) -> None:
     """Check 21: every module is x07AST, and after that lints clean."""
+    if sum(entry.size for entry in modules.values()) > MAX_MODULES_BYTES:
+        raise BadArchive(f"the modules have more than {MAX_MODULES_BYTES} bytes together")
     report = LintReport(worlds)
     for module_id, entry in modules.items():
         report.add(_read_module(tar, module_id, entry))

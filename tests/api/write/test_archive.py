@@ -233,6 +233,11 @@ REFUSED: dict[str, tuple[bytes, type[RegistryError], str]] = {
         BadArchive,
         "has more than",
     ),
+    "modules are huge together": (
+        _archive_of_modules(**{f"m{n}": b" " * MAX_MODULE_BYTES for n in range(5)}),
+        BadArchive,
+        "the modules have more than",
+    ),
     "scale class": (
         hello_archive(meta={**COMPAT, "scale_classes_supported": 3}),
         InvalidScaleMeta,
