@@ -97,6 +97,8 @@ def build_queue_worker(
     return Worker(
         [func(publish, name=PUBLISH_PACKAGE)],
         redis_pool=redis,
+        job_serializer=redis.job_serializer,
+        job_deserializer=redis.job_deserializer,
         queue_name=queue_name(settings),
         ctx={"parts": parts, "schedule": schedule},
         burst=burst,

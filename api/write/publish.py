@@ -52,6 +52,8 @@ async def publish(services: Services, caller: Principal, upload: Upload) -> Publ
         allowed_hosts=settings.scale_evidence_allowed_hosts,
         allowed_buckets=settings.scale_evidence_allowed_s3_buckets,
     )
+    async with services.database.transaction() as tx:
+        await _find_publishable(tx, caller, archive)  # asked again under the lock; a refusal stages nothing
     await services.storage.put_file(
         staging_key(upload.sha256), upload.path, content_type=ARCHIVE_TYPE, digest=upload.sha256
     )
@@ -67,9 +69,9 @@ async def _insert(
 ) -> tuple[packages.Package, int]:
     """The rows of one publish; the package and the generation that readers will see."""
     await packages.lock(tx, archive.name)
-    package = await _package_of(tx, caller, archive.name)
-    if await versions.is_published(tx, package.id, archive.version):
-        raise AlreadyPublished
+    package = await _find_publishable(tx, caller, archive)
+    if package is None:
+        package = await packages.add(tx, archive.name, caller.user_id)
     await versions.add(tx, _new_version(services, caller, archive, package, sha256))
     if _becomes_latest(archive.version, package.latest_version):
         await packages.set_latest_version(tx, package.id, archive.version)
@@ -84,13 +86,18 @@ async def _insert(
     return package, await packages.raise_generation(tx, package.id)
 
 
-async def _package_of(tx: AsyncConnection, caller: Principal, name: PackageName) -> packages.Package:
-    """The package if the caller may publish to it; a new one, owned by the caller, if there is none."""
-    package = await packages.find(tx, name)
+async def _find_publishable(
+    tx: AsyncConnection, caller: Principal, archive: CheckedArchive
+) -> packages.Package | None:
+    """The package if the caller may publish this version to it; None when it is new."""
+    package = await packages.find(tx, archive.name)
     if package is None:
-        return await packages.add(tx, parse_new_name(name), caller.user_id)
+        parse_new_name(archive.name)
+        return None
     if not caller.is_admin and not await packages.is_owner(tx, package.id, caller.user_id):
         raise Forbidden("not a package owner")
+    if await versions.is_published(tx, package.id, archive.version):
+        raise AlreadyPublished
     return package
 
 
