@@ -252,6 +252,37 @@ class InvalidScaleEvidence(RegistryError):
     default_message = "invalid scale evidence reference"
 
 
+class ScopeInvalid(RegistryError):
+    """A token was asked for with a scope that does not exist."""
+
+    status = 400
+    code = "X07REG_SCOPE_INVALID"
+    default_message = "invalid scope"
+
+
+class TokenGenerationFailed(RegistryError):
+    """A new secret was in use already: the random source is broken."""
+
+    code = "X07REG_TOKEN_GENERATION_FAILED"
+    default_message = "token generation failed"
+
+
+class AdvisoryInvalid(RegistryError):
+    """The text of an advisory is empty, too long, or its URL is not one (contract, 6.4)."""
+
+    status = 400
+    code = "X07REG_ADVISORY_INVALID"
+    default_message = "invalid advisory"
+
+
+class Conflict(RegistryError):
+    """Something else is there already and cannot be replaced."""
+
+    status = 409
+    code = "X07REG_CONFLICT"
+    default_message = "conflict"
+
+
 class DatabaseFailed(RegistryError):
     """Postgres refused a statement that should have worked."""
 
