@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from shared.facets import facets_of
 
 from indexer.manifest_fields import text_field
 from indexer.rows import PackageRow
+from shared.facets import facets_of
 
 HEAD = b'{"schema_version":"x07.index-catalog@0.1.0","packages":['
 TAIL = b"]}\n"

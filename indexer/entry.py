@@ -59,7 +59,7 @@ def render_index_file(package: PackageRow) -> bytes:
 
     Raises DatabaseCorrupt when a stored signature or advisory cannot be rendered.
     """
-    by_version = {row.version: row for row in package.versions}
+    by_version: dict[str, VersionRow] = {row.version: row for row in package.versions}
     lines = [_entry(package.name, by_version[version]) for version in sort_ascending(by_version)]
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 

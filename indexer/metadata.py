@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from shared.facets import facets_of
 
 from indexer.manifest_fields import text_field
 from indexer.rows import PackageRow, VersionRow
 from shared.errors import MetadataCorrupt
+from shared.facets import facets_of
 
 
 class RequiredFields(msgspec.Struct, frozen=True):

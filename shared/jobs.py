@@ -126,9 +126,12 @@ class ChangeListener:
             await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self) -> None:
-        async with Redis.from_url(
-            self._url, socket_connect_timeout=SOCKET_TIMEOUT_S, health_check_interval=10
-        ) as redis, redis.pubsub() as subscription:
+        async with (
+            Redis.from_url(
+                self._url, socket_connect_timeout=SOCKET_TIMEOUT_S, health_check_interval=10
+            ) as redis,
+            redis.pubsub() as subscription,
+        ):
             await subscription.subscribe(self._channel)
             async for message in subscription.listen():
                 if message["type"] == "subscribe":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.facets import facets_of
-
 from api.write.queries import packages, versions
 from api.write.services import Services
+from shared.facets import facets_of
 from shared.names import PackageName
 from shared.versions import sort_ascending
 

@@ -45,7 +45,7 @@ async def received_archive(request: Request, directory: Path, max_bytes: int) ->
             upload = await _receive(request, file.fileno(), path, max_bytes)
         yield upload
     finally:
-        path.unlink(missing_ok=True)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def _refuse_declared_length(request: Request, max_bytes: int) -> None:

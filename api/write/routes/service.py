@@ -8,7 +8,6 @@ from collections.abc import Awaitable
 
 import msgspec
 from redis.exceptions import RedisError
-from shared.http.service import HEALTH_BODY, SERVICE_BODY
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -16,6 +15,7 @@ from api.write.endpoint import Endpoints
 from api.write.json_body import json_response
 from api.write.services import services_of
 from shared.errors import RegistryError
+from shared.http.service import HEALTH_BODY, SERVICE_BODY
 
 CHECK_TIMEOUT_S = 3.0
 

@@ -71,7 +71,8 @@ CREATE TABLE package_versions (
     PRIMARY KEY (package_id, version)
 );
 CREATE INDEX package_versions_package_id_published_at_idx ON package_versions (package_id, published_at DESC);
-CREATE INDEX package_versions_scale_tested_true_idx ON package_versions (scale_tested) WHERE scale_tested = true;
+CREATE INDEX package_versions_scale_tested_true_idx ON package_versions (scale_tested)
+    WHERE scale_tested = true;
 
 CREATE TABLE audit_events (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
