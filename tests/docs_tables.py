@@ -1,0 +1,86 @@
+"""Tables in docs/ that are made from the code: `make docs-tables` writes them, a test compares."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import AliasChoices, SecretStr
+from pydantic.fields import FieldInfo
+
+from shared import errors
+from shared.settings import Settings, variable_of
+
+DOCS = Path(__file__).parent.parent / "docs"
+BEGIN, END = "<!-- made by `make docs-tables` -->", "<!-- end -->"
+
+
+def settings_table() -> str:
+    """One row for each variable."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        variables = ", else ".join(f"`{variable}`" for variable in _variables(name, field))
+        rows.append(f"| {variables} | {_default(field)} | {field.description} |")
+    return "\n".join(rows)
+
+
+def errors_table() -> str:
+    """One row for each code, sorted by status and code."""
+    rows = ["| status | code | meaning |", "| --- | --- | --- |"]
+    codes = {(error.status, error.code): error for error in sorted(_all_errors(), key=_depth, reverse=True)}
+    for (status, code), error in sorted(codes.items()):
+        summary = (error.__doc__ or "").strip().splitlines()[0]
+        rows.append(f"| {status} | `{code}` | {summary} |")
+    return "\n".join(rows)
+
+
+TABLES = {"settings.md": settings_table, "errors.md": errors_table}
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with the table between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+def _variables(name: str, field: FieldInfo) -> list[str]:
+    if isinstance(field.validation_alias, AliasChoices):
+        return [str(choice) for choice in field.validation_alias.choices]
+    return [variable_of(name)]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, (tuple, frozenset)):
+        value = ",".join(map(str, value))
+    if isinstance(value, bool):
+        value = str(value).lower()
+    return f"`{value}`" if value not in (None, "") else "none"
+
+
+def _all_errors(
+    base: type[errors.RegistryError] = errors.RegistryError,
+) -> Iterator[type[errors.RegistryError]]:
+    yield base
+    for subclass in base.__subclasses__():
+        yield from _all_errors(subclass)
+
+
+def _depth(error: type[errors.RegistryError]) -> int:
+    return len(error.__mro__)
+
+
+def main() -> None:
+    """Write every table."""
+    for name, table in TABLES.items():
+        page = DOCS / name
+        page.write_text(with_table(page.read_text(), table()))
+        sys.stdout.write(f"docs/{name}\n")
+
+
+if __name__ == "__main__":
+    main()
