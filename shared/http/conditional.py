@@ -10,7 +10,9 @@ from typing import Final
 from shared.errors import RangeNotSatisfiable
 
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_ONE_RANGE: Final = re.compile(r"bytes=\s*(?P<first>\d{0,18})-(?P<last>\d{0,18})\s*", re.IGNORECASE)
+_ONE_RANGE: Final = re.compile(
+    r"bytes=[ \t]*(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})[ \t]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +46,23 @@ def is_not_modified(if_none_match: Iterable[str], etag: str) -> bool:
 def requested_range(value: str | None, if_range: str | None, etag: str, size_bytes: int) -> ByteRange | None:
     """The one range to answer with 206; None: answer the whole body with 200 (RFC 9110, 14.2).
 
-    Unknown units, several ranges and malformed values are ignored, as is a range whose If-Range does
-    not name this very body (strong comparison; dates never match, for no Last-Modified is sent).
-    Raises RangeNotSatisfiable when no byte of the range exists.
+    value: of Range, if_range: of If-Range, None when absent. etag: quoted, strong. Unknown units, several
+    ranges and malformed values (positions of 19 digits and more among them) are ignored, as is a range
+    whose If-Range does not name this very body (strong comparison; dates never match, for no
+    Last-Modified is sent). Raises RangeNotSatisfiable when no byte of the range exists.
     """
     match = _ONE_RANGE.fullmatch(value) if value is not None else None
     if match is None or (if_range is not None and if_range.strip() != etag):
         return None
     first, last = match["first"], match["last"]
-    if not first and not last:
-        return None
-    if not first:
-        start, end = max(size_bytes - int(last), 0), size_bytes
-    else:
+    if first:
         start, end = int(first), min(int(last) + 1, size_bytes) if last else size_bytes
-        if last and int(last) < start:
-            return None
-    if start >= size_bytes or start >= end:
+        is_valid = not last or int(first) <= int(last)
+    else:
+        start, end = max(size_bytes - int(last or 0), 0), size_bytes
+        is_valid = bool(last)
+    if not is_valid:
+        return None
+    if start >= size_bytes:
         raise RangeNotSatisfiable(headers={"content-range": f"bytes */{size_bytes}"})
     return ByteRange(start, end, size_bytes)

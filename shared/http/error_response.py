@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from shared.errors import BadRequest, Internal, NotFound, RegistryError
+from shared.errors import BadRequest, Internal, MethodNotAllowed, NotFound, PayloadTooLarge, RegistryError
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -22,12 +22,16 @@ class ErrorBody(msgspec.Struct, frozen=True):
     request_id: str
 
 
+def error_body(code: str, message: str, request_id: str) -> bytes:
+    """The JSON of an error: three keys in this order, compact, non-ASCII raw."""
+    return msgspec.json.encode(ErrorBody(code, message, request_id))
+
+
 def error_response(error: RegistryError, scope: Scope) -> Response:
     """The answer to a request that failed with this error."""
-    body = ErrorBody(error.code, error.message, scope.get("state", {}).get("request_id", ""))
-    return Response(
-        msgspec.json.encode(body), error.status, dict(error.headers), media_type="application/json"
-    )
+    request_id = scope.get("state", {}).get("request_id", "")
+    body = error_body(error.code, error.message, request_id)
+    return Response(body, error.status, dict(error.headers), media_type="application/json")
 
 
 async def _registry_error(request: Request, error: Exception) -> Response:
@@ -38,12 +42,34 @@ async def _registry_error(request: Request, error: Exception) -> Response:
 
 async def _framework_error(request: Request, error: Exception) -> Response:
     """What starlette raises by itself, as one of ours."""
-    status = error.status_code if isinstance(error, HTTPException) else Internal.status
-    known: dict[int, type[RegistryError]] = {400: BadRequest, 404: NotFound}
-    return error_response(known.get(status, Internal)(), request.scope)
+    if not isinstance(error, HTTPException):
+        raise error
+    return error_response(_typed(error), request.scope)
 
 
-exception_handlers: Mapping[Any, Any] = {
+def _typed(error: HTTPException) -> RegistryError:
+    match error.status_code:
+        case 400:
+            return BadRequest()
+        case 404:
+            return NotFound()
+        case 405:
+            allow = (error.headers or {}).get("Allow", "")
+            return MethodNotAllowed(headers={"allow": ",".join(sorted(allow.replace(",", " ").split()))})
+        case 413:
+            return PayloadTooLarge()
+        case _:
+            return Internal()
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    """A bug. Starlette raises it again after this answer, so that RequestIdMiddleware logs it."""
+    return error_response(Internal(), request.scope)
+
+
+exception_handlers: Final[Mapping[Any, Any]] = {
     RegistryError: _registry_error,
     HTTPException: _framework_error,
+    Exception: _unexpected_error,
 }
+"""For `Starlette(exception_handlers=…)`: every failure becomes the JSON of an error."""

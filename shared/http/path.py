@@ -1,4 +1,4 @@
-"""Paths as bytes of a request line: strictly percent-decoded, or refused (RFC 3986, 2.1)."""
+"""Request targets as bytes of a request line: decoded strictly, or refused (RFC 3986, 2.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.errors import BadRequest, RegistryError
+from shared.errors import BadRequest
 from shared.http.error_response import error_response
 
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -24,6 +24,17 @@ def decode_path(raw_path: bytes) -> str:
         raise BadRequest("path is not UTF-8") from None
 
 
+def require_decodable_query(query: bytes) -> None:
+    """Raises BadRequest for a query that is not UTF-8.
+
+    A broken escape is left as it is: form decoding takes it literally, so `?q=100%` is a search.
+    """
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise BadRequest("query is not UTF-8") from None
+
+
 class PathMiddleware:
     """Refuses a request whose path or query does not decode, before it is routed."""
 
@@ -34,9 +45,9 @@ class PathMiddleware:
         """Answer 400, or hand on."""
         if scope["type"] == "http":
             try:
-                decode_path(scope.get("raw_path", b""))
-                decode_path(scope.get("query_string", b"").replace(b"+", b" "))
-            except RegistryError as error:
+                decode_path(scope["raw_path"])
+                require_decodable_query(scope["query_string"])
+            except BadRequest as error:
                 await error_response(error, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import uuid
+from enum import Enum
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,17 +18,26 @@ log = structlog.get_logger()
 class RequestIds:
     """Ids that look like UUIDv4 without dashes: random for the process, counted within it.
 
-    Unique as long as 74 random bits are; a counter costs a fraction of a random number.
+    The first 22 digits are random but for version and variant, 82 bits; the last 10 count up from a
+    random start. Counting costs a fraction of what a random number costs.
     """
 
     def __init__(self) -> None:
-        seed = uuid.UUID(bytes=os.urandom(16), version=4).hex
+        seed = uuid.uuid4().hex
         self._prefix, self._start = seed[:22], int(seed[22:], 16)
         self._count = itertools.count()
 
     def next(self) -> str:
         """32 lower-case hex digits."""
         return f"{self._prefix}{(self._start + next(self._count)) & 0xFFFFFFFFFF:010x}"
+
+
+class _Progress(Enum):
+    """How much of an answer was sent."""
+
+    NOTHING = 0
+    BEGUN = 1
+    COMPLETE = 2
 
 
 class RequestIdMiddleware:
@@ -39,26 +48,36 @@ class RequestIdMiddleware:
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 500 in JSON for an exception that comes before the answer began."""
+        """Answer 500 in JSON for an exception that comes before the answer began.
+
+        One that comes in the middle is logged and raised again: the server then ends the connection,
+        so that half a body never looks whole.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = self._ids.next()
         scope.setdefault("state", {})["request_id"] = request_id
         header = (b"x-request-id", request_id.encode())
-        begun = False
+        progress = _Progress.NOTHING
 
         async def send_with_id(message: Message) -> None:
-            nonlocal begun
+            nonlocal progress
             if message["type"] == "http.response.start":
-                begun = True
+                progress = _Progress.BEGUN
                 message["headers"] = [*message.get("headers", ()), header]
+            elif not message.get("more_body", False):
+                progress = _Progress.COMPLETE
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
             log.exception("unhandled_exception", request_id=request_id, path=scope["path"])
-            if begun:
-                raise
-            await error_response(Internal(), scope)(scope, receive, send_with_id)
+            match progress:
+                case _Progress.NOTHING:
+                    await error_response(Internal(), scope)(scope, receive, send_with_id)
+                case _Progress.BEGUN:
+                    raise
+                case _Progress.COMPLETE:
+                    pass
