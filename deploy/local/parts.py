@@ -77,7 +77,12 @@ def _run(settings: Settings, *arguments: str, listener: int | None = None) -> Ch
 
 def _variables(settings: Settings) -> dict[str, str]:
     """The settings that `up` chooses, as environment variables; the others are there already."""
-    return {
+    secret, key_id = settings.pkg_signing_ed25519_secret_b64, settings.pkg_signing_key_id
+    signing = {
+        f"{PREFIX}PKG_SIGNING_ED25519_SECRET_B64": secret.get_secret_value() if secret else "",
+        f"{PREFIX}PKG_SIGNING_KEY_ID": key_id or "",
+    }
+    return signing | {
         f"{PREFIX}DATA_DIR": str(settings.data_dir),
         f"{PREFIX}PUBLIC_BASE": settings.public_base,
         f"{PREFIX}DATABASE_URL": settings.database_url.get_secret_value(),

@@ -15,11 +15,13 @@ from deploy.local.home import Home, open_home
 from deploy.local.parts import HttpPart, WorkerPart
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.service import Service
+from deploy.local.signing_key import ensure_signing_key
 from deploy.local.supervisor import keep_running
 from deploy.local.valkey import EmbeddedValkey
 from shared.settings import Settings
 
 TOKEN_NAME = "token"  # noqa: S105 - a file's name
+SIGNING_KEY_NAME = "signing-key"
 DATABASE_DEADLINE_S = 20.0
 DATABASE_PAUSE_S = 0.2
 
@@ -53,6 +55,8 @@ async def run_registry(settings: Settings, progress: Progress) -> None:
             f"http://{reachable_address_of(listener)}", home.data_dir, home.data_dir / TOKEN_NAME
         )
         servers, chosen = _local_servers(settings, home)
+        if "pkg_signing_ed25519_secret_b64" not in settings.model_fields_set:
+            chosen.update(ensure_signing_key(home.data_dir / SIGNING_KEY_NAME))
         if "public_base" not in settings.model_fields_set:
             chosen["public_base"] = running.url
         settings = settings.model_copy(update={"data_dir": home.data_dir, **chosen})

@@ -1,0 +1,28 @@
+"""The key that signs versions of a local registry, made once and kept in its data directory."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from deploy.durable import write_private_file
+from shared.signing import KEY_BYTES, Signer, SigningKey
+
+
+def ensure_signing_key(path: Path) -> dict[str, Any]:
+    """Settings of the key in this file, which is made when missing. Raises OSError, ValueError."""
+    if not path.exists():
+        write_private_file(path, f"{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+    seed = path.read_text().strip()
+    key = SigningKey.parse("local", seed)
+    # The id follows from the key, so a key that was replaced is not taken for this one.
+    fingerprint = hashlib.sha256(Signer(key.key_id, key.seed).public_key).hexdigest()[:8]
+    return {
+        "pkg_signing_ed25519_secret_b64": SecretStr(seed),
+        "pkg_signing_key_id": f"local-{fingerprint}",
+    }

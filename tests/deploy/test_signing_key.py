@@ -1,0 +1,17 @@
+"""A local registry signs with a key of its own."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from deploy.local.signing_key import ensure_signing_key
+
+
+def test_a_signing_key_is_made_once_and_only_we_may_read_it(tmp_path: Path) -> None:
+    """What was signed yesterday verifies with the key that is published today."""
+    path = tmp_path / "signing-key"
+    first = ensure_signing_key(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ensure_signing_key(path) == first
+    assert first["pkg_signing_key_id"].startswith("local-")
