@@ -18,6 +18,7 @@ from indexer import queries
 from indexer.catalog import render_catalog_line
 from indexer.config import render_config
 from indexer.entry import render_index_file
+from indexer.listing import listing_of
 from indexer.metadata import render_metadata
 from indexer.rows import PackageRow, VersionRow
 from shared.blobs import (
@@ -71,6 +72,7 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
         index_digest = await _put_index_file(parts.storage, package)
         await queries.mark_versions(tx, package.id, digests)
         await queries.mark_published(tx, package, render_catalog_line(package))
+        await queries.put_listing(tx, package.id, listing_of(package))
     keys = [index_key(package.name), *(metadata_key(package.name, version) for version in digests)]
     keys += [archive_key(package.name, row.version) for row in staged]
     await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))

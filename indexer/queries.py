@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, text
+from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from indexer.listing import Listing
 from indexer.rows import AdvisoryRow, PackageRow, SignatureRow, VersionRow
 from shared.names import PackageName
 from shared.versions import VersionText
@@ -107,6 +108,80 @@ async def mark_published(tx: AsyncConnection, package: PackageRow, catalog_line:
             """
         ),
         {"package_id": package.id, "generation": package.generation, "line": catalog_line},
+    )
+
+
+_PUT_LISTING = text(
+    """
+    INSERT INTO package_listings (package_id, name, latest_version, is_official, description,
+                                  modules_count, facets, archetypes, archetype_document)
+    VALUES (:package_id, :name, :latest_version, :is_official, :description,
+            :modules_count, :facets, :archetypes, :archetype_document)
+    ON CONFLICT (package_id) DO UPDATE
+    SET latest_version = EXCLUDED.latest_version, is_official = EXCLUDED.is_official,
+        description = EXCLUDED.description, modules_count = EXCLUDED.modules_count,
+        facets = EXCLUDED.facets, archetypes = EXCLUDED.archetypes,
+        archetype_document = EXCLUDED.archetype_document
+    """
+).bindparams(bindparam("facets", type_=ARRAY(Text)), bindparam("archetypes", type_=ARRAY(Text)))
+
+_PUT_SEARCH_NAME = text(
+    """
+    INSERT INTO search_names (name, scale_tested) VALUES (:name, :scale_tested)
+    ON CONFLICT (name) DO UPDATE SET scale_tested = EXCLUDED.scale_tested
+    WHERE search_names.scale_tested <> EXCLUDED.scale_tested
+    """
+)
+
+_PUT_REQUIREMENT = text(
+    """
+    INSERT INTO package_requirements (required, name, requirement, package_id)
+    VALUES (:required, :name, :requirement, :package_id)
+    """
+)
+
+
+async def put_listing(tx: AsyncConnection, package_id: UUID, listing: Listing) -> None:
+    """Record what search, archetypes and reverse dependencies say of a package (primary keys).
+
+    The last thing a transaction does: a name that is new to search locks the totals of its grams.
+    """
+    await tx.execute(
+        _PUT_LISTING,
+        {
+            "package_id": package_id,
+            "name": listing.name,
+            "latest_version": listing.latest_version,
+            "is_official": listing.is_official,
+            "description": listing.description,
+            "modules_count": listing.modules_count,
+            "facets": list(listing.facets),
+            "archetypes": list(listing.archetypes),
+            "archetype_document": listing.archetype_document,
+        },
+    )
+    await _replace_requirements(tx, package_id, listing)
+    await tx.execute(_PUT_SEARCH_NAME, {"name": listing.name, "scale_tested": listing.scale_tested})
+
+
+async def _replace_requirements(tx: AsyncConnection, package_id: UUID, listing: Listing) -> None:
+    """Record what the latest version requires, and nothing else (package_requirements_package_id_idx)."""
+    await tx.execute(
+        text("DELETE FROM package_requirements WHERE package_id = :package_id"), {"package_id": package_id}
+    )
+    if not listing.requires:
+        return
+    await tx.execute(
+        _PUT_REQUIREMENT,
+        [
+            {
+                "required": required.name,
+                "name": listing.name,
+                "requirement": required.requirement,
+                "package_id": package_id,
+            }
+            for required in listing.requires
+        ],
     )
 
 
