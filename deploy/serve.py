@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from contextlib import suppress
 
@@ -15,9 +16,11 @@ from shared.settings import Settings
 
 # Longer than a publish waits to be visible, unless told otherwise; short of the 10 s that `up` has.
 GRACE_S = 6
-# Beyond this many requests at once a process answers 503: queues in memory help nobody.
-MAX_CONCURRENT_REQUESTS = 1000
+# Longer than an edge keeps idle connections (nginx: 60 s), so that it never meets one that just closed.
 KEEP_ALIVE_S = 75
+# Idle connections count too. Beyond, uvicorn answers 503 by itself.
+MAX_CONNECTIONS = 10_000
+OTHER_DESCRIPTORS = 256
 
 BUILDERS = {
     AppKind.WRITE: build_write_app,
@@ -61,10 +64,20 @@ def _configure(kind: AppKind, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONCURRENT_REQUESTS,
+        limit_concurrency=_connection_limit(),
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+def _connection_limit() -> int:
+    """Connections that this process can hold; its limit of open files is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_DESCRIPTORS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(allowed - OTHER_DESCRIPTORS, 1)
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

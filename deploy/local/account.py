@@ -1,6 +1,7 @@
 """The system user that runs the embedded servers when we are root, and what it may reach.
 
-Postgres refuses to run as root. Without root there is no account, and everything here does nothing.
+Postgres refuses to run as root. Without root there is no account: the servers run as we do, and reach
+what we reach.
 """
 
 from __future__ import annotations

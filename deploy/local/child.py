@@ -69,6 +69,11 @@ class ChildProcess:
         """The process id."""
         return self._popen.pid
 
+    @property
+    def is_running(self) -> bool:
+        """False once it has ended."""
+        return not self._status.done()
+
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -94,7 +99,7 @@ class ChildProcess:
     async def stop(self, *signals: signal.Signals, grace_s: float) -> None:
         """Send the signals, then SIGKILL, until it ends; each has grace_s seconds to work."""
         for number in (*signals, signal.SIGKILL):
-            if self._status.done():
+            if not self.is_running:
                 return
             self._popen.send_signal(number)
             await asyncio.wait({self._status}, timeout=grace_s)

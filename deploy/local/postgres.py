@@ -30,7 +30,7 @@ INITDB_OPTIONS = (
     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
 )
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 STATUS_LINE = 7  # of postmaster.pid: `ready` when connections are accepted
 
 
@@ -47,7 +47,7 @@ class EmbeddedPostgres(Service):
     grace_s = 1.0
 
     def __init__(self, home: Home, *, max_connections: int = 100, durable: bool = True) -> None:
-        """durable: false only for tests; a crash of the machine may then lose everything."""
+        """durable: false only for tests: a loss of power may lose everything then; a kill, nothing."""
         self._home = home
         self._directory = home.data_dir / "postgres"
         self._data = self._directory / "data"

@@ -11,12 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, ClassVar, Self
 
+import structlog
+
 from deploy.errors import StartFailed
 from deploy.local.child import ChildEnded, ChildProcess
 
 START_DEADLINE_S = 60.0
 POLL_S = 0.01
 LOG_TAIL_LINES = 5
+
+log = structlog.get_logger()
 
 
 class Service(ABC):
@@ -98,8 +102,11 @@ class Service(ABC):
 
     async def stop(self) -> None:
         """Stop the process if it runs."""
-        if self._child is not None:
-            await self._child.stop(*self.stop_signals, grace_s=self.grace_s)
+        if self._child is None or not self._child.is_running:
+            return
+        await self._child.stop(*self.stop_signals, grace_s=self.grace_s)
+        if await self._child.ended() == signal.SIGKILL.name:
+            log.warning("process_killed", process=self.name)
 
     async def __aenter__(self) -> Self:
         """Start; for one service without a supervisor."""

@@ -1,0 +1,58 @@
+"""Letting one user pass through a directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.local.posix_acl import (
+    ATTRIBUTE,
+    GROUP,
+    MASK,
+    NO_ID,
+    OTHER,
+    OWNER,
+    OWNING_GROUP,
+    USER,
+    allow_search,
+    parse_acl,
+    render_acl,
+)
+
+SOMEBODY = 54321
+
+TAGS = st.sampled_from([OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER])
+LISTS = st.dictionaries(st.tuples(TAGS, st.integers(0, NO_ID)), st.integers(0, 7))
+
+
+@given(LISTS)
+def test_what_is_rendered_parses_back(acl: dict[tuple[int, int], int]) -> None:
+    """An attribute that we rewrite keeps every entry that was there."""
+    assert parse_acl(render_acl(acl)) == acl
+
+
+def test_only_the_named_user_may_pass(tmp_path: Path) -> None:
+    """A private directory stays closed to everybody else, and unreadable to the user too."""
+    tmp_path.chmod(0o700)
+    allow_search(tmp_path, SOMEBODY)
+    acl = parse_acl(os.getxattr(tmp_path, ATTRIBUTE))
+    assert acl == {
+        (OWNER, NO_ID): 7,
+        (USER, SOMEBODY): 1,
+        (OWNING_GROUP, NO_ID): 0,
+        (MASK, NO_ID): 1,
+        (OTHER, NO_ID): 0,
+    }
+
+
+def test_the_rights_of_others_stay_when_a_user_is_added(tmp_path: Path) -> None:
+    """A second user, and a second time for the first, take nothing from anybody."""
+    tmp_path.chmod(0o750)
+    for user in (SOMEBODY, SOMEBODY + 1, SOMEBODY):
+        allow_search(tmp_path, user)
+    acl = parse_acl(os.getxattr(tmp_path, ATTRIBUTE))
+    assert (acl[USER, SOMEBODY], acl[USER, SOMEBODY + 1]) == (1, 1)
+    assert (acl[OWNING_GROUP, NO_ID], acl[MASK, NO_ID]) == (5, 5)
