@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -29,9 +30,12 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def servers_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A locked directory for the session's Postgres and Valkey."""
-    with open_home(tmp_path_factory.mktemp("servers")) as home:
+def servers_home() -> Iterator[Home]:
+    """A locked directory for the session's Postgres and Valkey.
+
+    Not below pytest's own: the next session closes that to the account that Postgres runs as.
+    """
+    with tempfile.TemporaryDirectory(prefix="x07-test-") as directory, open_home(Path(directory)) as home:
         yield home
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
+
+from deploy.errors import StartFailed
 from deploy.local.signing_key import ensure_signing_key
 
 
@@ -15,3 +18,11 @@ def test_a_signing_key_is_made_once_and_only_we_may_read_it(tmp_path: Path) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert ensure_signing_key(path) == first
     assert first["pkg_signing_key_id"].startswith("local-")
+
+
+def test_a_damaged_signing_key_stops_the_start(tmp_path: Path) -> None:
+    """Signing with another key unasked would fail what was signed before."""
+    path = tmp_path / "signing-key"
+    path.write_text("half a k")
+    with pytest.raises(StartFailed, match="is damaged"):
+        ensure_signing_key(path)
