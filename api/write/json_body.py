@@ -81,6 +81,6 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-def _reason(error: ValueError) -> str:
+def _reason(error: Exception) -> str:
     """What a decoder says; it may quote a value of any length."""
     return str(error)[:MAX_REASON_CHARS]

@@ -98,3 +98,12 @@ async def published_generation(tx: AsyncConnection, package_id: UUID) -> int:
     """The generation that storage holds; 0 when nothing is published yet (primary key)."""
     statement = select(index_state.c.published_generation).where(index_state.c.package_id == package_id)
     return int((await tx.execute(statement)).scalar_one_or_none() or 0)
+
+
+async def is_published(tx: AsyncConnection, package_id: UUID) -> bool:
+    """True if storage holds every change of the package up to now (primary key)."""
+    clean = exists().where(
+        index_state.c.package_id == package_id,
+        index_state.c.published_generation >= index_state.c.generation,
+    )
+    return bool((await tx.execute(select(clean))).scalar_one())

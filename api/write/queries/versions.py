@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, insert, select
+from sqlalchemy import exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.tables import package_versions, version_state
@@ -37,6 +37,15 @@ class VersionSummary:
     cksum: str
     yanked: bool
     published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRow:
+    """What a version says of scale."""
+
+    scale_classes_supported: Sequence[str]
+    scale_tested: bool
+    scale_test_evidence_ref: str | None
 
 
 async def is_published(tx: AsyncConnection, package_id: UUID, version: str) -> bool:
@@ -84,3 +93,49 @@ async def manifest_of(tx: AsyncConnection, package_id: UUID, version: str) -> di
         package_versions.c.package_id == package_id, package_versions.c.version == version
     )
     return dict((await tx.execute(statement)).scalar_one_or_none() or {})
+
+
+async def is_yanked(tx: AsyncConnection, package_id: UUID, version: str) -> bool | None:
+    """Whether the version is yanked; None when there is no such version (primary key)."""
+    statement = select(package_versions.c.yanked).where(
+        package_versions.c.package_id == package_id, package_versions.c.version == version
+    )
+    yanked: bool | None = (await tx.execute(statement)).scalar_one_or_none()
+    return yanked
+
+
+async def set_yanked(tx: AsyncConnection, package_id: UUID, version: str, yanked: bool) -> None:
+    """Yank a version or take the yank back (primary key)."""
+    await tx.execute(
+        update(package_versions)
+        .where(package_versions.c.package_id == package_id, package_versions.c.version == version)
+        .values(yanked=yanked)
+    )
+
+
+async def not_yanked(tx: AsyncConnection, package_id: UUID) -> list[str]:
+    """The versions that are not yanked, in no order (primary key)."""
+    statement = select(package_versions.c.version).where(
+        package_versions.c.package_id == package_id, package_versions.c.yanked.is_(False)
+    )
+    return list((await tx.execute(statement)).scalars())
+
+
+async def scale_of(tx: AsyncConnection, package_id: UUID, version: str) -> ScaleRow | None:
+    """The scale columns of a version; None when there is no such version (primary key)."""
+    statement = select(
+        package_versions.c.scale_classes_supported,
+        package_versions.c.scale_tested,
+        package_versions.c.scale_test_evidence_ref,
+    ).where(package_versions.c.package_id == package_id, package_versions.c.version == version)
+    row = (await tx.execute(statement)).one_or_none()
+    return ScaleRow(**row._mapping) if row is not None else None
+
+
+async def set_scale_evidence(tx: AsyncConnection, package_id: UUID, version: str, evidence_ref: str) -> None:
+    """Record evidence; a version with evidence is tested (primary key)."""
+    await tx.execute(
+        update(package_versions)
+        .where(package_versions.c.package_id == package_id, package_versions.c.version == version)
+        .values(scale_tested=True, scale_test_evidence_ref=evidence_ref)
+    )

@@ -1,0 +1,51 @@
+"""POST /v1/packages/{name}/{version}/yank."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.write.endpoint import Auth, Endpoints, Scope
+from api.write.json_body import decode_body, json_response
+from api.write.path_params import path_name, path_version
+from api.write.principal import Principal
+from api.write.publication import visible_header
+from api.write.services import services_of
+from api.write.yank import set_yanked
+from shared.errors import Forbidden, InvalidName, InvalidVersion, NotFound
+
+route = Endpoints()
+
+
+class YankRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """yanked: false takes a yank back."""
+
+    yanked: bool
+
+
+class YankResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A version, yanked or not."""
+
+    ok: bool = True
+    name: str
+    version: str
+    yanked: bool
+
+
+@route.post(
+    "/v1/packages/{name}/{version}/yank",
+    auth=Auth.EITHER,
+    scope=Scope.OWNER_MANAGE,
+    request=YankRequest,
+    response=YankResponse,
+    errors=(InvalidName, InvalidVersion, NotFound, Forbidden),
+)
+async def yank(request: Request, caller: Principal) -> Response:
+    """Yank a version, or take the yank back."""
+    body = await decode_body(request, YankRequest)
+    name, version = path_name(request), path_version(request)
+    is_visible = await set_yanked(services_of(request), caller, name, version, body.yanked)
+    return json_response(
+        YankResponse(name=name, version=version, yanked=body.yanked), headers=visible_header(is_visible)
+    )

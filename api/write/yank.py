@@ -1,0 +1,45 @@
+"""Yanking a version and restoring it (contract, 6.3). Yanked versions stay listed and downloadable."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.write.package_change import lock_owned, record, seen_by_readers
+from api.write.principal import Principal
+from api.write.queries import packages, versions
+from api.write.services import Services
+from shared.errors import NotFound
+from shared.names import PackageName
+from shared.versions import VersionText, greatest
+
+
+async def set_yanked(
+    services: Services, caller: Principal, name: PackageName, version: VersionText, yanked: bool
+) -> bool:
+    """Yank or restore a version; every call is recorded. True if readers see the package as it is now.
+
+    Raises NotFound (package, version), Forbidden.
+    """
+    async with services.database.transaction() as tx:
+        package = await lock_owned(tx, caller, name)
+        before = await versions.is_yanked(tx, package.id, version)
+        if before is None:
+            raise NotFound
+        await versions.set_yanked(tx, package.id, version, yanked)
+        latest = await _latest_version(tx, package, version, yanked)
+        await packages.set_latest_version(tx, package.id, latest)
+        await record(tx, caller, "yank" if yanked else "unyank", package, version)
+        is_change = (before, package.latest_version) != (yanked, latest)
+        generation = await packages.raise_generation(tx, package.id) if is_change else None
+    return await seen_by_readers(services, package, generation)
+
+
+async def _latest_version(
+    tx: AsyncConnection, package: packages.Package, version: VersionText, yanked: bool
+) -> str | None:
+    """The latest version after the change. Pre-releases count; a latest that is no version loses."""
+    if not yanked:
+        return greatest([version, package.latest_version or ""])
+    if version != package.latest_version:
+        return package.latest_version
+    return greatest(await versions.not_yanked(tx, package.id))
