@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
 import structlog
@@ -53,7 +53,7 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.schema = settings.database_schema
-        self._dsn = _driver_dsn(settings.database_url.get_secret_value())
+        self._dsn = driver_dsn(settings.database_url.get_secret_value())
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -130,8 +130,8 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return None
 
 
-def _driver_dsn(url: str) -> str:
+def driver_dsn(url: str) -> str:
     """A libpq URL without the parameters that asyncpg would hand to the server as settings."""
-    parts = urlsplit(url)
-    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in LIBPQ_ONLY]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    base, _, query = url.partition("?")
+    kept = [(key, value) for key, value in parse_qsl(query) if key not in LIBPQ_ONLY]
+    return f"{base}?{urlencode(kept)}" if kept else base

@@ -1,0 +1,97 @@
+"""Connections: URLs as libpq writes them, and the driver's errors as ours."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from deploy.local.postgres import EmbeddedPostgres
+from shared.database import Database, driver_dsn
+from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
+from shared.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("url", "dsn"),
+    [
+        ("postgres://u:p@h:5432/d", "postgres://u:p@h:5432/d"),
+        ("postgresql:///d?host=/run/pg", "postgresql:///d?host=%2Frun%2Fpg"),
+        ("postgres://h1:1,h2:2/d?sslmode=require", "postgres://h1:1,h2:2/d?sslmode=require"),
+        ("postgres://h/d?connect_timeout=3&application_name=a", "postgres://h/d?application_name=a"),
+        ("postgres://u:p%3F@h/d?keepalives=1", "postgres://u:p%3F@h/d"),
+    ],
+)
+def test_a_libpq_url_reaches_the_driver_as_it_is(url: str, dsn: str) -> None:
+    """Both schemes, sockets, several hosts; what only libpq knows is left out."""
+    assert driver_dsn(url) == dsn
+
+
+async def test_both_schemes_and_a_socket_directory_connect(postgres: EmbeddedPostgres) -> None:
+    """The forms that deployments write."""
+    for url in (postgres.url, postgres.url.replace("postgresql://", "postgres://")):
+        database = Database(Settings(database_url=url + "&sslmode=disable&connect_timeout=5"))
+        await database.check()
+        await database.close()
+
+
+async def run(database: Database, sql: str) -> None:
+    """Statements in one transaction."""
+    async with database.transaction() as tx:
+        for statement in sql.split("; "):
+            await tx.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("SELECT * FROM nothing", DatabaseFailed),
+        ("SELECT 'x'::int", BadRequest),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseUnavailable),
+        ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)", DatabaseUnavailable),
+        ("SET TRANSACTION READ ONLY; CREATE TABLE t ()", DatabaseUnavailable),
+    ],
+)
+async def test_what_the_driver_raises_is_one_of_ours(
+    postgres: EmbeddedPostgres, sql: str, error: type[RegistryError]
+) -> None:
+    """503 where a retry may work, 400 for a value that cannot be stored, else 500."""
+    database = Database(Settings(database_url=postgres.url))
+    try:
+        with pytest.raises(error):
+            await run(database, sql)
+        await database.check()
+    finally:
+        await database.close()
+
+
+async def test_a_database_that_is_away_is_unavailable() -> None:
+    """Nothing listens there; the message tells no address."""
+    database = Database(Settings(database_url="postgres://u:secret@127.0.0.1:1/d"))
+    with pytest.raises(DatabaseUnavailable) as refusal:
+        await database.check()
+    assert "127.0.0.1" not in refusal.value.message
+    assert refusal.value.headers == {"retry-after": "2"}
+    await database.close()
+
+
+async def test_a_full_pool_is_unavailable_not_endless(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for a connection is bounded."""
+    monkeypatch.setattr("shared.database.POOL_WAIT_S", 0.05)
+    database = Database(Settings(database_url=postgres.url, database_pool_size=1))
+    try:
+        async with database.transaction():
+            with pytest.raises(DatabaseUnavailable):
+                await database.check()
+    finally:
+        await database.close()
+
+
+async def test_the_schema_of_the_settings_comes_first(postgres: EmbeddedPostgres) -> None:
+    """Every connection has it in its search_path, then public."""
+    database = Database(Settings(database_url=postgres.url, database_schema="x07_own"))
+    async with database.transaction() as tx:
+        path = (await tx.execute(text("SHOW search_path"))).scalar_one()
+    assert path == '"x07_own", public'
+    await database.close()
