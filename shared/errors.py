@@ -78,6 +78,14 @@ class InvalidVersion(RegistryError):
     default_message = "invalid version"
 
 
+class InvalidArchetype(RegistryError):
+    """The name of an archetype is blank."""
+
+    status = 400
+    code = "X07REG_INVALID_ARCHETYPE"
+    default_message = "archetype name is required"
+
+
 class MethodNotAllowed(RegistryError):
     """The path exists, the method does not (RFC 9110, 15.5.6); carries `allow`."""
 

@@ -13,9 +13,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.archive import CheckedArchive, check_archive
+from api.write.dependents import conflicts_with
 from api.write.principal import Principal
 from api.write.publication import published
 from api.write.queries import audit, packages, versions
+from api.write.queries.dependents import Dependent
 from api.write.services import Services
 from api.write.upload import Upload
 from shared.blobs import ARCHIVE_TYPE, staging_key
@@ -28,12 +30,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An acknowledged publish. is_visible: readers see it already."""
+    """An acknowledged publish. is_visible: readers see it already.
+
+    rdep_conflicts: packages that require this one at a version that this is not.
+    """
 
     name: PackageName
     version: str
     cksum: str
     is_visible: bool
+    rdep_conflicts: tuple[Dependent, ...]
 
 
 def require_verified_email(services: Services, caller: Principal) -> None:
@@ -59,9 +65,10 @@ async def publish(services: Services, caller: Principal, upload: Upload) -> Publ
     )
     async with services.database.transaction() as tx:
         package, generation = await _insert(tx, services, caller, archive, upload.sha256)
+        conflicts = await conflicts_with(tx, archive.name, archive.version)
     log.info("version_published", package=package.name, version=archive.version, generation=generation)
     is_visible = await published(services, package.name, package.id, generation)
-    return Published(archive.name, archive.version, upload.sha256, is_visible)
+    return Published(archive.name, archive.version, upload.sha256, is_visible, conflicts)
 
 
 async def _insert(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,6 +12,7 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import json_response
 from api.write.principal import Principal
 from api.write.publication import visible_header
+from api.write.routes.dependents import DependentRequirement, dependent_requirement
 from api.write.services import services_of
 from api.write.upload import received_archive
 from shared import errors
@@ -20,13 +22,17 @@ route = Endpoints()
 
 
 class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted version. index_path: relative to the host."""
+    """An accepted version. index_path: relative to the host.
+
+    rdep_conflicts: packages whose latest version requires this package at a version that this is not.
+    """
 
     ok: bool = True
     name: str
     version: str
     cksum: str
     index_path: str
+    rdep_conflicts: tuple[DependentRequirement, ...] | UnsetType = UNSET
 
 
 @route.post(
@@ -67,6 +73,7 @@ async def publish(request: Request, caller: Principal) -> Response:
             version=published.version,
             cksum=published.cksum,
             index_path=f"/index/{shard_path(published.name)}",
+            rdep_conflicts=tuple(map(dependent_requirement, published.rdep_conflicts)) or UNSET,
         ),
         headers=visible_header(published.is_visible),
     )

@@ -1,0 +1,68 @@
+"""GET /v1/search: packages by name (contract, 6.6)."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.write import search as domain
+from api.write.endpoint import Endpoints
+from api.write.json_body import json_response
+from api.write.paging import query_parameters
+from api.write.queries.search import Hit
+from api.write.services import services_of
+from shared.errors import BadRequest
+
+route = Endpoints()
+
+
+class SearchPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A package that was found. description, modules_count, facets: of its latest version."""
+
+    name: str
+    latest_version: str | None
+    is_official: bool
+    description: str | UnsetType = UNSET
+    modules_count: int
+    facets: tuple[str, ...] | UnsetType = UNSET
+
+
+class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the packages found. q, limit, offset: as they were understood. total: before paging."""
+
+    ok: bool = True
+    q: str
+    limit: int
+    offset: int
+    total: int
+    packages: tuple[SearchPackage, ...]
+
+
+@route.get("/v1/search", response=SearchResponse, errors=(BadRequest,))
+async def search(request: Request) -> Response:
+    """Packages whose name contains `q`: that name, then names that begin with it, then similar ones."""
+    parameters = query_parameters(request)
+    q, page, scale_tested = parameters.text("q"), parameters.page(), parameters.flag("scale_tested")
+    found = await domain.search(services_of(request), q, page, scale_tested=scale_tested)
+    return json_response(
+        SearchResponse(
+            q=q,
+            limit=page.limit,
+            offset=page.offset,
+            total=found.total,
+            packages=tuple(map(_package, found.hits)),
+        )
+    )
+
+
+def _package(hit: Hit) -> SearchPackage:
+    return SearchPackage(
+        name=hit.name,
+        latest_version=hit.latest_version,
+        is_official=hit.is_official,
+        description=UNSET if hit.description is None else hit.description,
+        modules_count=hit.modules_count,
+        facets=tuple(hit.facets) or UNSET,
+    )

@@ -1,0 +1,34 @@
+"""Search for packages by name. What it finds follows the index: the worker lists what it publishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.write.paging import Page
+from api.write.queries import search as queries
+from api.write.queries.search import Hit
+from api.write.services import Services
+from shared.text import lower_ascii
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of hits, best first, and how many there are in all; both of one snapshot."""
+
+    total: int
+    hits: list[Hit]
+
+
+async def search(services: Services, q: str, page: Page, *, scale_tested: bool) -> Found:
+    """Packages whose name contains the text, literally and whatever its case; all for an empty one.
+
+    scale_tested: only packages whose latest version is.
+    """
+    needle = lower_ascii(q)
+    async with services.database.transaction("REPEATABLE READ") as tx:
+        await queries.plan_for_values(tx)
+        total = await queries.count_names(tx, needle, scale_tested=scale_tested)
+        if page.limit == 0 or page.offset >= total:
+            return Found(total, [])
+        hits = await queries.page_of_names(tx, needle, page, scale_tested=scale_tested, total=total)
+    return Found(total, hits)
