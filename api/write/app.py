@@ -12,8 +12,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from api.write.endpoint import Auth, Endpoint, build_routes
+from api.write.github import open_github
 from api.write.last_used import LastUsed
-from api.write.principal import authenticate_token
+from api.write.principal import authenticate
+from api.write.queries.sessions import set_last_seen
+from api.write.queries.tokens import set_last_used
 from api.write.routes import ALL_ENDPOINTS
 from api.write.services import Services, services_of
 from api.write.waiting import Publications
@@ -37,19 +40,22 @@ UNKNOWN_PATH = Endpoint("GET", "/{path:path}", _unknown_path, Auth.NONE, None, N
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The parts of a write process with their background tasks, closed at the end."""
-    database, notifier = Database(settings), Notifier(settings)
+    database, notifier, github = Database(settings), Notifier(settings), open_github(settings)
     storage = await open_storage(settings)
     publications = Publications(database, settings.publish_wait_seconds)
-    last_used = LastUsed(database)
+    last_used, last_seen = LastUsed(database, set_last_used), LastUsed(database, set_last_seen)
     listener = ChangeListener(settings, publications.apply, on_gap=lambda: None)
-    tasks = [asyncio.create_task(listener.run()), asyncio.create_task(last_used.run())]
+    tasks = [asyncio.create_task(part.run()) for part in (listener, last_used, last_seen)]
     try:
-        yield Services(settings, database, storage, notifier, publications, last_used)
+        yield Services(settings, database, storage, notifier, publications, last_used, last_seen, github)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await last_used.flush()
+        await last_used.write()
+        await last_seen.write()
+        if github is not None:
+            await github.close()
         await notifier.close()
         await storage.close()
         await database.close()
@@ -64,13 +70,18 @@ def build_app(services: Services) -> ASGIApp:
 
 
 def _authenticated(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint's handler, called with the principal that its declaration asks for."""
+    """The endpoint's handler, called with the principal that its declaration asks for.
+
+    No cache may keep what it answers, unless the handler says otherwise.
+    """
     handler = endpoint.handler
     if endpoint.auth is Auth.NONE:
         return handler
 
     async def authenticated(request: Request) -> Response:
-        caller = await authenticate_token(services_of(request), request, endpoint.scope)
-        return await handler(request, caller)
+        caller = await authenticate(services_of(request), request, endpoint)
+        response = await handler(request, caller)
+        response.headers.setdefault("cache-control", "no-store")
+        return response
 
     return authenticated

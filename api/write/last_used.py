@@ -1,14 +1,15 @@
-"""tokens.last_used_at, written off the request's path: first within a second, then once a minute."""
+"""When a credential was last used, written off the request's path: within a second, then once a minute."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.queries import tokens
 from shared.database import Database
 from shared.errors import RegistryError
 
@@ -16,30 +17,38 @@ FLUSH_S = 0.5
 REPEAT_S = 60.0
 REMEMBERED = 10_000
 
+Write = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[None]]
+
 log = structlog.get_logger()
 
 
 class LastUsed:
-    """Remembers which tokens were used and writes them in batches."""
+    """Remembers which tokens or sessions were used and writes them in batches."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, write: Write) -> None:
+        """write: sets the time of these ids to now, in one statement."""
         self._database = database
+        self._write = write
         self._written: dict[UUID, float] = {}
         self._waiting: set[UUID] = set()
 
-    def record(self, token_id: UUID) -> None:
-        """The token was used just now."""
-        if time.monotonic() - self._written.get(token_id, -REPEAT_S) >= REPEAT_S:
-            self._waiting.add(token_id)
+    def record(self, used: UUID) -> None:
+        """It was used just now."""
+        if time.monotonic() - self._written.get(used, -REPEAT_S) >= REPEAT_S:
+            self._waiting.add(used)
 
     async def run(self) -> None:
         """Write what was recorded, for ever; a failed batch waits for the next turn."""
         while True:
             await asyncio.sleep(FLUSH_S)
-            try:
-                await self.flush()
-            except RegistryError as error:
-                log.warning("last_used_not_written", code=error.code)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what was recorded; a failure is logged and costs nobody a request."""
+        try:
+            await self.flush()
+        except RegistryError as error:
+            log.warning("last_used_not_written", code=error.code)
 
     async def flush(self) -> None:
         """Write what was recorded, in one statement. Raises DatabaseUnavailable."""
@@ -47,7 +56,7 @@ class LastUsed:
         if not batch:
             return
         async with self._database.transaction() as tx:
-            await tokens.set_last_used(tx, batch)
+            await self._write(tx, batch)
         now = time.monotonic()
         if len(self._written) > REMEMBERED:
             self._written.clear()

@@ -1,31 +1,32 @@
-"""Who is calling: bearer tokens to one Principal type, and what it may do."""
+"""Who is calling: bearer token or session cookie to one Principal, and what it may do (contract, 1.6)."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
 
-from api.write.endpoint import Scope
+from api.write.credentials import bearer_token
+from api.write.credentials import secret_hash as secret_hash
+from api.write.csrf import require_csrf
+from api.write.endpoint import Auth, Endpoint, Scope
 from api.write.queries import tokens
 from api.write.services import Services
+from api.write.sessions import current_session, session_scopes
 from shared.errors import AuthInvalid, AuthRequired, Forbidden
-from shared.text import trim
-
-BEARER = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. token_id: None for a web session. scopes: as stored."""
+    """An authenticated caller. Of token_id and session_id one is None. scopes: of a token as stored."""
 
     user_id: UUID
     handle: str
     token_id: UUID | None
     scopes: tuple[str, ...]
     email_verified: bool
+    session_id: UUID | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -38,22 +39,19 @@ class Principal:
             raise Forbidden(f"missing scope: {scope}")
 
 
-def secret_hash(secret: str) -> str:
-    """What is stored of a token or session: the lower-case hex SHA-256 of the whole string.
+async def authenticate(services: Services, request: Request, endpoint: Endpoint) -> Principal:
+    """The caller that the endpoint's declaration asks for; a bad token never falls back to the cookie.
 
-    Looking up by hash compares in the time of an index, not of the secret.
+    Raises AuthRequired, AuthInvalid, AuthExpired (cookie), Forbidden, and for a cookie that would
+    change something the errors of require_csrf.
     """
-    return hashlib.sha256(secret.encode()).hexdigest()
+    takes_cookie = endpoint.auth is Auth.SESSION or (
+        endpoint.auth is Auth.EITHER and bearer_token(request) is None
+    )
+    return await (_from_cookie if takes_cookie else _from_token)(services, request, endpoint)
 
 
-def bearer_token(request: Request) -> str | None:
-    """The token of `Authorization: Bearer …`; another scheme or an empty rest counts as none."""
-    value = request.headers.get("authorization", "")
-    return (trim(value.removeprefix(BEARER)) or None) if value.startswith(BEARER) else None
-
-
-async def authenticate_token(services: Services, request: Request, scope: Scope | None) -> Principal:
-    """The caller behind the bearer token. Raises AuthRequired, AuthInvalid, Forbidden."""
+async def _from_token(services: Services, request: Request, endpoint: Endpoint) -> Principal:
     token = bearer_token(request)
     if token is None:
         raise AuthRequired
@@ -64,7 +62,20 @@ async def authenticate_token(services: Services, request: Request, scope: Scope 
     if row.revoked_at is not None:
         raise AuthInvalid("token revoked")
     principal = Principal(row.user_id, row.handle, row.token_id, tuple(row.scopes), row.github_email_verified)
-    if scope is not None:
-        principal.require(scope)
+    if endpoint.scope is not None:
+        principal.require(endpoint.scope)
     services.last_used.record(row.token_id)
+    return principal
+
+
+async def _from_cookie(services: Services, request: Request, endpoint: Endpoint) -> Principal:
+    session = await current_session(services, request)
+    scopes = session_scopes(services.settings, session.github_user_id)
+    principal = Principal(
+        session.user_id, session.handle, None, scopes, session.github_email_verified, session.id
+    )
+    if endpoint.scope is not None:
+        principal.require(endpoint.scope)
+    if endpoint.method != "GET":
+        require_csrf(request, session.csrf_token, services.settings.cors_origins)
     return principal

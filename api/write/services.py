@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from api.write.github import Github
 from api.write.last_used import LastUsed
 from api.write.waiting import Publications
 from shared.database import Database
@@ -16,7 +17,7 @@ from shared.storage.interface import Storage
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a write process."""
+    """The parts of a write process. github: None where there is no GitHub sign-in."""
 
     settings: Settings
     database: Database
@@ -24,6 +25,8 @@ class Services:
     notifier: Notifier
     publications: Publications
     last_used: LastUsed
+    last_seen: LastUsed
+    github: Github | None
 
 
 def services_of(request: Request) -> Services:
