@@ -1,0 +1,25 @@
+"""`python -m tests.bench`: run every bench program, or the ones that are named."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+PROGRAMS = {
+    "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",
+    "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
+    "index_rebuild": "an index file of 1, 100 and 1,000 versions made and published again",
+}
+
+
+def main(names: list[str]) -> None:
+    """Run programs by name, all of them when none is named; an unknown name lists them."""
+    if any(name not in PROGRAMS for name in names):
+        listed = "\n".join(f"  {name:<15} {about}" for name, about in PROGRAMS.items())
+        sys.exit(f"usage: python -m tests.bench [PROGRAM ...]\n{listed}")
+    for name in names or PROGRAMS:
+        importlib.import_module(f"tests.bench.{name}").main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

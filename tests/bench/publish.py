@@ -1,0 +1,245 @@
+"""A publish of 24 KB, acknowledged and visible in the index, beside the floor, devpi and verdaccio."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import asyncpg
+
+from api.write.endpoint import Scope
+from deploy.bootstrap import create_token
+from deploy.migrations.runner import migrate
+from shared.names import parse_name, shard_path
+from shared.settings import Settings
+from tests.bench.floor import Floor
+from tests.bench.measure import (
+    ARCHIVE_BYTES,
+    Client,
+    Times,
+    archive_of,
+    better,
+    print_table,
+    timed_at_once,
+)
+from tests.bench.peers import NotInstalled, Peer, running_devpi, running_verdaccio
+from tests.bench.syncs import syncs_of
+from tests.deploy.processes import Up
+
+ROUNDS = 2
+ALONE = 100
+PUBLISHERS = 16
+EACH = 20
+WARM_UP = 10
+TRACED = 10
+AIM_RATIO = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One registry that is measured. publish: makes a call that publishes a new package, through a client."""
+
+    name: str
+    process: Popen[bytes]
+    address: str
+    publish: Callable[[Client, int], Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was measured of a side. syncs: sync calls of a publish; None: not known."""
+
+    name: str
+    alone: Times
+    at_once: Times
+    syncs: float | None
+
+
+def main() -> None:
+    """Print the table. Rounds alternate between the sides, and the better one of each counts."""
+    with tempfile.TemporaryDirectory(prefix="x07-bench-") as text, ExitStack() as stack:
+        directory = Path(text)
+        up = Up(directory / "registry")
+        stack.callback(up.stop)
+        sides, missing = [_ours(up)], []
+        for name, running in (("devpi-server", running_devpi), ("verdaccio", running_verdaccio)):
+            try:
+                sides.append(_side(stack.enter_context(running(directory))))
+            except (NotInstalled, RuntimeError) as error:
+                missing.append(f"MISSING: {name} does not run here: {error}")
+        floors: list[Times] = []
+        alone: dict[str, list[Times]] = {side.name: [] for side in sides}
+        at_once: dict[str, list[Times]] = {side.name: [] for side in sides}
+        for _ in range(ROUNDS):
+            floors.append(asyncio.run(_floor(up, directory)))
+            for side in sides:
+                print(f"measuring {side.name}", file=sys.stderr, flush=True)
+                alone[side.name].append(_run(side, 1, ALONE))
+                at_once[side.name].append(_run(side, PUBLISHERS, EACH))
+        results = [
+            Result(side.name, better(alone[side.name]), better(at_once[side.name]), _syncs(side, directory))
+            for side in sides
+        ]
+    _print(better(floors), results, missing)
+
+
+def _ours(up: Up) -> Side:
+    """The registry, with a token for each publisher."""
+    settings = Settings(database_url=_database(up, "postgres"))
+    tokens = [
+        asyncio.run(create_token(settings, f"bench-{number}", [Scope.PUBLISH], "bench"))
+        for number in range(PUBLISHERS)
+    ]
+    asyncio.run(_execute(_database(up, "postgres"), "UPDATE users SET github_email_verified = true"))
+
+    def publish(client: Client, publisher: int) -> Callable[[], None]:
+        name = _new_name()
+        body, headers = archive_of(name), {"authorization": f"Bearer {tokens[publisher]}"}
+
+        def call() -> None:
+            header, _ = client.require("POST", "/v1/packages/publish", body, headers)
+            if header("x-x07-index-published") != "true":
+                while client.call("GET", f"/index/{shard_path(parse_name(name))}")[0] != 200:
+                    pass
+
+        return call
+
+    return Side("x07-registry up", up.process, up.url.removeprefix("http://"), publish)
+
+
+def _side(peer: Peer) -> Side:
+    def publish(client: Client, publisher: int) -> Callable[[], None]:
+        method, path, body, headers = peer.prepare(name := _new_name(), archive_of(name))
+        return lambda: client.require(method, path, body, headers) and None
+
+    return Side(peer.name, peer.process, peer.address, publish)
+
+
+def _run(side: Side, publishers: int, each: int) -> Times:
+    with _clients(side, publishers) as clients:
+        for number, client in enumerate(clients):
+            for _ in range(max(1, WARM_UP // publishers)):
+                side.publish(client, number)()
+        work = [[side.publish(client, number) for _ in range(each)] for number, client in enumerate(clients)]
+        return timed_at_once(work)
+
+
+def _syncs(side: Side, directory: Path) -> float | None:
+    """Sync calls of one publish, over a few of them, in a run of their own: strace slows a server."""
+    with _clients(side, 1) as [client]:
+        work = [side.publish(client, 0) for _ in range(TRACED)]
+
+        def publish_all() -> None:
+            for call in work:
+                call()
+
+        count = syncs_of(side.process, directory, publish_all)
+    return None if count is None else count / TRACED
+
+
+@contextmanager
+def _clients(side: Side, count: int) -> Iterator[list[Client]]:
+    clients = [Client(side.address) for _ in range(count)]
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+async def _floor(up: Up, directory: Path) -> Times:
+    """The floor, in a database of its own on the registry's Postgres, which is idle meanwhile."""
+    number = uuid.uuid4().hex
+    root = directory / f"floor-{number}"
+    root.mkdir()
+    await _execute(_database(up, "postgres"), f"CREATE DATABASE floor_{number}")
+    url = _database(up, f"floor_{number}")
+    await migrate(Settings(database_url=url))
+    connection = await asyncpg.connect(url)
+    try:
+        user_id = await connection.fetchval("INSERT INTO users (handle) VALUES ('bench') RETURNING id")
+        floor = Floor(connection, root, user_id)
+        return await _timed_floor(floor)
+    finally:
+        await connection.close()
+
+
+async def _timed_floor(floor: Floor) -> Times:
+    loop, each = asyncio.get_running_loop(), []
+    for place in range(WARM_UP + ALONE):
+        archive = archive_of(name := _new_name())
+        start = loop.time()
+        await floor.publish(name, "0.1.0", archive)
+        if place >= WARM_UP:
+            each.append(loop.time() - start)
+    return Times(each, sum(each))
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection: Any = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def _database(up: Up, name: str) -> str:
+    """A database of the embedded Postgres that `up` started."""
+    sockets = (up.data_dir / "run").resolve()
+    return f"postgresql://postgres@/{name}?host={sockets}&port=5432"
+
+
+def _new_name() -> str:
+    return f"b{uuid.uuid4().hex[:12]}"
+
+
+def _print(floor: Times, results: list[Result], missing: list[str]) -> None:
+    columns = ["", "1: p50 ms", "p95 ms", "× floor", "16: p50 ms", "p95 ms", "a second", "syncs each"]
+    rows = [["floor, bare", f"{floor.p50_ms:.1f}", f"{floor.p95_ms:.1f}", "1.0", "", "", "", ""]]
+    rows += [_row(result, floor) for result in results]
+    ours, *peers = results
+    ratio = ours.alone.p50_ms / floor.p50_ms
+    notes = [
+        *missing,
+        f"one publisher: {ratio:.1f} times the floor; aim at most {AIM_RATIO:.0f}: {_verdict(ratio <= AIM_RATIO)}",
+        *(_compared(ours, peer) for peer in peers),
+        "every publish is the first version of a new package; ours counts until the index file shows it",
+        f"floor: {floor.per_second:.0f} a second, one after another; ours and the peers over one kept-alive connection each",
+        "syncs each: fsync, fdatasync and the like in the server's processes, counted by strace in a run of its own",
+    ]
+    print_table(f"publish of {ARCHIVE_BYTES // 1024} KB until visible", "publish", columns, rows, notes)
+
+
+def _row(result: Result, floor: Times) -> list[str]:
+    one, many = result.alone, result.at_once
+    syncs = "not known (no strace)" if result.syncs is None else f"{result.syncs:.1f}"
+    ratio = f"{one.p50_ms / floor.p50_ms:.1f}"
+    figures = [f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}", ratio, f"{many.p50_ms:.1f}", f"{many.p95_ms:.1f}"]
+    return [result.name, *figures, f"{many.per_second:.0f}", syncs]
+
+
+def _compared(ours: Result, peer: Result) -> str:
+    """How a peer stands beside us at 16 publishers, and whether what it acknowledged is on disk."""
+    p50 = peer.at_once.p50_ms / ours.at_once.p50_ms
+    rate = ours.at_once.per_second / peer.at_once.per_second
+    synced = "unknown whether it syncs" if peer.syncs is None else "syncs" if peer.syncs else "does NOT sync"
+    return (
+        f"{PUBLISHERS} publishers, {peer.name} ({synced}): its p50 is {p50:.2f} times ours, our rate {rate:.2f} "
+        f"times its; aim ahead: {_verdict(p50 > 1)}"
+    )
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "MISSED"
+
+
+if __name__ == "__main__":
+    main()
