@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from api.read.answer import BlobAnswer, answer_of
 from api.read.cache import BlobCache
 from api.read.freshness import FreshBlobs, Served
-from api.read.response import blob_response, stream_archive
+from api.read.loading import Loader
+from api.read.metrics import STALE_ANSWERS
+from api.read.negotiation import preferred_codings
 from api.read.routes import BlobRoute, Page, Redirect, handles, resolve
-from shared.errors import MethodNotAllowed, RegistryError
+from api.read.standing import StandingTree
+from api.read.streaming import BlobChanged, Streams
+from shared.blobs import CONFIG_KEY
+from shared.errors import BadRequest, MethodNotAllowed, RegistryError, StorageUnavailable
 from shared.http.error_response import error_response
 from shared.http.service import HEALTH_BODY, SERVICE_BODY
 from shared.jobs import Change
@@ -21,25 +29,35 @@ from shared.settings import Settings
 from shared.storage.interface import Missing, Storage
 
 REFRESH: Final = b"x07_refresh"
+CHECK_TIMEOUT_S: Final = 3.0
+# How often a big blob may be put again between the decision on its headers and the first byte.
+ATTEMPTS_TO_STREAM: Final = 3
+# The least that settings can set: below it, no index file would fit.
+LEAST_BYTES: Final = 1 << 20
+# Bodies that count as small are at most this share of all memory for bodies.
+WHOLE_SHARE: Final = 64
 
 
 class ReadService:
     """ASGI application for GET and HEAD of the published tree."""
 
     def __init__(self, storage: Storage, settings: Settings) -> None:
-        self._storage = storage
-        self._index_host = settings.index_host
-        self._blobs = FreshBlobs(storage, BlobCache(settings.read_cache_bytes), settings.read_ttl_seconds)
-        # Bigger archives are streamed: one of them must not push everything else out.
-        self._max_cached_bytes = min(settings.read_cache_bytes // 16, 1 << 20)
+        """Memory for bodies is settings.read_cache_bytes: 5/8 to keep, 1/8 to load, 1/4 to stream."""
+        self._index_host = settings.index_host.lower().encode()
+        tree, memory_bytes = StandingTree(storage), max(settings.read_cache_bytes, LEAST_BYTES)
+        loader = Loader(tree, whole_bytes=memory_bytes // WHOLE_SHARE, in_flight_bytes=memory_bytes // 8)
+        self._tree = tree
+        self.cache = BlobCache(settings.read_cache_bytes * 5 // 8)
+        self.blobs = FreshBlobs(loader, self.cache, settings.read_ttl_seconds)
+        self._streams = Streams(tree, memory_bytes // 4)
 
     def apply(self, change: Change) -> None:
         """Blobs were put again."""
-        self._blobs.apply(change)
+        self.blobs.apply(change)
 
     def suspect_all(self) -> None:
         """Change messages may have been missed."""
-        self._blobs.suspect_all()
+        self.blobs.suspect_all()
 
     def handles(self, scope: Scope) -> bool:
         """True if the request is the read tier's when both tiers share one address."""
@@ -48,6 +66,7 @@ class ReadService:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is JSON."""
         try:
+            _require_host(scope)
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed(headers={"allow": "GET,HEAD"})
             await self._answer(scope, receive, send)
@@ -56,43 +75,87 @@ class ReadService:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         match resolve(scope, self._index_host):
-            case BlobRoute() as route if route.is_archive:
-                await self._answer_archive(route, scope, receive, send)
             case BlobRoute() as route:
-                served = await self._blobs.get(route.key, is_refresh=_asks_refresh(scope))
-                await blob_response(route, served, scope)(scope, receive, send)
+                await self._answer_blob(route, scope, receive, send)
             case Redirect() as redirect:
                 await Response(None, redirect.status, {"location": redirect.location})(scope, receive, send)
-            case page:
-                await (await self._page(page))(scope, receive, send)
+            case Page.SERVICE:
+                await Response(SERVICE_BODY, media_type="application/json")(scope, receive, send)
+            case Page.HEALTH:
+                await PlainTextResponse(HEALTH_BODY)(scope, receive, send)
+            case Page.READY:
+                await (await self._readiness())(scope, receive, send)
 
-    async def _page(self, page: Page) -> Response:
-        if page is Page.SERVICE:
-            return Response(SERVICE_BODY, media_type="application/json")
-        if page is Page.HEALTH:
-            return PlainTextResponse(HEALTH_BODY)
+    async def _answer_blob(self, route: BlobRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        """From memory, or else piece by piece; again from the start when the blob changes in between."""
+        request, is_head = _values(scope), scope["method"] == "HEAD"
+        is_refresh = not route.is_archive and _asks_refresh(scope)
+        for _ in range(ATTEMPTS_TO_STREAM):
+            look = self.blobs.describe if is_head else self.blobs.get
+            match await look(route.key, is_refresh=is_refresh):
+                case Missing():
+                    raise route.missing
+                case Served() as served:
+                    answer = await self._decide(route, served, request, is_head=is_head)
+            try:
+                await self._send(answer, receive, send)
+            except BlobChanged:
+                is_refresh = True
+            else:
+                return
+        raise StorageUnavailable("the blob keeps changing, try again")
+
+    async def _decide(
+        self, route: BlobRoute, served: Served, request: Mapping[bytes, Sequence[str]], *, is_head: bool
+    ) -> BlobAnswer:
+        if served.is_stale:
+            STALE_ANSWERS.inc()
+        codings = preferred_codings(request.get(b"accept-encoding", ())) if route.has_variants else ()
+        representation = await self.blobs.chosen(served, codings)
+        return answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
+
+    async def _send(self, answer: BlobAnswer, receive: Receive, send: Send) -> None:
+        span, body = answer.span, answer.representation.body
+        if span is not None and body is None:
+            await self._streams.send(answer, receive, send)
+            return
+        part = (
+            b""
+            if span is None or body is None
+            else body
+            if len(body) == span.end - span.start
+            else body[span.start : span.end]
+        )
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
+        await send({"type": "http.response.body", "body": part})
+
+    async def _readiness(self) -> Response:
+        """Ready while storage answers a read: a published tree may well be mounted read-only."""
         begun = time.perf_counter()
         try:
-            await self._storage.check()
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await self._tree.head(CONFIG_KEY)
             is_up = True
-        except RegistryError:
+        except (RegistryError, TimeoutError):
             is_up = False
         latency_ms = round((time.perf_counter() - begun) * 1000, 3)
         body = {"ok": is_up, "dependencies": {"storage": {"ok": is_up, "latency_ms": latency_ms}}}
         return Response(msgspec.json.encode(body), 200 if is_up else 503, media_type="application/json")
 
-    async def _answer_archive(self, route: BlobRoute, scope: Scope, receive: Receive, send: Send) -> None:
-        """From the cache if it may be kept there, else streamed from storage."""
-        served: Served | Missing | None = self._blobs.peek(route.key)
-        if served is None:
-            info = await self._storage.head(route.key)
-            if info is None:
-                raise route.missing
-            if info.size_bytes > self._max_cached_bytes:
-                await stream_archive(self._storage, route, info, scope, receive, send)
-                return
-            served = await self._blobs.get(route.key)
-        await blob_response(route, served, scope)(scope, receive, send)
+
+def _require_host(scope: Scope) -> None:
+    """Raises BadRequest for an HTTP/1.1 request without exactly one Host (RFC 9112, 3.2)."""
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
+        raise BadRequest("a request needs exactly one Host header")
+
+
+def _values(scope: Scope) -> Mapping[bytes, Sequence[str]]:
+    """The values of each header, in order."""
+    values: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        values.setdefault(name, []).append(value.decode("latin-1"))
+    return values
 
 
 def _asks_refresh(scope: Scope) -> bool:

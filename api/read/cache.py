@@ -1,37 +1,52 @@
-"""A cache of whole blobs, bounded in bytes; the least recently used go first.
+"""A cache of blobs, bounded in bytes. It knows nothing of freshness: that is freshness.py.
 
-It knows nothing of freshness: freshness.py decides when a blob must be looked at again.
+Eviction is by second chance (a clock): a hit only sets a flag, which costs a reader next to nothing.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
 
-from shared.storage.interface import Found
+from api.read.representation import Representation
+from shared.encodings import Coding
 
-# What an entry costs besides its body: keys, headers, objects.
-ENTRY_OVERHEAD_BYTES = 1024
+# What an entry, and each body of it, costs besides the bytes of the body: keys, validators, prebuilt
+# heads, the objects that hold them. Measured; tests/api/read/test_cache.py measures again.
+ENTRY_OVERHEAD_BYTES: Final = 1536
+BODY_OVERHEAD_BYTES: Final = 1024
+
+NEVER: Final = float("-inf")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CachedBlob:
-    """A blob and when storage last confirmed it.
+    """A blob as storage had it, and when storage last confirmed that. Times: monotonic seconds.
 
-    confirmed_at: monotonic seconds at which the confirming request began. suspect_since: monotonic
-    seconds of the last sign that it may have changed. is_stale: storage failed to answer when asked.
+    variants: those that were looked for; None: storage holds none of this very identity body.
+    confirmed_at: when the confirming request began. suspect_since: the last sign that the blob may have
+    changed. retry_at: storage failed; until then it is not asked again. was_used: since eviction looked.
     """
 
-    found: Found
-    etag: str
+    identity: Representation
     confirmed_at: float
-    suspect_since: float = float("-inf")
-    retry_at: float = float("-inf")
+    suspect_since: float = NEVER
+    retry_at: float = NEVER
+    variants: dict[Coding, Representation | None] = field(default_factory=dict)
+    was_used: bool = False
 
     @property
     def size_bytes(self) -> int:
         """What the entry counts for."""
-        return len(self.found.body) + ENTRY_OVERHEAD_BYTES
+        held = [self.identity, *(variant for variant in self.variants.values() if variant is not None)]
+        bodies = sum(len(one.body) for one in held if one.body is not None)
+        return ENTRY_OVERHEAD_BYTES + len(held) * BODY_OVERHEAD_BYTES + bodies
+
+
+def _ignore(key: str) -> None:
+    """Nobody wants to know."""
 
 
 class BlobCache:
@@ -39,33 +54,49 @@ class BlobCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[str, CachedBlob] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[CachedBlob, int]] = OrderedDict()
         self.size_bytes = 0
+        self.on_removed: Callable[[str], None] = _ignore
+        """Called with each key whose blob is held no more, or replaced."""
 
     def get(self, key: str) -> CachedBlob | None:
-        """The blob, now the most recently used."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
-        return entry
-
-    def put(self, key: str, entry: CachedBlob) -> None:
-        """Keep a blob, unless it alone is over the bound."""
-        self.remove(key)
-        if entry.size_bytes > self._max_bytes:
-            return
-        self._entries[key] = entry
-        self.size_bytes += entry.size_bytes
-        while self.size_bytes > self._max_bytes:
-            _, oldest = self._entries.popitem(last=False)
-            self.size_bytes -= oldest.size_bytes
-
-    def remove(self, key: str) -> None:
-        """Forget a blob; absence is not an error."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self.size_bytes -= entry.size_bytes
+        """The blob, which counts as a use."""
+        if (entry := self._entries.get(key)) is None:
+            return None
+        entry[0].was_used = True
+        return entry[0]
 
     def peek(self, key: str) -> CachedBlob | None:
         """The blob, without counting as a use."""
-        return self._entries.get(key)
+        entry = self._entries.get(key)
+        return entry[0] if entry is not None else None
+
+    def put(self, key: str, blob: CachedBlob) -> None:
+        """Keep a blob, or count again one that grew, unless it alone is over the bound."""
+        size_bytes = blob.size_bytes + len(key)
+        if size_bytes > self._max_bytes:
+            self.remove(key)
+            return
+        if (old := self._entries.pop(key, None)) is not None:
+            self.size_bytes -= old[1]
+            if old[0] is not blob:
+                self.on_removed(key)
+        self._entries[key] = (blob, size_bytes)
+        self.size_bytes += size_bytes
+        self._evict(newest=key)
+
+    def remove(self, key: str) -> None:
+        """Forget a blob; absence is not an error."""
+        if (entry := self._entries.pop(key, None)) is not None:
+            self.size_bytes -= entry[1]
+            self.on_removed(key)
+
+    def _evict(self, newest: str) -> None:
+        """Until the bound holds: the oldest goes, unless it was used since eviction last came by."""
+        while self.size_bytes > self._max_bytes:
+            key, (blob, _) = next(iter(self._entries.items()))
+            if blob.was_used or key == newest:
+                blob.was_used = False
+                self._entries.move_to_end(key)
+            else:
+                self.remove(key)

@@ -2,6 +2,9 @@
 
 A change message makes a blob suspect at once; without messages the time-to-live bounds its age.
 Stale is better than down: while storage fails, what is cached is served, and says so.
+
+Loads of one key follow each other and never overlap, so what lands later is never older: a reader
+does not go back to an older body after a newer one.
 """
 
 from __future__ import annotations
@@ -10,20 +13,27 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
-from api.read.cache import BlobCache, CachedBlob
-from api.read.metrics import CACHE_LOOKUPS
-from shared.errors import Unavailable
+from api.read.cache import NEVER, BlobCache, CachedBlob
+from api.read.loading import Loader
+from api.read.metrics import HITS, HITS_MISSING, HITS_STALE, MISSES, REVALIDATIONS
+from api.read.representation import Representation
+from api.read.variants import Variants
+from shared.encodings import Coding
+from shared.errors import StorageFailed, Unavailable
 from shared.jobs import Change
-from shared.storage.interface import Found, Missing, NotModified, Storage
+from shared.storage.interface import Missing, NotModified
 
-MISSING_TTL_S = 1.0
-MISSING_REMEMBERED = 10_000
+MISSING_TTL_S: Final = 1.0
+MISSING_REMEMBERED: Final = 10_000
+# Longer keys are legal and asked of storage each time: remembering them would not be bounded.
+MISSING_KEY_CHARS: Final = 256
 # A cached blob waits no longer than this for storage to confirm it.
-REVALIDATION_TIMEOUT_S = 2.0
-PAUSE_AFTER_FAILURE_S = 1.0
+REVALIDATION_TIMEOUT_S: Final = 2.0
+PAUSE_AFTER_FAILURE_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -32,30 +42,31 @@ log = structlog.get_logger()
 class Served:
     """A blob to answer with. is_stale: storage could not be asked whether it still holds."""
 
-    found: Found
-    etag: str
+    blob: CachedBlob
     is_stale: bool = False
 
 
+@dataclass(slots=True, eq=False)
 class Flight:
-    """One load of one key, shared by all who wait for it."""
+    """One load of one key, shared by all who wait for it. began, suspect_since: monotonic seconds."""
 
-    def __init__(self, task: asyncio.Task[Served | Missing], began: float) -> None:
-        self.task = task
-        self.began = began
-        self.is_outdated = False
+    began: float
+    suspect_since: float = NEVER
+    task: asyncio.Task[Served | Missing] | None = None
 
 
 class FreshBlobs:
     """Blobs of a storage, cached. ttl_s: how long a confirmed blob is served without asking again."""
 
-    def __init__(self, storage: Storage, cache: BlobCache, ttl_s: float) -> None:
-        self._storage = storage
+    def __init__(self, loader: Loader, cache: BlobCache, ttl_s: float) -> None:
+        self._loader = loader
         self._cache = cache
+        self._variants = Variants(loader, cache)
         self._ttl_s = ttl_s
         self._flights: dict[str, Flight] = {}
         self._missing: OrderedDict[str, float] = OrderedDict()
-        self._suspect_all_since = float("-inf")
+        self._suspect_since = NEVER
+        self._hung_until = NEVER
 
     async def get(self, key: str, *, is_refresh: bool = False) -> Served | Missing:
         """The blob as storage had it at most ttl_s ago, or after this call began (is_refresh).
@@ -63,114 +74,149 @@ class FreshBlobs:
         Raises StorageUnavailable or StorageFailed when it is not cached and cannot be loaded.
         """
         asked = time.monotonic()
-        while True:
-            if (known := self._known(key, asked, is_refresh=is_refresh)) is not None:
-                return known
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = self._take_off(key)
-            is_recent = not is_refresh or flight.began >= asked
-            outcome = await asyncio.shield(flight.task)
-            if is_recent and not flight.is_outdated:
+        needed = asked if is_refresh else max(asked - self._ttl_s, self._suspected(key))
+        while (known := self._known(key, needed, asked, is_refresh=is_refresh)) is None:
+            flight = self._flights.get(key) or self._take_off(key)
+            outcome = await asyncio.shield(_task_of(flight))
+            if flight.began >= needed:
                 return outcome
+        return known
 
-    def peek(self, key: str) -> Served | None:
-        """The blob if it can be served without waiting."""
-        known = self._known(key, time.monotonic(), is_refresh=False)
-        return known if isinstance(known, Served) else None
+    async def describe(self, key: str, *, is_refresh: bool = False) -> Served | Missing:
+        """As get, but the body of a blob that is not cached stays in storage (for HEAD)."""
+        if self._cache.peek(key) is not None or self._is_missing(key, time.monotonic() - self._ttl_s):
+            return await self.get(key, is_refresh=is_refresh)
+        began = time.monotonic()
+        described = await self._loader.describe(key)
+        return described if isinstance(described, Missing) else Served(CachedBlob(described, began))
+
+    async def chosen(self, served: Served, codings: tuple[Coding, ...]) -> Representation:
+        """The best representation of a blob: of the first coding that has a variant, else identity."""
+        return await self._variants.chosen(served.blob, codings)
 
     def apply(self, change: Change) -> None:
         """These keys were put again: whatever is held or on its way may be old."""
+        now = time.monotonic()
         for key in change.keys:
             self._missing.pop(key, None)
-            if (entry := self._cache.peek(key)) is not None:
-                entry.suspect_since = time.monotonic()
-            if (flight := self._flights.pop(key, None)) is not None:
-                flight.is_outdated = True
+            if (blob := self._cache.peek(key)) is not None:
+                blob.suspect_since = now
+            if (flight := self._flights.get(key)) is not None:
+                flight.suspect_since = now
 
     def suspect_all(self) -> None:
         """Change messages may have been missed: confirm everything before it is served again."""
-        self._suspect_all_since = time.monotonic()
+        self._suspect_since = time.monotonic()
         self._missing.clear()
-        for flight in self._flights.values():
-            flight.is_outdated = True
-        self._flights.clear()
 
-    def _known(self, key: str, now: float, *, is_refresh: bool) -> Served | Missing | None:
+    def fresh_until(self, blob: CachedBlob) -> float:
+        """Monotonic seconds until which the blob can be served without asking; past: not at all."""
+        is_suspect = blob.confirmed_at < max(blob.suspect_since, self._suspect_since)
+        return NEVER if is_suspect else blob.confirmed_at + self._ttl_s
+
+    def refresh_ahead(self, key: str) -> None:
+        """Confirm a blob before its time runs out, so that no reader has to wait for it."""
+        if key not in self._flights:
+            self._take_off(key)
+
+    def _suspected(self, key: str) -> float:
+        """When the newest sign came that a key may have changed."""
+        blob, flight = self._cache.peek(key), self._flights.get(key)
+        return max(
+            self._suspect_since,
+            blob.suspect_since if blob is not None else NEVER,
+            flight.suspect_since if flight is not None else NEVER,
+        )
+
+    def _known(self, key: str, needed: float, asked: float, *, is_refresh: bool) -> Served | Missing | None:
         """What can be answered without storage, if anything."""
-        if is_refresh:
-            return None
-        if (entry := self._cache.get(key)) is not None:
-            needed = max(now - self._ttl_s, entry.suspect_since, self._suspect_all_since)
-            if entry.confirmed_at >= needed:
-                CACHE_LOOKUPS.labels("hit").inc()
-                return Served(entry.found, entry.etag)
-            if now < entry.retry_at:
-                CACHE_LOOKUPS.labels("stale").inc()
-                return Served(entry.found, entry.etag, is_stale=True)
-        elif self._missing.get(key, float("-inf")) > now - min(MISSING_TTL_S, self._ttl_s):
-            CACHE_LOOKUPS.labels("missing").inc()
+        if (blob := self._cache.get(key)) is not None:
+            if blob.confirmed_at >= needed:
+                HITS.inc()
+                return Served(blob)
+            if not is_refresh and asked < max(blob.retry_at, self._hung_until):
+                HITS_STALE.inc()
+                return Served(blob, is_stale=True)
+        elif self._is_missing(key, needed):
+            HITS_MISSING.inc()
             return Missing()
         return None
 
+    def _is_missing(self, key: str, needed: float) -> bool:
+        found_missing_at = self._missing.get(key, NEVER)
+        return found_missing_at >= max(needed, time.monotonic() - MISSING_TTL_S)
+
     def _take_off(self, key: str) -> Flight:
-        began = time.monotonic()
-        flight = Flight(asyncio.create_task(self._load(key, began)), began)
+        flight = Flight(time.monotonic())
+        flight.task = asyncio.create_task(self._fly(key, flight))
+        flight.task.add_done_callback(_seen)
         self._flights[key] = flight
-        flight.task.add_done_callback(lambda _: self._land(key, flight))
         return flight
 
-    def _land(self, key: str, flight: Flight) -> None:
-        if self._flights.get(key) is flight:
+    async def _fly(self, key: str, flight: Flight) -> Served | Missing:
+        try:
+            blob = self._cache.peek(key)
+            if blob is not None:
+                return await self._confirm(key, blob, flight)
+            MISSES.inc()
+            return self._keep(key, await self._loader.load(key), flight)
+        finally:
             del self._flights[key]
 
-    async def _load(self, key: str, began: float) -> Served | Missing:
-        entry = self._cache.peek(key)
+    async def _confirm(self, key: str, blob: CachedBlob, flight: Flight) -> Served | Missing:
+        REVALIDATIONS.inc()
         try:
-            if entry is None:
-                CACHE_LOOKUPS.labels("miss").inc()
-                outcome = await self._storage.get(key)
-            else:
-                CACHE_LOOKUPS.labels("revalidate").inc()
-                async with asyncio.timeout(REVALIDATION_TIMEOUT_S):
-                    outcome = await self._storage.get(key, if_revision=entry.found.info.revision)
-        except (Unavailable, TimeoutError) as error:
-            if entry is None:
-                raise
-            return self._serve_stale(key, entry, error)
-        return self._keep(key, outcome, entry, began)
+            async with asyncio.timeout(REVALIDATION_TIMEOUT_S):
+                outcome = await self._loader.reload(blob.identity)
+        except TimeoutError as error:
+            self._hung_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+            return _stale(key, blob, error)
+        except (Unavailable, StorageFailed) as error:
+            return _stale(key, blob, error)
+        if isinstance(outcome, NotModified):
+            blob.confirmed_at = flight.began
+            return Served(blob)
+        return self._keep(key, outcome, flight, blob)
 
     def _keep(
-        self, key: str, outcome: Found | NotModified | Missing, entry: CachedBlob | None, began: float
+        self, key: str, outcome: Representation | Missing, flight: Flight, old: CachedBlob | None = None
     ) -> Served | Missing:
-        """Remember the outcome, unless a change overtook the load."""
-        flight = self._flights.get(key)
-        is_current = flight is not None and flight.began == began
-        match outcome:
-            case Found():
-                entry = CachedBlob(outcome, f'"{outcome.digest}"', began)
-                if is_current:
-                    self._cache.put(key, entry)
-            case Missing():
-                if is_current:
-                    self._cache.remove(key)
-                    self._remember_missing(key, began)
-                return outcome
-            case NotModified():
-                if entry is None:
-                    raise RuntimeError("storage answered NotModified to an unconditional get")
-                if is_current:
-                    entry.confirmed_at = began
-        return Served(entry.found, entry.etag)
-
-    def _serve_stale(self, key: str, entry: CachedBlob, error: Exception) -> Served:
-        CACHE_LOOKUPS.labels("stale").inc()
-        log.warning("served_stale", key=key, error=type(error).__name__)
-        entry.retry_at = time.monotonic() + PAUSE_AFTER_FAILURE_S
-        return Served(entry.found, entry.etag, is_stale=True)
+        """Remember what storage said. What a change message overtook stays suspect."""
+        if isinstance(outcome, Missing):
+            self._cache.remove(key)
+            if max(flight.suspect_since, self._suspect_since) <= flight.began:
+                self._remember_missing(key, flight.began)
+            return outcome
+        self._missing.pop(key, None)
+        blob = CachedBlob(outcome, flight.began, flight.suspect_since)
+        if old is not None and old.identity.etag == outcome.etag:
+            blob.variants = {coding: one for coding, one in old.variants.items() if one is not None}
+        self._cache.put(key, blob)
+        return Served(blob)
 
     def _remember_missing(self, key: str, began: float) -> None:
+        if len(key) > MISSING_KEY_CHARS:
+            return
         self._missing[key] = began
         self._missing.move_to_end(key)
         if len(self._missing) > MISSING_REMEMBERED:
             self._missing.popitem(last=False)
+
+
+def _stale(key: str, blob: CachedBlob, error: Exception) -> Served:
+    HITS_STALE.inc()
+    log.warning("served_stale", key=key, error=type(error).__name__)
+    blob.retry_at = time.monotonic() + PAUSE_AFTER_FAILURE_S
+    return Served(blob, is_stale=True)
+
+
+def _task_of(flight: Flight) -> asyncio.Task[Served | Missing]:
+    if flight.task is None:
+        raise RuntimeError("a flight is waited for before it took off")
+    return flight.task
+
+
+def _seen(task: asyncio.Task[Served | Missing]) -> None:
+    """Take note of a failure even if everyone who waited for it has gone: each waiter raises it itself."""
+    if not task.cancelled():
+        task.exception()

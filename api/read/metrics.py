@@ -1,11 +1,24 @@
-"""What the read service counts."""
+"""What the read service counts, on the default registry of prometheus_client."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client import Counter
 
-CACHE_LOOKUPS = Counter(
+CACHE_LOOKUPS: Final = Counter(
     "x07_read_cache_lookups_total",
-    "Look-ups of the blob cache by outcome: hit, missing, miss, revalidate, stale.",
+    "Look-ups of the blob cache. From memory: hit, missing (a name that is not there), stale (storage "
+    "failed to confirm). From storage: miss, revalidate; requests that wait for the same one count once.",
     ["outcome"],
+)
+HITS: Final = CACHE_LOOKUPS.labels("hit")
+HITS_MISSING: Final = CACHE_LOOKUPS.labels("missing")
+HITS_STALE: Final = CACHE_LOOKUPS.labels("stale")
+MISSES: Final = CACHE_LOOKUPS.labels("miss")
+REVALIDATIONS: Final = CACHE_LOOKUPS.labels("revalidate")
+
+STALE_ANSWERS: Final = Counter(
+    "x07_read_stale_answers_total",
+    "Answers that storage could not confirm; each says so in the header x-x07-stale.",
 )

@@ -1,0 +1,86 @@
+"""Loads of blobs from storage, bounded: so many at once, so many bytes at once, so long at most."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from api.read.gate import ByteGate
+from api.read.representation import Representation
+from api.read.standing import StandingTree
+from shared.blobs import ARCHIVE_TYPE, CATALOG_KEY, content_type_of
+from shared.encodings import Coding
+from shared.errors import StorageUnavailable
+from shared.storage.interface import Found, Missing, NotModified, Opened
+
+LOADS_AT_ONCE: Final = 32
+LOAD_TIMEOUT_S: Final = 30.0
+
+
+class Loader:
+    """Reads blobs of at most whole_bytes into memory and only describes bigger ones.
+
+    in_flight_bytes: what bodies on their way may hold together, once their size is known.
+    """
+
+    def __init__(self, tree: StandingTree, *, whole_bytes: int, in_flight_bytes: int) -> None:
+        self._tree = tree
+        self._whole_bytes = whole_bytes
+        self._places = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._gate = ByteGate(in_flight_bytes)
+
+    async def load(self, key: str, coding: Coding | None = None) -> Representation | Missing:
+        """The blob. Raises StorageUnavailable or StorageFailed."""
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_S), self._places:
+                if _may_be_big(key):
+                    return await self._open(key, coding)
+                async with self._gate.admit(self._whole_bytes // 8):
+                    outcome = await self._tree.get(key)
+                    return self._kept(outcome, coding) if isinstance(outcome, Found) else Missing()
+        except TimeoutError:
+            raise StorageUnavailable from None
+
+    async def reload(self, known: Representation) -> Representation | NotModified | Missing:
+        """The blob if it is not the known one any more. Raises StorageUnavailable or StorageFailed."""
+        key, revision = known.info.key, known.info.revision
+        async with self._places:
+            if known.body is None:
+                info = await self._tree.head(key)
+                if info is not None and info.revision == revision:
+                    return NotModified(revision)
+                return Missing() if info is None else await self._open(key, known.coding)
+            async with self._gate.admit(known.size_bytes):
+                outcome = await self._tree.get(key, if_revision=revision)
+                return self._kept(outcome, known.coding) if isinstance(outcome, Found) else outcome
+
+    async def describe(self, key: str, coding: Coding | None = None) -> Representation | Missing:
+        """The blob without its body. Raises StorageUnavailable or StorageFailed."""
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_S), self._places:
+                info = await self._tree.head(key)
+        except TimeoutError:
+            raise StorageUnavailable from None
+        return Missing() if info is None else Representation.described(info, coding)
+
+    async def _open(self, key: str, coding: Coding | None) -> Representation | Missing:
+        """Look at the size before a byte of the body is in memory."""
+        async with self._tree.open(key) as opened:
+            if isinstance(opened, Opened):
+                if opened.info.size_bytes > self._whole_bytes:
+                    return Representation.described(opened.info, coding)
+                async with self._gate.admit(opened.info.size_bytes):
+                    body = b"".join([chunk async for chunk in opened.chunks])
+                    return Representation.of(Found(opened.info, body), coding)
+        await self._tree.require_tree()
+        return Missing()
+
+    def _kept(self, found: Found, coding: Coding | None) -> Representation:
+        if len(found.body) > self._whole_bytes:
+            return Representation.described(found.info, coding)
+        return Representation.of(found, coding)
+
+
+def _may_be_big(key: str) -> bool:
+    """True for archives and the catalog; an index file or a document seldom is."""
+    return content_type_of(key) == ARCHIVE_TYPE or key.startswith(CATALOG_KEY)

@@ -1,0 +1,43 @@
+"""Which compressed variant a request prefers: Accept-Encoding with its weights (RFC 9110, 12.5.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from shared.encodings import SUFFIXES, Coding
+
+_ELEMENT: Final = re.compile(
+    r"[ \t]*(?P<coding>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
+    r"[ \t]*(?:;[ \t]*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?",
+    re.IGNORECASE,
+)
+ALIASES: Final = {"x-gzip": "gzip"}
+ANY: Final = "*"
+IDENTITY: Final = "identity"
+
+
+def preferred_codings(accept_encoding: Iterable[str]) -> tuple[Coding, ...]:
+    """The codings that the client would rather have than identity, best first; empty: identity.
+
+    accept_encoding: the value of each header line; none at all asks for identity. Of equal weight, the
+    denser coding comes first and identity last. Never raises: an element that is not one is ignored.
+    """
+    weights = _weights(accept_encoding)
+    anything = weights.get(ANY, 0.0)
+    # Identity is acceptable without being named, but then everything that is named comes before it.
+    identity = weights.get(IDENTITY, anything)
+    offers = [(coding, weights.get(coding, anything)) for coding in SUFFIXES]
+    wanted = [(coding, weight) for coding, weight in offers if weight > 0 and weight >= identity]
+    return tuple(coding for coding, _ in sorted(wanted, key=lambda offer: -offer[1]))
+
+
+def _weights(values: Iterable[str]) -> dict[str, float]:
+    """Weight by coding, 0 to 1; of a coding that is named twice, the first counts."""
+    weights: dict[str, float] = {}
+    for element in ",".join(values).split(","):
+        if (match := _ELEMENT.fullmatch(element)) is not None:
+            coding = match["coding"].lower()
+            weights.setdefault(ALIASES.get(coding, coding), float(match["weight"] or 1))
+    return weights

@@ -1,0 +1,86 @@
+"""Bodies too big to keep, sent piece by piece as the reader takes them, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.types import Receive, Send
+
+from api.read.answer import BlobAnswer
+from api.read.gate import ByteGate
+from api.read.standing import StandingTree
+from shared.errors import RegistryError, Unavailable
+from shared.storage.interface import Missing, Opened
+
+STREAMS_AT_ONCE: Final = 48
+# A piece in hand and a piece in the transport's buffer.
+STREAM_BYTES: Final = 2 * 256 * 1024
+WAIT_FOR_A_PLACE_S: Final = 10.0
+
+
+class StreamCut(Exception):
+    """Storage failed in the middle of a body; the connection must end, so that no half looks whole."""
+
+
+class BlobChanged(Exception):
+    """The blob was put again after its headers were decided; nothing was sent yet."""
+
+
+class Streams:
+    """Sends big bodies, so many at once. The others wait in line for a while, then are refused."""
+
+    def __init__(self, tree: StandingTree, capacity_bytes: int) -> None:
+        """capacity_bytes: what all streams may hold together."""
+        self._tree = tree
+        self._gate = ByteGate(capacity_bytes)
+        self._weight_bytes = max(STREAM_BYTES, capacity_bytes // STREAMS_AT_ONCE)
+
+    async def send(self, answer: BlobAnswer, receive: Receive, send: Send) -> None:
+        """Send head and body.
+
+        Before anything is sent, raises BlobChanged, Unavailable when too many others stream, and what
+        storage raises; StreamCut after.
+        """
+        place = self._gate.admit(self._weight_bytes)
+        try:
+            async with asyncio.timeout(WAIT_FOR_A_PLACE_S):
+                await place.__aenter__()
+        except TimeoutError:
+            raise Unavailable("too many downloads at once, try again") from None
+        try:
+            await self._open(answer, receive, send)
+        finally:
+            await place.__aexit__(None, None, None)
+
+    async def _open(self, answer: BlobAnswer, receive: Receive, send: Send) -> None:
+        info, span = answer.representation.info, answer.span
+        if span is None:
+            raise RuntimeError("an answer without a body is not streamed")
+        async with self._tree.open(info.key, start=span.start, end=span.end) as opened:
+            if isinstance(opened, Missing) or opened.info.revision != info.revision:
+                raise BlobChanged
+            gone = asyncio.create_task(_gone(receive))
+            try:
+                await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
+                await _send_pieces(opened, gone, send)
+            except RegistryError as error:
+                raise StreamCut from error
+            finally:
+                gone.cancel()
+
+
+async def _send_pieces(opened: Opened, gone: asyncio.Task[None], send: Send) -> None:
+    async for piece in opened.chunks:
+        if gone.done():
+            return
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        # The server waits here until the reader took it; only then is the next piece read.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

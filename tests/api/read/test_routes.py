@@ -1,0 +1,188 @@
+"""From targets to what they name: every row of contract 3.1, host roots, and both ways of the mapping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.read.routes import BlobRoute, Page, Redirect, canonical_route, handles, resolve
+from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, index_key, metadata_key
+from shared.errors import RegistryError
+from shared.names import PackageName, shard_path
+from shared.versions import VersionText
+
+HOST = b"index.x07.io"
+NAMES = st.text(alphabet="abv1-_09", min_size=1, max_size=12).map(PackageName)
+VERSIONS = st.sampled_from(["0.1.0", "1.0.0-rc.1", "1.0.0+build.5", "10.20.30"]).map(VersionText)
+PATH, NAME, NOT_FOUND = "X07REG_INDEX_PATH_INVALID", "X07REG_INVALID_NAME", "X07REG_NOT_FOUND"
+
+
+def scope(target: bytes, host: bytes = b"registry.x07.io") -> dict[str, Any]:
+    """The part of a request that is routed by."""
+    return {"raw_path": target, "headers": [(b"host", host)]}
+
+
+def outcome(target: bytes, host: bytes = b"registry.x07.io") -> str:
+    """The storage key that a target names, or the code of its error."""
+    try:
+        route = resolve(scope(target, host), HOST)
+    except RegistryError as error:
+        return error.code
+    assert isinstance(route, BlobRoute)
+    return route.key
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"catalog.json", CATALOG_KEY),
+        (b"config.json", CONFIG_KEY),
+        (b"%63atalog.json", CATALOG_KEY),
+        (b"he/ll/hello", "index/he/ll/hello"),
+        (b"he%2Fll%2Fhello", "index/he/ll/hello"),
+        (b"1/a", "index/1/a"),
+        (b"2/ab", "index/2/ab"),
+        (b"3/a/abc", "index/3/a/abc"),
+        (b"../he/ll/hello", PATH),
+        (b"he/../hello", PATH),
+        (b"he/ll/..", PATH),
+        (b"%2e%2e/he/ll/hello", PATH),
+        (b"he/ll/%2E%2e", PATH),
+        (b"a..b", PATH),
+        (b"he\\ll\\hello", PATH),
+        (b"he/ll/hel%5Clo", PATH),
+        (b"he/ll/", PATH),
+        (b"/", PATH),
+        (b"/he/ll/hello", PATH),
+        (b"he//ll/hello", PATH),
+        (b"hello", PATH),
+        (b"he/lo/hello", PATH),
+        (b"x/hello", PATH),
+        (b"HE/LL/hello", PATH),
+        (b"1/ab", PATH),
+        (b"3/b/abc", PATH),
+        (b"he/ll/Hello", NAME),
+        (b"HE/LL/HELLO", NAME),
+        (b"he/ll/hel%00lo", NAME),
+        (b"%00", NAME),
+        (b"he/ll/hello.gz", NAME),
+        (b"catalog.json.gz", NAME),
+        (b"he/ll/hel lo", NAME),
+        (b"he/ll/h%C3%A9llo", NAME),
+        (b"he/ll/.", NAME),
+        (b"he/ll/%ff", "X07REG_BAD_REQUEST"),
+        (b"he/ll/%c0%ae%c0%ae", "X07REG_BAD_REQUEST"),
+        (b"he/ll/%zz", "X07REG_BAD_REQUEST"),
+        (b"he/ll/%2", "X07REG_BAD_REQUEST"),
+    ],
+)
+def test_a_path_below_the_index_names_one_blob_or_is_refused(path: bytes, expected: str) -> None:
+    """The checks of 3.1, in their order."""
+    assert outcome(b"/index/" + path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"hello/0.1.0/download", "dl/hello/0.1.0/download"),
+        (b"hello/0.1.0/metadata", "dl/hello/0.1.0/metadata"),
+        (b"hello/1.0.0%2Bbuild/download", "dl/hello/1.0.0+build/download"),
+        (b"hello/1.0.0+build/download", "dl/hello/1.0.0+build/download"),
+        (b"Hello/0.1.0/download", NAME),
+        (b"hel%2Flo/0.1.0/download", NAME),
+        (b"%2e%2e/0.1.0/download", NAME),
+        (b"hel%00lo/0.1.0/metadata", NAME),
+        (b"hello/v1/download", "X07REG_INVALID_VERSION"),
+        (b"hello/1.0/metadata", "X07REG_INVALID_VERSION"),
+        (b"hello/..%2F1.0.0/download", "X07REG_INVALID_VERSION"),
+        (b"hello/%ff/download", "X07REG_BAD_REQUEST"),
+        (b"hello/owners/download", NOT_FOUND),
+        (b"hello/0.1.0", NOT_FOUND),
+        (b"hello/0.1.0/download/", NOT_FOUND),
+        (b"hello//download", NOT_FOUND),
+        (b"/0.1.0/download", NOT_FOUND),
+    ],
+)
+def test_a_release_path_names_one_blob_or_is_refused(path: bytes, expected: str) -> None:
+    """Taken apart as it was sent, then decoded: an encoded slash is part of a bad name."""
+    assert outcome(b"/v1/packages/" + path) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/config.json", CONFIG_KEY),
+        (b"/catalog.json", CATALOG_KEY),
+        (b"/he/ll/hello", "index/he/ll/hello"),
+        (b"//he/ll/hello", "index/he/ll/hello"),
+        (b"/v1/ab/v1ab", "index/v1/ab/v1ab"),
+        (b"/he%2Fll%2Fhello", NAME),
+        (b"/he/lo/hello", PATH),
+        (b"/..", PATH),
+        (b"/index/he/ll/hello", "index/he/ll/hello"),
+        (b"/v1/packages/hello/0.1.0/download", "dl/hello/0.1.0/download"),
+        (b"/v1/nothing", NOT_FOUND),
+        (b"/openapi", NOT_FOUND),
+    ],
+)
+@pytest.mark.parametrize("host", [b"index.x07.io", b"INDEX.x07.IO", b"index.x07.io:8443"])
+def test_the_index_host_serves_the_index_from_its_root_undecoded(
+    target: bytes, expected: str, host: bytes
+) -> None:
+    """Contract 3.6; a package `v1ab` does not vanish behind the API's prefix."""
+    assert outcome(target, host) == expected
+
+
+@pytest.mark.parametrize("host", [b"registry.x07.io", b"index.x07.io.evil", b"xindex.x07.io", b""])
+def test_no_other_host_does(host: bytes) -> None:
+    """The same targets are unknown there."""
+    for target in (b"/config.json", b"/catalog.json", b"/he/ll/hello"):
+        assert outcome(target, host) == NOT_FOUND
+
+
+@pytest.mark.parametrize("host", [b"registry.x07.io", HOST])
+def test_pages_and_redirects_are_the_same_on_every_host(host: bytes) -> None:
+    """So `/` on the index host is the service document."""
+    assert resolve(scope(b"/", host), HOST) is Page.SERVICE
+    assert resolve(scope(b"/healthz", host), HOST) is Page.HEALTH
+    assert resolve(scope(b"/readyz", host), HOST) is Page.READY
+    assert resolve(scope(b"/index", host), HOST) == Redirect(308, "/index/")
+    assert resolve(scope(b"/index/", host), HOST) == Redirect(307, "/index/catalog.json")
+
+
+@given(NAMES, VERSIONS)
+def test_a_canonical_target_leads_back_to_its_blob(name: PackageName, version: VersionText) -> None:
+    """The fast path answers under this target what the long way would."""
+    for key in (index_key(name), archive_key(name, version), metadata_key(name, version), CATALOG_KEY):
+        target, route = canonical_route(key)
+        assert resolve(scope(target), HOST) == route
+        assert route.key == key
+        assert handles(scope(target), HOST)
+
+
+@given(NAMES)
+def test_every_package_is_at_the_root_of_the_index_host_too(name: PackageName) -> None:
+    """Whatever its name looks like, except where a fixed page or document of every host has that path."""
+    target = f"/{shard_path(name)}".encode()
+    assert outcome(target, HOST) == index_key(name)
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"registry.x07.io", HOST]))
+def test_no_target_raises_anything_but_a_typed_error(tail: bytes, host: bytes) -> None:
+    """And a blob's key is always one that storage takes."""
+    for target in (b"/" + tail, b"/index/" + tail, b"/v1/packages/" + tail + b"/1.0.0/download"):
+        key = outcome(target, host) if target not in (b"/", b"/index", b"/index/") else "x"
+        assert ".." not in key
+        assert "\\" not in key
+        assert "\0" not in key
+
+
+def test_what_the_write_tier_answers_is_not_handled() -> None:
+    """On one address, the read tier takes only its own."""
+    for target in (b"/", b"/healthz", b"/readyz", b"/openapi", b"/v1/packages/hello", b"/v1/search"):
+        assert not handles(scope(target, HOST), HOST)
+    assert not handles(scope(b"/he/ll/hello"), HOST)
+    assert handles(scope(b"/he/ll/hello", HOST), HOST)
