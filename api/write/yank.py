@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from collections.abc import Collection
 
 from api.write.package_change import lock_owned, record, seen_by_readers
 from api.write.principal import Principal
@@ -26,7 +26,8 @@ async def set_yanked(
         if before is None:
             raise NotFound
         await versions.set_yanked(tx, package.id, version, yanked)
-        latest = await _latest_version(tx, package, version, yanked)
+        left = await versions.not_yanked(tx, package.id)
+        latest = latest_after(version, yanked, package.latest_version, left)
         await packages.set_latest_version(tx, package.id, latest)
         await record(tx, caller, "yank" if yanked else "unyank", package, version)
         is_change = (before, package.latest_version) != (yanked, latest)
@@ -34,12 +35,11 @@ async def set_yanked(
     return await seen_by_readers(services, package, generation)
 
 
-async def _latest_version(
-    tx: AsyncConnection, package: packages.Package, version: VersionText, yanked: bool
-) -> str | None:
-    """The latest version after the change. Pre-releases count; a latest that is no version loses."""
+def latest_after(version: str, yanked: bool, latest: str | None, left: Collection[str]) -> str | None:
+    """The latest version after a version was yanked or restored. Pre-releases count.
+
+    left: the versions that are not yanked now. A latest that is no version gives way.
+    """
     if not yanked:
-        return greatest([version, package.latest_version or ""])
-    if version != package.latest_version:
-        return package.latest_version
-    return greatest(await versions.not_yanked(tx, package.id))
+        return greatest([version, latest or ""])
+    return greatest(left) if version == latest else latest
