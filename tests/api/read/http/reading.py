@@ -1,0 +1,148 @@
+"""A read service over a small published tree, for one test: real storage, a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+
+from api.read.app import ReadService
+from deploy.asgi import Application
+from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, content_type_of, index_key, metadata_key
+from shared.http.request_id import RequestIdMiddleware
+from shared.names import PackageName
+from shared.settings import Settings
+from shared.storage import open_storage
+from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened, Storage
+from shared.versions import VersionText
+from tests.stack import serving
+
+HELLO, VERSION = PackageName("hello"), VersionText("0.1.0")
+INDEX_KEY = index_key(HELLO)
+ARCHIVE_KEY = archive_key(HELLO, VERSION)
+METADATA_KEY = metadata_key(HELLO, VERSION)
+INDEX_PATH = f"/{INDEX_KEY}"
+ARCHIVE_PATH = "/v1/packages/hello/0.1.0/download"
+METADATA_PATH = "/v1/packages/hello/0.1.0/metadata"
+# Bigger than any read service keeps in memory, and than what sockets buffer on the way.
+LARGE_VERSION = VersionText("0.2.0")
+LARGE_KEY = archive_key(HELLO, LARGE_VERSION)
+LARGE_PATH = "/v1/packages/hello/0.2.0/download"
+LARGE_BODY = b"".join(index.to_bytes(4, "big") for index in range(8 << 18))
+
+BODIES = {
+    CONFIG_KEY: b'{"dl":"http://registry.example/v1/packages/"}',
+    CATALOG_KEY: b'{"schema_version":"x07.index-catalog@0.1.0","packages":[{"name":"hello"}]}\n',
+    INDEX_KEY: b'{"schema_version":"x07.index-entry@0.1.0","name":"hello","version":"0.1.0"}\n',
+    METADATA_KEY: '{"ok":true,"package":{"description":"grüezi"}}'.encode(),
+    ARCHIVE_KEY: bytes(range(256)) * 40,
+}
+
+
+class WatchedStorage:
+    """Real storage of which a test counts the reads, and holds their outcomes back on demand."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._let_go = asyncio.Event()
+        self._let_go.set()
+        self.reads: list[str] = []
+        self.streamed_bytes = 0
+        self.open_streams = 0
+
+    def hold(self) -> None:
+        """Keep back whatever is read from now on, as it was read."""
+        self._let_go = asyncio.Event()
+
+    def let_go(self) -> None:
+        """Deliver what was held back."""
+        self._let_go.set()
+
+    async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
+        """Counted and held."""
+        self.reads.append(key)
+        let_go, outcome = self._let_go, await self._storage.get(key, if_revision=if_revision)
+        await let_go.wait()
+        return outcome
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """Counted and held."""
+        self.reads.append(key)
+        let_go, info = self._let_go, await self._storage.head(key)
+        await let_go.wait()
+        return info
+
+    @asynccontextmanager
+    async def open(
+        self, key: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[Opened | Missing]:
+        """Counted and held."""
+        self.reads.append(key)
+        let_go = self._let_go
+        self.open_streams += 1
+        try:
+            async with self._storage.open(key, start=start, end=end) as opened:
+                await let_go.wait()
+                yield opened if isinstance(opened, Missing) else Opened(opened.info, self._counted(opened))
+        finally:
+            self.open_streams -= 1
+
+    async def _counted(self, opened: Opened) -> AsyncIterator[bytes]:
+        async for chunk in opened.chunks:
+            self.streamed_bytes += len(chunk)
+            yield chunk
+
+
+@dataclass
+class Reading:
+    """A running read service as a test sees it."""
+
+    service: ReadService
+    storage: Storage
+    watched: WatchedStorage
+    http: httpx.AsyncClient
+
+    async def put(self, key: str, body: bytes) -> str:
+        """Publish a blob as the worker does; its ETag. Nobody is told."""
+        digest = hashlib.sha256(body).hexdigest()
+        await self.storage.put(key, body, content_type=content_type_of(key), digest=digest)
+        return f'"{digest}"'
+
+
+@asynccontextmanager
+async def reading(settings: Settings, bodies: dict[str, bytes] = BODIES) -> AsyncIterator[Reading]:
+    """Serve these bodies from the storage of these settings, which is empty yet."""
+    storage = await open_storage(settings)
+    watched = WatchedStorage(storage)
+    service = ReadService(cast("Any", watched), settings)
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Any]:
+        yield RequestIdMiddleware(service)
+
+    try:
+        async with (
+            serving(Application(opener)) as url,
+            httpx.AsyncClient(base_url=url, headers={"accept-encoding": "identity"}, timeout=20) as http,
+        ):
+            running = Reading(service, storage, watched, http)
+            for key, body in bodies.items():
+                await running.put(key, body)
+            yield running
+    finally:
+        await storage.close()
+
+
+def etag_of(body: bytes) -> str:
+    """The ETag of an identity body: its quoted SHA-256."""
+    return f'"{hashlib.sha256(body).hexdigest()}"'
+
+
+def sent_as(raw: str) -> dict[str, Any]:
+    """Arguments of an httpx request whose target goes out byte for byte, dot segments and all."""
+    return {"url": "/", "extensions": {"target": raw.encode()}}
