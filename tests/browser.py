@@ -1,0 +1,66 @@
+"""A browser as a test drives it: cookies of its own, and the steps of a sign-in one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+WEB_ORIGIN = "https://web.example"
+CALLBACK = "/v1/auth/github/callback"
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refusal, which never hands out a session."""
+    assert "x07_session=" not in answer.headers.get("set-cookie", "")
+    return answer.status_code, answer.json()["code"]
+
+
+def query_of(url: str) -> dict[str, str]:
+    """The query parameters of a URL."""
+    return {key: values[0] for key, values in parse_qs(urlsplit(url).query).items()}
+
+
+@dataclass
+class Browser:
+    """http: at the registry, with a cookie jar. redirects are followed by hand."""
+
+    http: httpx.AsyncClient
+    github_url: str
+
+    async def start(self, next_url: str | None = None) -> httpx.Response:
+        """Ask the registry to begin a sign-in."""
+        params = {} if next_url is None else {"next": next_url}
+        return await self.http.get("/v1/auth/github/start", params=params)
+
+    async def approve(self, authorize_url: str, login: str) -> str:
+        """Approve at GitHub, without the registry's cookies; path and query of the way back."""
+        async with httpx.AsyncClient() as elsewhere:
+            page = await elsewhere.get(authorize_url)
+            assert page.status_code == 200, page.text
+            approved = await elsewhere.post(authorize_url, data={"login": login} if login else {})
+        back = urlsplit(approved.headers["location"])
+        return f"{back.path}?{back.query}"
+
+    async def way_back(self, login: str, next_url: str | None = None) -> str:
+        """Begin and approve: path and query of the callback that is to follow."""
+        started = await self.start(next_url)
+        assert started.status_code == 302, started.text
+        return await self.approve(started.headers["location"], login)
+
+    async def sign_in(self, login: str, next_url: str | None = None) -> httpx.Response:
+        """The whole way; the answer of the callback."""
+        return await self.http.get(await self.way_back(login, next_url))
+
+    async def session(self) -> dict[str, Any]:
+        """What the registry says of the session."""
+        answer = await self.http.get("/v1/auth/session")
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    async def write_headers(self) -> dict[str, str]:
+        """The headers that a page of the web UI sends with a write."""
+        return {"origin": WEB_ORIGIN, "x-x07-csrf": (await self.session())["csrf_token"]}

@@ -1,0 +1,80 @@
+"""Registries that people sign in to, with a small GitHub beside them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from shared.settings import Settings
+from tests.browser import WEB_ORIGIN, Browser
+from tests.github_server import CLIENT_ID, CLIENT_SECRET, GithubServer
+from tests.stack import Registry, running_registry, serving
+
+ADMIN_GITHUB_ID = 4242
+PUBLIC_BASE = "http://registry.invalid"
+MakeBrowser = Callable[[], Awaitable[Browser]]
+
+
+@pytest_asyncio.fixture
+async def github() -> AsyncIterator[GithubServer]:
+    """A GitHub with one person, octo."""
+    server = GithubServer()
+    async with serving(server.app) as url:
+        server.url = url
+        server.add("octo", 583231)
+        yield server
+
+
+@pytest_asyncio.fixture
+async def github_settings(
+    github: GithubServer, new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path: Path
+) -> Settings:
+    """Settings of a registry with GitHub sign-in, for browsers without https."""
+    return Settings(
+        database_url=await new_database(),
+        redis_url=valkey.url,
+        redis_namespace=tmp_path.name,
+        publish_wait_seconds=0.1,
+        data_dir=tmp_path / "tree",
+        catalog_debounce_seconds=0.02,
+        sweep_seconds=0.5,
+        public_base=PUBLIC_BASE,
+        web_base=f"{WEB_ORIGIN}/ui",
+        cors_origins=(WEB_ORIGIN,),
+        github_client_id=CLIENT_ID,
+        github_client_secret=CLIENT_SECRET,
+        github_authorize_base=github.url,
+        github_api_base=github.url,
+        admin_github_user_ids=(ADMIN_GITHUB_ID,),
+        session_cookie_secure=False,
+    )
+
+
+@pytest_asyncio.fixture
+async def github_registry(github_settings: Settings) -> AsyncIterator[Registry]:
+    """A registry with GitHub sign-in. Its worker is away: nothing is swept under a test's feet."""
+    async with running_registry(github_settings, with_worker=False) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def new_browser(github: GithubServer, github_registry: Registry) -> AsyncIterator[MakeBrowser]:
+    """Makes browsers, each with cookies of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def make() -> Browser:
+            client = httpx.AsyncClient(base_url=github_registry.url, timeout=30)
+            return Browser(await stack.enter_async_context(client), github.url)
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def browser(new_browser: MakeBrowser) -> Browser:
+    """A browser that never signed in."""
+    return await new_browser()
