@@ -91,9 +91,9 @@ async def _measure() -> None:
         "floor ms",
     ]
     notes = [
-        "render: rows to bytes; first publish: all metadata documents too; rebuild: publish_package again, from the",
-        "  locked rows to the committed mark and the message to readers, when no metadata document changed",
-        "floor: the same rows read, the same bytes put in storage, the mark committed, bare; in brackets: rebuild / floor",
+        "render: rows to bytes; first publish: every metadata document too; rebuild: publish_package again,",
+        "  from the locked rows to the committed mark and the message to readers; no metadata changed",
+        "floor: the same rows read, its bytes put, the mark committed, bare; in brackets: times the floor",
     ]
     print_table("index file made and published again", "index_rebuild", columns, rows, notes)
 

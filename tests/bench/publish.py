@@ -202,18 +202,19 @@ def _new_name() -> str:
 
 
 def _print(floor: Times, results: list[Result], missing: list[str]) -> None:
-    columns = ["", "1: p50 ms", "p95 ms", "× floor", "16: p50 ms", "p95 ms", "a second", "syncs each"]
+    columns = ["", "1: p50 ms", "p95 ms", "x floor", "16: p50 ms", "p95 ms", "a second", "syncs each"]
     rows = [["floor, bare", f"{floor.p50_ms:.1f}", f"{floor.p95_ms:.1f}", "1.0", "", "", "", ""]]
     rows += [_row(result, floor) for result in results]
     ours, *peers = results
     ratio = ours.alone.p50_ms / floor.p50_ms
     notes = [
         *missing,
-        f"one publisher: {ratio:.1f} times the floor; aim at most {AIM_RATIO:.0f}: {_verdict(ratio <= AIM_RATIO)}",
+        f"1 publisher: {ratio:.1f} times the floor; aim {AIM_RATIO:.0f}: {_verdict(ratio <= AIM_RATIO)}",
         *(_compared(ours, peer) for peer in peers),
-        "every publish is the first version of a new package; ours counts until the index file shows it",
-        f"floor: {floor.per_second:.0f} a second, one after another; ours and the peers over one kept-alive connection each",
-        "syncs each: fsync, fdatasync and the like in the server's processes, counted by strace in a run of its own",
+        "every publish is the first version of a new package; ours counts until the index shows it",
+        f"floor: {floor.per_second:.0f} a second, one after another; each publisher keeps one connection",
+        f"better of {ROUNDS} alternating rounds; {ALONE} publishes at 1, {PUBLISHERS * EACH} at {PUBLISHERS}",
+        "syncs each: fsync, fdatasync … of the server, by strace in a run of its own",
     ]
     print_table(f"publish of {ARCHIVE_BYTES // 1024} KB until visible", "publish", columns, rows, notes)
 
@@ -232,8 +233,8 @@ def _compared(ours: Result, peer: Result) -> str:
     rate = ours.at_once.per_second / peer.at_once.per_second
     synced = "unknown whether it syncs" if peer.syncs is None else "syncs" if peer.syncs else "does NOT sync"
     return (
-        f"{PUBLISHERS} publishers, {peer.name} ({synced}): its p50 is {p50:.2f} times ours, our rate {rate:.2f} "
-        f"times its; aim ahead: {_verdict(p50 > 1)}"
+        f"{PUBLISHERS} publishers, {peer.name} ({synced}): its p50 is {p50:.2f} times ours, "
+        f"our rate {rate:.2f} times its; aim ahead in both: {_verdict(p50 > 1 and rate > 1)}"
     )
 
 
