@@ -181,7 +181,10 @@ def running_verdaccio(directory: Path) -> Iterator[Verdaccio]:
 
 
 def _install(command: list[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_S)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_S)
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"{command[0]} took more than {INSTALL_S:.0f} s") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()[-3:]
         raise NotInstalled(f"{command[0]} ended with {done.returncode}: {' / '.join(words)}")

@@ -16,7 +16,7 @@ CALLS = ("fsync(", "fdatasync(", "sync_file_range(", "msync(")
 
 
 def syncs_of(process: subprocess.Popen[bytes], directory: Path, work: Callable[[], None]) -> int | None:
-    """Sync calls of a process and all below it while the work is done; None without strace."""
+    """Sync calls of a process and all below it while the work is done; None if strace is missing or refused."""
     if (strace := shutil.which("strace")) is None:
         return None
     trace = directory / "strace.txt"
@@ -29,6 +29,8 @@ def syncs_of(process: subprocess.Popen[bytes], directory: Path, work: Callable[[
         stderr=subprocess.DEVNULL,
     )
     time.sleep(ATTACH_S)  # strace says nothing when it is attached
+    if tracer.poll() is not None:  # it may not trace here: silence would count as no sync
+        return None
     work()
     tracer.send_signal(signal.SIGINT)
     tracer.wait(10)
