@@ -16,7 +16,7 @@ CALLS = ("fsync(", "fdatasync(", "sync_file_range(", "msync(")
 
 
 def syncs_of(process: subprocess.Popen[bytes], directory: Path, work: Callable[[], None]) -> int | None:
-    """Sync calls of a process and all below it while the work is done; None if strace is missing or refused."""
+    """Sync calls of a process and all below it during the work; None if strace is missing or refused."""
     if (strace := shutil.which("strace")) is None:
         return None
     trace = directory / "strace.txt"
