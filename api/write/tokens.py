@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 from uuid import UUID
 
 import structlog
 
+from api.write.credentials import secret_hash
 from api.write.endpoint import Scope
-from api.write.principal import Principal, secret_hash
+from api.write.principal import Principal
 from api.write.queries import audit, tokens
 from api.write.services import Services
 from shared.errors import Forbidden, NotFound, ScopeInvalid, TokenGenerationFailed
 from shared.text import rust_quote, trim
-
-SECRET_BYTES: Final = 32
 
 log = structlog.get_logger()
 
@@ -30,11 +26,6 @@ class CreatedToken:
     id: UUID
     secret: str = field(repr=False)
     scopes: tuple[Scope, ...]
-
-
-def new_secret() -> str:
-    """A token's plaintext: `x07t_` and 64 hex digits, which hold 256 random bits."""
-    return f"x07t_{hashlib.sha256(secrets.token_bytes(SECRET_BYTES)).hexdigest()}"
 
 
 def grantable_scopes(caller: Principal, requested: Sequence[str]) -> tuple[Scope, ...]:
@@ -57,7 +48,7 @@ def grantable_scopes(caller: Principal, requested: Sequence[str]) -> tuple[Scope
 async def create_token(
     services: Services, caller: Principal, label: str, requested: Sequence[str], secret: str
 ) -> CreatedToken:
-    """Make a token for the caller. secret: of new_secret().
+    """Make a token for the caller. secret: fresh, of new_secret().
 
     Raises ScopeInvalid, Forbidden, and TokenGenerationFailed when the secret exists already, which
     256 random bits do not do twice.

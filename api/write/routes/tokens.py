@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.write import tokens as domain
+from api.write.credentials import new_secret
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import StoredText, decode_body, json_response
 from api.write.path_params import path_uuid
 from api.write.principal import Principal
 from api.write.queries.tokens import OwnedToken
-from api.write.routes.account import NO_STORE, OkResponse
+from api.write.routes.account import OkResponse
 from api.write.services import services_of
 from shared.errors import BadRequest, Forbidden, NotFound, ScopeInvalid, TokenGenerationFailed
 from shared.timestamps import render_timestamp
@@ -62,7 +63,7 @@ class TokensResponse(msgspec.Struct, frozen=True, kw_only=True):
 async def tokens(request: Request, caller: Principal) -> Response:
     """The caller's own tokens."""
     rows = await domain.tokens_of(services_of(request), caller)
-    return json_response(TokensResponse(tokens=tuple(map(_token_info, rows))), headers=NO_STORE)
+    return json_response(TokensResponse(tokens=tuple(map(_token_info, rows))))
 
 
 @route.post(
@@ -77,11 +78,10 @@ async def create_token(request: Request, caller: Principal) -> Response:
     """Make a token; a caller grants only scopes that it holds, an admin any."""
     body = await decode_body(request, CreateTokenRequest)
     created = await domain.create_token(
-        services_of(request), caller, body.label, body.scopes, domain.new_secret()
+        services_of(request), caller, body.label, body.scopes, new_secret("x07t_")
     )
     return json_response(
         CreateTokenResponse(token_id=str(created.id), token=created.secret, scopes=created.scopes),
-        headers=NO_STORE,
     )
 
 
@@ -95,7 +95,7 @@ async def create_token(request: Request, caller: Principal) -> Response:
 async def revoke_token(request: Request, caller: Principal) -> Response:
     """Revoke a token, for good; a token may revoke itself."""
     await domain.revoke_token(services_of(request), caller, path_uuid(request, "token_id"))
-    return json_response(OkResponse(), headers=NO_STORE)
+    return json_response(OkResponse())
 
 
 def _token_info(row: OwnedToken) -> TokenInfo:
