@@ -1,6 +1,6 @@
-"""What runs without being asked: the sweep for dirty packages, and the debounced catalog.
+"""What runs without being asked: the sweep for dirty packages, the debounced catalog, the expiry.
 
-Neither needs Redis: with it gone, every change is still published within one sweep.
+None needs Redis: with it gone, every change is still published within one sweep.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from indexer import queries
 from indexer.catalog_publication import publish_catalog
 from indexer.publication import Parts, publish_config, publish_package
 from shared.errors import RegistryError
+from shared.expiry import remove_expired
 from shared.names import PackageName
 
 PACKAGES_AT_ONCE = 4
 FINISH_S = 5.0
+EXPIRY_S = 600.0
 
 T = TypeVar("T")
 
@@ -37,10 +39,11 @@ class Schedule:
         self._catalog_changed.set()
 
     async def run(self) -> None:
-        """Sweep and rebuild for ever."""
+        """Sweep, rebuild and remove what expired, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep_loop())
             group.create_task(self._catalog_loop())
+            group.create_task(self._expiry_loop())
 
     async def _sweep_loop(self) -> None:
         while True:
@@ -61,6 +64,19 @@ class Schedule:
                     self._catalog_changed.set()
             except RegistryError as error:
                 log.warning("catalog_failed", code=error.code, reason=error.message)
+
+    async def _expiry_loop(self) -> None:
+        while True:
+            try:
+                await self._remove_expired()
+            except RegistryError as error:
+                log.warning("expiry_failed", code=error.code, reason=error.message)
+            await asyncio.sleep(EXPIRY_S)
+
+    async def _remove_expired(self) -> None:
+        async with self._parts.database.transaction() as tx:
+            sessions, attempts = await remove_expired(tx)
+        log.info("expired_removed", sessions=sessions, sign_in_attempts=attempts)
 
     async def _sweep_once(self) -> None:
         await publish_config(self._parts)

@@ -36,8 +36,8 @@ CALLBACK_PATH: Final = "/v1/auth/github/callback"
 
 Shape = TypeVar("Shape")
 Text = Annotated[str, msgspec.Meta(pattern="^[^\\u0000]*$")]
-# What may stand in a header (RFC 6750, 2.1), more than that if GitHub likes, but no space.
-BearerToken = Annotated[str, msgspec.Meta(pattern="^[!-~]*$")]
+# What can be sent as a bearer token: visible ASCII (RFC 6750, 2.1 allows less).
+BearerToken = Annotated[str, msgspec.Meta(pattern=r"^[!-~]*\Z")]
 
 log = structlog.get_logger()
 

@@ -48,6 +48,7 @@ NO_HELP = [
     (TOKEN, 200, '{"access_token":7}', "TOKEN_RESPONSE_INVALID"),
     (TOKEN, 200, '{"access_token":"a b"}', "TOKEN_RESPONSE_INVALID"),
     (TOKEN, 200, '{"access_token":"gho\\r\\nx: y"}', "TOKEN_RESPONSE_INVALID"),
+    (TOKEN, 200, '{"access_token":"gho\\n"}', "TOKEN_RESPONSE_INVALID"),
     (TOKEN, 200, "[]", "TOKEN_RESPONSE_INVALID"),
     (TOKEN, 200, "{}", "TOKEN_EXCHANGE_FAILED"),
     (TOKEN, 404, '{"access_token":null,"error":"e"}', "TOKEN_EXCHANGE_FAILED"),
