@@ -234,3 +234,21 @@ async def test_a_secret_that_exists_is_never_given_twice(fs_registry: Registry) 
     with pytest.raises(TokenGenerationFailed):
         await create_token(fs_registry, caller, "", [], secret)  # type: ignore[arg-type]
     assert await events(fs_registry) == []
+
+
+async def test_bodies_that_do_not_parse_are_refused_in_json(fs_registry: Registry) -> None:
+    """By type, size and syntax; the connection serves the next request, and no token is made."""
+    admin = await fs_registry.add_publisher("root", *ALL_SCOPES)
+    for content_type, content, status, code in (
+        ("text/plain", b"{}", 415, "X07REG_UNSUPPORTED_MEDIA_TYPE"),
+        ("application/json", b'{"label":"' + b"x" * (3 << 20) + b'"}', 413, "X07REG_PAYLOAD_TOO_LARGE"),
+        ("application/json", b"", 400, "X07REG_BAD_REQUEST"),
+        ("application/json", b"{\xff}", 400, "X07REG_BAD_REQUEST"),
+        ("application/json", b'{"label":"\\ud800"}', 400, "X07REG_BAD_REQUEST"),
+        ("application/json", b'{"label":"a","label":"b"}', 422, "X07REG_UNPROCESSABLE_BODY"),
+    ):
+        headers = admin | {"content-type": content_type}
+        answer = await fs_registry.http.post("/v1/tokens", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert len(await listed(fs_registry, admin)) == 1
