@@ -12,6 +12,7 @@ import structlog
 
 from indexer import queries
 from indexer.catalog import render_catalog
+from indexer.encodings import put_variants_of_file
 from indexer.publication import Parts
 from shared.blobs import CATALOG_KEY, JSON_TYPE
 from shared.jobs import Change
@@ -37,6 +38,14 @@ async def publish_catalog(parts: Parts) -> bool:
             path = Path(directory) / "catalog.json"
             digest = await _spool(path, render_catalog(queries.catalog_lines(tx)))
             size_bytes = path.stat().st_size
+            await put_variants_of_file(
+                parts.storage,
+                CATALOG_KEY,
+                path,
+                size_bytes=size_bytes,
+                content_type=JSON_TYPE,
+                digest=digest,
+            )
             await parts.storage.put_file(CATALOG_KEY, path, content_type=JSON_TYPE, digest=digest)
     await parts.notifier.announce(Change((CATALOG_KEY,)))
     log.info("catalog_published", changes=changes, size_bytes=size_bytes)

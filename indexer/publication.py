@@ -17,6 +17,7 @@ import structlog
 from indexer import queries
 from indexer.catalog import render_catalog_line
 from indexer.config import render_config
+from indexer.encodings import delete_variants, put_variants_of_body
 from indexer.entry import render_index_file
 from indexer.listing import listing_of
 from indexer.metadata import render_metadata
@@ -140,14 +141,17 @@ def _metadata_body(package: PackageRow, row: VersionRow) -> bytes | None:
 
 
 async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
-    """Put the index file, or remove it when no version is left; its digest."""
+    """Put the index file and its variants, or remove them when no version is left; the file's digest."""
     key = index_key(package.name)
     if not package.versions:
-        await storage.delete(key)
+        await _gather(storage.delete(key), delete_variants(storage, key))
         return None
     body = render_index_file(package)
     digest = hashlib.sha256(body).hexdigest()
-    await storage.put(key, body, content_type=NDJSON_TYPE, digest=digest)
+    await _gather(
+        storage.put(key, body, content_type=NDJSON_TYPE, digest=digest),
+        put_variants_of_body(storage, key, body, content_type=NDJSON_TYPE, digest=digest),
+    )
     return digest
 
 

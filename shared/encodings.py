@@ -13,6 +13,9 @@ Coding = Literal["zstd", "gzip"]
 SUFFIXES: Final[dict[Coding, str]] = {"zstd": ".zst", "gzip": ".gz"}
 """Suffix of the key by coding; in the order in which the server prefers them."""
 
+# A smaller body fits into one packet as it is: it has no variants, and nobody looks for any.
+LEAST_BYTES: Final = 1024
+
 
 def variant_key(key: str, coding: Coding) -> str:
     """Where the compressed variant of a blob lies."""

@@ -174,6 +174,9 @@ class FreshBlobs:
         except (Unavailable, StorageFailed) as error:
             return _stale(key, blob, error)
         if isinstance(outcome, NotModified):
+            if blob.confirmed_at < self._suspected(key):
+                # A message came: a variant that was not there may have followed its identity body.
+                blob.variants = _found(blob)
             blob.confirmed_at = flight.began
             return Served(blob)
         return self._keep(key, outcome, flight, blob)
@@ -190,7 +193,7 @@ class FreshBlobs:
         self._missing.pop(key, None)
         blob = CachedBlob(outcome, flight.began, flight.suspect_since)
         if old is not None and old.identity.etag == outcome.etag:
-            blob.variants = {coding: one for coding, one in old.variants.items() if one is not None}
+            blob.variants = _found(old)
         self._cache.put(key, blob)
         return Served(blob)
 
@@ -201,6 +204,11 @@ class FreshBlobs:
         self._missing.move_to_end(key)
         if len(self._missing) > MISSING_REMEMBERED:
             self._missing.popitem(last=False)
+
+
+def _found(blob: CachedBlob) -> dict[Coding, Representation | None]:
+    """The variants of a blob that storage has, without those that it did not have."""
+    return {coding: variant for coding, variant in blob.variants.items() if variant is not None}
 
 
 def _stale(key: str, blob: CachedBlob, error: Exception) -> Served:

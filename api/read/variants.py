@@ -13,7 +13,7 @@ import structlog
 from api.read.cache import BlobCache, CachedBlob
 from api.read.loading import Loader
 from api.read.representation import Representation
-from shared.encodings import Coding, variant_key
+from shared.encodings import LEAST_BYTES, Coding, variant_key
 from shared.errors import StorageFailed, Unavailable
 from shared.storage.interface import Missing
 
@@ -33,6 +33,8 @@ class Variants:
 
     async def chosen(self, blob: CachedBlob, codings: tuple[Coding, ...]) -> Representation:
         """The representation of the first of these codings that has a variant, else identity."""
+        if blob.identity.size_bytes < LEAST_BYTES:
+            return blob.identity
         for coding in codings:
             variant = blob.variants[coding] if coding in blob.variants else await self._find(blob, coding)
             if variant is not None:
