@@ -1,14 +1,26 @@
-"""Digests of blobs that were put by something else, computed once and remembered by revision."""
+"""Digests that stores remember: what a stored one must look like, and a memo for blobs without one."""
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
+from typing import Final
 
-REMEMBERED = 10_000
+REMEMBERED: Final = 10_000
+
+_SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+def parse_digest(text: str | None) -> str | None:
+    """The digest if it is one: other software may have left anything under the same name."""
+    return text if text is not None and _SHA256_HEX.fullmatch(text) else None
 
 
 class DigestMemo:
-    """SHA-256 hex by key and revision; the oldest go first."""
+    """Digests of blobs that something else put: computed once, remembered by key and revision.
+
+    Bounded; the oldest go first. Safe to use from several threads.
+    """
 
     def __init__(self) -> None:
         self._digests: OrderedDict[tuple[str, str], str] = OrderedDict()

@@ -1,7 +1,9 @@
 """What every object storage can do. Back ends: filesystem.py, s3.py; values: Blob, BlobInfo, Found.
 
-Keys are relative paths with `/` between segments (`index/he/ll/hello`). A key that is empty,
-starts with `/`, has an empty, `.` or `..` segment, a `\\` or a NUL raises StorageFailed.
+Keys are relative paths with `/` between segments (`index/he/ll/hello`). A key with an empty or `.`
+segment, with `..`, a `\\`, a NUL or a lone surrogate in it, or below `tmp/`, raises StorageFailed.
+No blob has a key that is too long for the back end (1,024 bytes on S3, 255 a segment on most disks):
+it reads as absent, and cannot be put. No key is a folder of another.
 
 Every method raises StorageUnavailable when a retry may work (timeouts, 5xx, no space, no route)
 and StorageFailed when it will not.
@@ -21,10 +23,11 @@ from typing import Protocol
 class BlobInfo:
     """What storage knows of a blob without its body.
 
-    size_bytes: of the body. digest: SHA-256 of the body, 64 lower-case hex digits; None when the
-    blob was put by something else than this software. identity_digest: for a compressed variant,
-    the digest of the identity body it was made from; else None. revision: opaque validator of the
-    back end, changes whenever the blob is put again. modified_at: UTC.
+    size_bytes: of the body. digest: SHA-256 of the body, 64 lower-case hex digits: as stored with the
+    blob, or computed once if something else than this software put it; None in listings.
+    identity_digest: for a compressed variant, the digest of the identity body it was made from; else
+    None. revision: opaque validator of the back end, changes whenever the blob is put again.
+    modified_at: UTC.
     """
 
     key: str

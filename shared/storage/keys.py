@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from shared.errors import StorageFailed
+
+TEMPORARY: Final = "tmp"
+"""First segment that no key has: a file system store keeps unfinished files below it."""
+
+
+MAX_KEY_BYTES: Final = 1024
+"""The longest key that S3 can hold; a directory holds no longer one either."""
+
+
+def is_key(text: str) -> bool:
+    """True for a key that both back ends can hold (see interface.py)."""
+    segments = text.split("/")
+    if ".." in text or "\\" in text or "\0" in text or "" in segments or "." in segments:
+        return False
+    return segments[0] != TEMPORARY and _is_unicode(text)
 
 
 def require_key(key: str) -> str:
     """The key itself. Raises StorageFailed for one that could leave the store or name a folder."""
-    segments = key.split("/")
-    if "\\" in key or "\0" in key or any(segment in ("", ".", "..") for segment in segments):
+    if not is_key(key):
         raise StorageFailed(f"not a storage key: {key!r}")
     return key
+
+
+def require_new_key(key: str) -> str:
+    """The key itself, if a blob can be put there. Raises StorageFailed for one that is too long, too."""
+    if len(require_key(key).encode()) > MAX_KEY_BYTES:
+        raise StorageFailed(f"a storage key has at most {MAX_KEY_BYTES} bytes")
+    return key
+
+
+def _is_unicode(text: str) -> bool:
+    """False for lone surrogates, which are no UTF-8: how Python shows undecodable file names."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,127 +5,111 @@ One pooled client a process. Digests travel as object metadata, which a server-s
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from aiohttp import ClientError as HttpClientError
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ClientError
 
 from shared.errors import StorageFailed, StorageUnavailable
 from shared.settings import Settings
 from shared.storage.digests import DigestMemo
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
-from shared.storage.keys import require_key
+from shared.storage.keys import is_key, require_key
+from shared.storage.os_errors import mapped_os_errors
+from shared.storage.s3_client import PATIENCE, Patience, new_client
+from shared.storage.s3_errors import (
+    NOT_MODIFIED,
+    PRECONDITION_FAILED,
+    RANGE_NOT_SATISFIABLE,
+    is_absent,
+    mapped_s3_errors,
+    status_of,
+)
+from shared.storage.s3_messages import chunks, description, info_of, is_too_long, no_chunks, open_nameless
+from shared.storage.s3_order import in_byte_order, start_before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from types_aiobotocore_s3.client import S3Client
 
-CONNECT_TIMEOUT_S: Final = 3
-READ_TIMEOUT_S: Final = 20
-ATTEMPTS: Final = 3
-CONNECTIONS: Final = 64
-CHUNK_BYTES: Final = 256 * 1024
-DIGEST: Final = "sha256"
-IDENTITY: Final = "identity"
-ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
-RETRY_CODES: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
+PAGE_KEYS: Final = 1000
 
 
 class S3Storage:
     """A bucket, or a prefix of one, as object store."""
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, client: S3Client, bucket: str, prefix: str, total_s: float, stack: AsyncExitStack
+    ) -> None:
+        """Made by connect(). total_s: time limit of an operation. stack: closes the client."""
         self._client = client
+        self._total_s = total_s
         self._bucket = bucket
         self._prefix = prefix
         self._stack = stack
         self._digests = DigestMemo()
 
     @classmethod
-    async def connect(cls, settings: Settings) -> Self:
+    async def connect(cls, settings: Settings, patience: Patience = PATIENCE) -> Self:
         """A client for the configured bucket; nothing is asked of the server yet."""
-        secret = settings.s3_secret_access_key
-        if settings.s3_bucket is None or secret is None:
+        if settings.s3_bucket is None:
             raise StorageFailed("S3 storage is not configured")
         stack = AsyncExitStack()
-        config = AioConfig(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            max_pool_connections=CONNECTIONS,
-            s3={"addressing_style": "path" if settings.s3_force_path_style else "auto"},
-            # Other servers than AWS do not know the checksum trailers that newer clients send.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        client = await stack.enter_async_context(
-            get_session().create_client(
-                "s3",
-                region_name=settings.s3_region,
-                endpoint_url=settings.s3_endpoint,
-                aws_access_key_id=settings.s3_access_key_id,
-                aws_secret_access_key=secret.get_secret_value(),
-                config=config,
-            )
-        )
-        return cls(client, settings.s3_bucket, settings.s3_prefix, stack)
+        client = await stack.enter_async_context(new_client(settings, patience))
+        return cls(client, settings.s3_bucket, settings.s3_prefix, patience.total_s, stack)
 
     async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
         """The whole blob; NotModified when its revision still equals if_revision."""
-        condition: dict[str, Any] = {} if if_revision is None else {"IfNoneMatch": if_revision}
-        with _mapped_errors():
+        condition = {} if if_revision is None else {"IfNoneMatch": if_revision}
+        async with self._operation():
             try:
-                answer = await self._client.get_object(**self._object(key), **condition)
-                async with answer["Body"] as stream:
-                    body = await stream.read()
+                answer = await self._get_object(key, **condition)
             except ClientError as error:
-                if _status(error) == 304 and if_revision is not None:
+                if if_revision is not None and status_of(error) == NOT_MODIFIED:
                     return NotModified(if_revision)
-                if _is_absent(error):
-                    return Missing()
                 raise
-        if len(body) != answer["ContentLength"]:
-            raise StorageUnavailable("blob ended early")
-        info = _info(key, answer)
-        digest = info.digest or hashlib.sha256(body).hexdigest()
-        return Found(_with_digest(info, digest), body)
+            if answer is None:
+                return Missing()
+            async with answer["Body"] as stream:
+                body = await stream.read()  # raises if it ends early
+        info = info_of(key, answer)
+        return Found(replace(info, digest=info.digest or hashlib.sha256(body).hexdigest()), body)
 
     async def head(self, key: str) -> BlobInfo | None:
         """What is known of the blob, its digest included, or None."""
-        with _mapped_errors():
+        if is_too_long(where := self._object(key)):
+            return None
+        async with self._operation():
             try:
-                info = _info(key, await self._client.head_object(**self._object(key)))
+                answer = await self._client.head_object(**where)
             except ClientError as error:
-                if _is_absent(error):
+                if is_absent(error):
                     return None
                 raise
-        return await self._known(info)
+        info = self._remembered(info_of(key, answer))
+        return info if info.digest is not None else await self._digested(info)
 
     @asynccontextmanager
     async def open(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Opened | Missing]:
         """Stream bytes start (inclusive) to end (exclusive; None: to the end)."""
-        info = await self.head(key)
-        if info is None:
-            yield Missing()
+        answer = await self._get_span(key, start, end)
+        if answer is not None and self._remembered(info_of(key, answer)).digest is None:
+            # Let go of it first: a pool full of open answers has no connection left to digest by.
+            answer["Body"].close()
+            info = await self._digested(info_of(key, answer))
+            answer = await self._get_span(key, start, end, IfMatch=info.revision)
+        if answer is None:
+            missing_or_empty = await self.head(key)
+            yield Missing() if missing_or_empty is None else Opened(missing_or_empty, no_chunks())
             return
-        stop = info.size_bytes if end is None else min(end, info.size_bytes)
-        if start >= stop:
-            yield Opened(info, _nothing())
-            return
-        span: dict[str, Any] = {"Range": f"bytes={start}-{stop - 1}", "IfMatch": info.revision}
-        with _mapped_errors():
-            answer = await self._client.get_object(**self._object(key), **span)
         async with answer["Body"] as stream:
-            yield Opened(info, _chunks(stream, stop - start))
+            yield Opened(self._remembered(info_of(key, answer)), chunks(stream, answer["ContentLength"]))
 
     async def put(
         self,
@@ -137,140 +121,140 @@ class S3Storage:
         identity_digest: str | None = None,
         only_if_absent: bool = False,
     ) -> bool:
-        """Write the blob, atomically and durably. False: only_if_absent was set and it exists."""
-        metadata = {DIGEST: digest} | ({IDENTITY: identity_digest} if identity_digest is not None else {})
+        """Write the blob, atomically and durably. False: only_if_absent was set and it exists.
+
+        A write whose answer was lost is tried again, and then finds itself: False.
+        """
+        described = description(content_type, digest, identity_digest)
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_if_absent else {}
-        with _mapped_errors():
+        async with self._operation():
             try:
-                await self._client.put_object(
-                    **self._object(key), Body=body, ContentType=content_type, Metadata=metadata, **condition
-                )
+                await self._client.put_object(**self._object(key), Body=body, **described, **condition)
             except ClientError as error:
-                if only_if_absent and _status(error) in (409, 412):
+                if only_if_absent and status_of(error) == PRECONDITION_FAILED:
                     return False
                 raise
         return True
 
     async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
         """Write the blob from a local file, read as it is sent."""
-        with _mapped_errors(), path.open("rb") as file:
-            await self._client.put_object(
-                **self._object(key), Body=file, ContentType=content_type, Metadata={DIGEST: digest}
-            )
+        where = self._object(key)
+        with mapped_os_errors():
+            file = await asyncio.to_thread(open_nameless, path)
+        with file:
+            async with self._operation():
+                await self._client.put_object(**where, Body=file, **description(content_type, digest))
 
     async def copy(self, source: str, target: str) -> bool:
         """Copy a blob inside the bucket, replacing target, metadata included. False: no source."""
-        origin = self._object(source)
-        with _mapped_errors():
+        origin, destination = self._object(source), self._object(target)
+        if source == target:  # which S3 refuses
+            return await self.head(source) is not None
+        async with self._operation():
             try:
-                await self._client.copy_object(
-                    **self._object(target), CopySource=origin, MetadataDirective="COPY"
-                )
+                await self._client.copy_object(**destination, CopySource=origin, MetadataDirective="COPY")
             except ClientError as error:
-                if _is_absent(error):
+                if is_absent(error) and not is_too_long(destination):
                     return False
                 raise
         return True
 
     async def delete(self, key: str) -> None:
         """Remove the blob; absence is not an error."""
-        with _mapped_errors():
+        async with self._operation():
             try:
                 await self._client.delete_object(**self._object(key))
             except ClientError as error:
-                if not _is_absent(error):
+                if not is_absent(error):
                     raise
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
-        """Blobs in byte order of keys, a page of 1,000 at a time."""
-        behind: dict[str, Any] = {} if after is None else {"StartAfter": f"{self._prefix}{after}"}
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=f"{self._prefix}{prefix}", **behind
-        )
-        with _mapped_errors():
-            async for page in pages:
-                for entry in page.get("Contents", ()):
-                    key = entry["Key"].removeprefix(self._prefix)
-                    yield BlobInfo(key, entry["Size"], None, None, entry["ETag"], entry["LastModified"])
+        """Blobs in byte order of keys, whichever of the two orders the server has (see s3_order.py)."""
+        pages = self._pages(prefix, start_before(after or ""))
+        async for info in in_byte_order(pages, prefix):
+            if info.key.encode() > (after or "").encode():
+                yield info
 
     async def check(self) -> None:
         """Raise unless the bucket answers."""
-        with _mapped_errors():
+        async with self._operation():
             await self._client.head_bucket(Bucket=self._bucket)
 
     async def close(self) -> None:
         """Release every connection."""
         await self._stack.aclose()
 
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[None]:
+        """What is asked of the server: within its time, its errors as ours."""
+        with mapped_s3_errors():
+            async with asyncio.timeout(self._total_s):
+                yield
+
     def _object(self, key: str) -> Any:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}{require_key(key)}"}
 
-    async def _known(self, info: BlobInfo) -> BlobInfo:
-        """The info with its digest: computed once for an object that was put by something else."""
-        digest = info.digest or self._digests.get(info.key, info.revision)
-        if digest is None:
-            with _mapped_errors():
-                answer = await self._client.get_object(**self._object(info.key), IfMatch=info.revision)
-            sha256 = hashlib.sha256()
-            async with answer["Body"] as stream:
-                async for chunk in _chunks(stream, info.size_bytes):
-                    sha256.update(chunk)
-            digest = sha256.hexdigest()
-            self._digests.put(info.key, info.revision, digest)
-        return _with_digest(info, digest)
+    async def _get_object(self, key: str, **conditions: Any) -> Any:
+        """The answer to a GET, its body not read yet; None: no object has the key. Raises ClientError."""
+        if is_too_long(where := self._object(key)):
+            return None
+        try:
+            return await self._client.get_object(**where, **conditions)
+        except ClientError as error:
+            if is_absent(error):
+                return None
+            raise
 
+    async def _get_span(self, key: str, start: int, end: int | None, **conditions: Any) -> Any:
+        """The answer to a GET of these bytes; None: there are none, of the object or in the span."""
+        if end is not None and end <= start:
+            return None
+        if start > 0 or end is not None:
+            conditions["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        async with self._operation():
+            try:
+                return await self._get_object(key, **conditions)
+            except ClientError as error:
+                if status_of(error) == RANGE_NOT_SATISFIABLE:
+                    return None
+                raise
 
-async def _chunks(stream: Any, size_bytes: int) -> AsyncIterator[bytes]:
-    """The body in pieces. Raises StorageUnavailable when it ends before size_bytes."""
-    left = size_bytes
-    with _mapped_errors():
-        while left > 0 and (chunk := await stream.read(CHUNK_BYTES)):
-            left -= len(chunk)
-            yield chunk
-    if left > 0:
-        raise StorageUnavailable("blob ended early")
+    async def _pages(self, prefix: str, start_after: str) -> AsyncIterator[Iterable[BlobInfo]]:
+        """A listing as the server gives it, a page at a time."""
+        behind: dict[str, Any] = {"StartAfter": f"{self._prefix}{start_after}"} if start_after else {}
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket,
+            Prefix=f"{self._prefix}{prefix}",
+            PaginationConfig={"PageSize": PAGE_KEYS},
+            **behind,
+        )
+        pending = aiter(pages)
+        while True:
+            async with self._operation():
+                page = await anext(pending, None)
+            if page is None:
+                return
+            if "IsTruncated" not in page:
+                raise StorageUnavailable("an answer that is no listing")  # of some proxy before S3
+            listed = (self._listed(entry) for entry in page.get("Contents", ()))
+            # SeaweedFS takes `a//` for `a/`.
+            yield [info for info in listed if is_key(info.key) and info.key.startswith(prefix)]
 
+    def _listed(self, entry: Any) -> BlobInfo:
+        key = entry["Key"].removeprefix(self._prefix)
+        return BlobInfo(key, entry["Size"], None, None, entry["ETag"], entry["LastModified"])
 
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
+    def _remembered(self, info: BlobInfo) -> BlobInfo:
+        """The info with its digest, if it is stored with the object or was computed before."""
+        return replace(info, digest=info.digest or self._digests.get(info.key, info.revision))
 
-
-def _info(key: str, answer: Mapping[str, Any]) -> BlobInfo:
-    metadata = answer.get("Metadata", {})
-    return BlobInfo(
-        key=key,
-        size_bytes=answer["ContentLength"],
-        digest=metadata.get(DIGEST),
-        identity_digest=metadata.get(IDENTITY),
-        revision=answer["ETag"],
-        modified_at=answer["LastModified"],
-    )
-
-
-def _with_digest(info: BlobInfo, digest: str) -> BlobInfo:
-    return BlobInfo(info.key, info.size_bytes, digest, info.identity_digest, info.revision, info.modified_at)
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
-
-
-def _is_absent(error: ClientError) -> bool:
-    """True for a missing object. A missing bucket is a 404 too, but a fault of the operator's."""
-    code = error.response.get("Error", {}).get("Code", "")
-    return _status(error) == 404 and code in ABSENT
-
-
-@contextmanager
-def _mapped_errors() -> Iterator[None]:
-    """The client's errors as ours; what the server said stays in the cause, for the log."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if _status(error) >= 500 or _status(error) in (408, 412, 429) or code in RETRY_CODES:
-            raise StorageUnavailable from error
-        raise StorageFailed from error
-    except (HTTPClientError, BotoCoreError, HttpClientError, OSError, TimeoutError) as error:
-        raise StorageUnavailable from error
+    async def _digested(self, info: BlobInfo) -> BlobInfo:
+        """The info with its digest, computed by reading the whole object, which something else put."""
+        sha256 = hashlib.sha256()
+        async with self._operation():
+            answer = await self._client.get_object(**self._object(info.key), IfMatch=info.revision)
+        async with answer["Body"] as stream:
+            async for chunk in chunks(stream, info.size_bytes):
+                sha256.update(chunk)
+        self._digests.put(info.key, info.revision, sha256.hexdigest())
+        return replace(info, digest=sha256.hexdigest())

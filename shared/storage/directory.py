@@ -1,0 +1,263 @@
+"""Blobs as files below one root: the synchronous half of the file system store; raises OSError.
+
+A blob is written to a temporary file on the same file system, with its digest as an extended
+attribute, flushed to disk, and renamed into place; then the folder is flushed. Readers see the
+old blob or the new one, and a digest always belongs to its body.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BufferedReader
+from itertools import takewhile
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from shared.errors import StorageFailed
+from shared.storage.digests import DigestMemo
+from shared.storage.durable import (
+    Digests,
+    flush_folder,
+    opened,
+    read_digests,
+    seal,
+    sha256_of,
+    write_all,
+    write_from,
+)
+from shared.storage.interface import BlobInfo, Found, Missing, NotModified
+from shared.storage.keys import TEMPORARY
+from shared.storage.os_errors import ABSENT
+from shared.storage.tree import walk
+
+REMEMBERED_FOLDERS: Final = 10_000
+# O_NONBLOCK: a named pipe in a tree must not hold a thread for ever.
+READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
+
+
+class Directory:
+    """A tree of blobs. Keys are checked by the caller; safe to use from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        """root: made when first written to."""
+        self._root = root.absolute()
+        self._real_root = os.path.realpath(root)
+        self._digests = DigestMemo()
+        self._settled_folders: set[Path] = set()
+
+    def get(self, key: str, if_revision: str | None) -> Found | NotModified | Missing:
+        """The whole blob; NotModified when its revision still equals if_revision."""
+        if (file := self._open(key)) is None:
+            return Missing()
+        with file:
+            state, digests = os.fstat(file.fileno()), read_digests(file.fileno())
+            if if_revision is not None and if_revision == _revision(state):
+                return NotModified(if_revision)
+            body = file.read()
+        digest = digests.digest or hashlib.sha256(body).hexdigest()
+        return Found(_blob_info(key, state, replace(digests, digest=digest)), body)
+
+    def head(self, key: str) -> BlobInfo | None:
+        """What is known of the blob, its digest included, or None."""
+        if (file := self._open(key)) is None:
+            return None
+        with file:
+            return self._info(key, file.fileno())
+
+    def open_at(self, key: str, start: int) -> tuple[BlobInfo, BufferedReader] | None:
+        """The blob's file at byte `start`, for the caller to close; None if there is no blob."""
+        if (file := self._open(key)) is None:
+            return None
+        try:
+            file.seek(start)
+            return self._info(key, file.fileno()), file
+        except BaseException:
+            file.close()
+            raise
+
+    def put(self, key: str, body: bytes, digests: Digests, only_if_absent: bool) -> bool:
+        """Write the blob. False: only_if_absent was set and it exists."""
+        with self._temporary() as temporary:
+            with opened(temporary, CREATE_FLAGS) as descriptor:
+                write_all(descriptor, body)
+                seal(descriptor, digests)
+            return self._place(temporary, key, only_if_absent=only_if_absent)
+
+    def put_file(self, key: str, path: Path, digests: Digests) -> None:
+        """Make the file the blob: by its name if it is on the same file system, else by its bytes."""
+        with opened(path, os.O_RDONLY) as source:
+            seal(source, digests)
+            try:
+                self._place(path, key)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._put_bytes_of(source, key, digests)
+
+    def copy(self, source: str, target: str) -> bool:
+        """Make target the same file as source, or one of the same bytes. False: no source."""
+        if (file := self._open(source)) is None:
+            return False
+        with file, self._temporary() as temporary:
+            try:
+                os.link(self._path(source), temporary, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                if error.errno not in NO_HARD_LINKS:
+                    raise
+                info = self._info(source, file.fileno())
+                self._put_bytes_of(file.fileno(), target, Digests(info.digest, info.identity_digest))
+                return True
+            return self._place(temporary, target)
+
+    def delete(self, key: str) -> None:
+        """Remove the blob; absence is not an error."""
+        path = self._path(key)
+        try:
+            os.unlink(path)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return
+            raise
+        flush_folder(path.parent)
+
+    def list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
+        """Blobs whose key has the prefix and lies behind `after`, in byte order; without digests."""
+        for key, state in walk(self._root, prefix, after):
+            yield _blob_info(key, state, Digests(None))
+
+    def check(self) -> None:
+        """Raise unless the root can be read."""
+        with os.scandir(self._root) as entries:
+            next(entries, None)
+
+    def create(self) -> None:
+        """Make the root, durably."""
+        self._make_folder(self._root)
+
+    def sweep_temporary(self, older_than_s: float) -> int:
+        """Remove unfinished files that nobody touched for so long; how many there were."""
+        removed = 0
+        with suppress(FileNotFoundError), os.scandir(self._root / TEMPORARY) as entries:
+            for entry in entries:
+                removed += _is_swept(entry, older_than_s)
+        return removed
+
+    def _path(self, key: str) -> Path:
+        """Where a key lies. Raises StorageFailed if a link on the way leads out of the root."""
+        path = self._root / key
+        folder = os.path.realpath(path.parent)
+        if folder != self._real_root and not folder.startswith(f"{self._real_root.rstrip(os.sep)}{os.sep}"):
+            raise StorageFailed(f"key leaves the storage root: {key!r}")
+        return path
+
+    def _open(self, key: str) -> BufferedReader | None:
+        """The blob's file; None when no regular file has this name."""
+        try:
+            descriptor = os.open(self._path(key), READ_FLAGS)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
+        return os.fdopen(descriptor, "rb")
+
+    def _info(self, key: str, descriptor: int) -> BlobInfo:
+        """What is known of an open file; its digest is computed if nobody stored it with the file."""
+        state, digests = os.fstat(descriptor), read_digests(descriptor)
+        digest = digests.digest or self._digests.get(key, _revision(state))
+        if digest is None:
+            digest = sha256_of(descriptor)
+            self._digests.put(key, _revision(state), digest)
+        return _blob_info(key, state, replace(digests, digest=digest))
+
+    def _put_bytes_of(self, source: int, key: str, digests: Digests) -> None:
+        """Write a blob from an open file, read from its start."""
+        with self._temporary() as temporary:
+            with opened(temporary, CREATE_FLAGS) as descriptor:
+                write_from(descriptor, source)
+                seal(descriptor, digests)
+            self._place(temporary, key)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A free name on the root's file system; whatever still has it at the end is removed."""
+        folder = self._root / TEMPORARY
+        self._make_folder(folder)
+        path = folder / f"put-{uuid4().hex}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _place(self, temporary: Path, key: str, *, only_if_absent: bool = False) -> bool:
+        """Give a finished file its name, durably. False: only_if_absent was set and it exists."""
+        target = self._path(key)
+        self._make_folder(target.parent)
+        is_placed = True
+        if only_if_absent:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                is_placed = False
+        else:
+            os.rename(temporary, target)
+        flush_folder(target.parent)  # a rival's name too: who is told that it exists relies on it
+        return is_placed
+
+    def _make_folder(self, folder: Path) -> None:
+        """Create a folder and its parents, durably."""
+        unsettled = takewhile(lambda path: not self._is_settled(path), (folder, *folder.parents))
+        for path in reversed(list(unsettled)):
+            with suppress(FileExistsError):
+                path.mkdir()
+            flush_folder(path.parent)
+            if len(self._settled_folders) >= REMEMBERED_FOLDERS:
+                self._settled_folders.clear()
+            self._settled_folders.add(path)
+
+    def _is_settled(self, folder: Path) -> bool:
+        """True if the folder is there and on disk.
+
+        One that is there may be a rival's and not on disk yet, so each is flushed once by us too.
+        What lies above the root is the operator's: it may not even be readable.
+        """
+        return folder.is_dir() and (folder in self._settled_folders or self._root.is_relative_to(folder))
+
+
+def _is_swept(entry: os.DirEntry[str], older_than_s: float) -> bool:
+    """Remove one unfinished file if it is that old.
+
+    By its change time, which a hard link renews: a copy in progress keeps the other times of its source.
+    """
+    with suppress(FileNotFoundError):
+        age_s = time.time() - entry.stat(follow_symlinks=False).st_ctime
+        if entry.is_file(follow_symlinks=False) and age_s > older_than_s:
+            os.unlink(entry.path)
+            return True
+    return False
+
+
+def _revision(state: os.stat_result) -> str:
+    return f"{state.st_ino:x}-{state.st_mtime_ns:x}-{state.st_size:x}"
+
+
+def _blob_info(key: str, state: os.stat_result, digests: Digests) -> BlobInfo:
+    modified_at = datetime.fromtimestamp(state.st_mtime, UTC)
+    return BlobInfo(
+        key, state.st_size, digests.digest, digests.identity_digest, _revision(state), modified_at
+    )

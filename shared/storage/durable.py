@@ -1,0 +1,108 @@
+"""File operations that outlast a power cut, and the digests that travel with a file."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.storage.digests import parse_digest
+
+CHUNK_BYTES: Final = 256 * 1024
+DIGEST_ATTRIBUTE: Final = "user.x07.digest"
+IDENTITY_ATTRIBUTE: Final = "user.x07.identity"
+FILE_MODE: Final = 0o644
+"""Readers may run as another account than writers (nginx over the same tree)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What a file carries beside its body. None: not known, or not a compressed variant."""
+
+    digest: str | None
+    identity_digest: str | None = None
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """The descriptor of a file, closed at the end."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, body: bytes) -> None:
+    """Write every byte; os.write may take fewer."""
+    view = memoryview(body)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_from(descriptor: int, source: int) -> None:
+    """Write the rest of another file, in constant memory."""
+    while chunk := os.read(source, CHUNK_BYTES):
+        write_all(descriptor, chunk)
+
+
+def seal(descriptor: int, digests: Digests) -> None:
+    """Finish a file before it gets its name: digests, mode and time, then all of it to disk.
+
+    The time is the clock's, in nanoseconds: the kernel's own stamps stand still for milliseconds,
+    in which an inode number can come round again, and the two make up the revision.
+    """
+    write_digests(descriptor, digests)
+    os.fchmod(descriptor, FILE_MODE)
+    now_ns = time.time_ns()
+    os.utime(descriptor, ns=(now_ns, now_ns))
+    os.fsync(descriptor)
+
+
+def write_digests(descriptor: int, digests: Digests) -> None:
+    """Attach digests to a file; not at all where the file system has no extended attributes."""
+    named = ((DIGEST_ATTRIBUTE, digests.digest), (IDENTITY_ATTRIBUTE, digests.identity_digest))
+    for name, value in named:
+        if value is None:
+            continue
+        try:
+            os.setxattr(descriptor, name, value.encode())
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return
+            raise
+
+
+def read_digests(descriptor: int) -> Digests:
+    """The digests that a file carries."""
+    return Digests(_attribute(descriptor, DIGEST_ATTRIBUTE), _attribute(descriptor, IDENTITY_ATTRIBUTE))
+
+
+def _attribute(descriptor: int, name: str) -> str | None:
+    try:
+        return parse_digest(os.getxattr(descriptor, name).decode("ascii", "replace"))
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return None
+        raise
+
+
+def sha256_of(descriptor: int) -> str:
+    """SHA-256 of a whole file, 64 hex digits, in constant memory."""
+    digest, start = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, CHUNK_BYTES, start):
+        digest.update(chunk)
+        start += len(chunk)
+    return digest.hexdigest()
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    with opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+        os.fsync(descriptor)

@@ -1,0 +1,73 @@
+"""The pooled S3 client of a process: how long it waits, how often it tries, what it sends along."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.handlers import add_expect_header
+
+from shared.errors import StorageFailed
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for the server, in seconds; attempts: 1 or more.
+
+    connect_s, read_s: without progress, for each attempt. total_s: for a whole operation but the
+    streaming of a body. Needed besides: nothing else ends the wait for a connection of the pool, or
+    for a server that takes a request and does not read it.
+    """
+
+    connect_s: float = 3.0
+    read_s: float = 20.0
+    attempts: int = 3
+    total_s: float = 120.0
+
+
+PATIENCE: Final = Patience()
+
+
+@asynccontextmanager
+async def new_client(settings: Settings, patience: Patience) -> AsyncIterator[S3Client]:
+    """A client, closed at the end of its context. Raises StorageFailed without a secret key."""
+    if settings.s3_secret_access_key is None:
+        raise StorageFailed("S3 storage has no secret access key")
+    async with get_session().create_client(
+        "s3",
+        region_name=settings.s3_region,
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.s3_access_key_id,
+        aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+        config=_config(settings, patience),
+    ) as client:
+        # A round trip for each put, and one that the HTTP client waits for without a time limit.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
+        yield client
+
+
+def _config(settings: Settings, patience: Patience) -> AioConfig:
+    return AioConfig(
+        connect_timeout=patience.connect_s,
+        read_timeout=patience.read_s,
+        retries={"mode": "standard", "total_max_attempts": patience.attempts},
+        max_pool_connections=CONNECTIONS,
+        s3={
+            "addressing_style": "path" if settings.s3_force_path_style else "auto",
+            # Else every body is read twice, first to sign it; it is sent with its checksum anyway.
+            "payload_signing_enabled": False,
+        },
+        # Other servers than AWS do not know the checksum trailers that newer clients send.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )

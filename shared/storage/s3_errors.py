@@ -1,0 +1,73 @@
+"""The S3 client's errors as ours: the one place that decides what a retry may cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from aiohttp import ClientError as TransportError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+from botocore.parsers import ResponseParserError
+
+from shared.errors import StorageFailed, StorageUnavailable
+
+NOT_MODIFIED: Final = 304
+PRECONDITION_FAILED: Final = 412
+RANGE_NOT_SATISFIABLE: Final = 416
+
+# A missing bucket is a 404 too (NoSuchBucket), but a fault of the operator's.
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound", "KeyTooLongError"})
+# 409: two conditional writes at once; 412: the object was replaced under a read.
+_PASSING_STATUS: Final = frozenset({408, 409, PRECONDITION_FAILED, 429})
+_PASSING_CODE: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
+# No connection, a broken one, a timeout, or an answer that is not S3's: a proxy's page.
+_UNREACHABLE: Final = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseParserError,
+    TransportError,
+    OSError,
+    TimeoutError,
+)
+
+
+def status_of(error: ClientError) -> int:
+    """The HTTP status of an answer that is an error."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
+
+
+def is_absent(error: ClientError) -> bool:
+    """True when no object has the key."""
+    return status_of(error) in (400, 404) and _code_of(error) in _ABSENT
+
+
+@contextmanager
+def mapped_s3_errors() -> Iterator[None]:
+    """What the client raises as StorageUnavailable or StorageFailed, the cause kept for the log."""
+    try:
+        yield
+    except ClientError as error:
+        if _is_passing(error):
+            raise StorageUnavailable from error
+        raise StorageFailed from error
+    except _UNREACHABLE as error:
+        raise StorageUnavailable from error
+    except BotoCoreError as error:
+        raise StorageFailed from error
+
+
+def _is_passing(error: ClientError) -> bool:
+    status = status_of(error)
+    return status >= 500 or status in _PASSING_STATUS or _code_of(error) in _PASSING_CODE
+
+
+def _code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

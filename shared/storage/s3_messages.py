@@ -1,0 +1,69 @@
+"""What goes over the wire between an S3 store and its server: metadata, checksums, bodies."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Final
+
+from shared.errors import StorageUnavailable
+from shared.storage.digests import parse_digest
+from shared.storage.interface import BlobInfo
+from shared.storage.s3_errors import mapped_s3_errors
+
+CHUNK_BYTES: Final = 256 * 1024
+MAX_KEY_BYTES: Final = 1024
+DIGEST: Final = "sha256"
+IDENTITY: Final = "identity"
+
+
+def description(content_type: str, digest: str, identity_digest: str | None = None) -> Any:
+    """What is stored with a body, and its checksum, which the server compares."""
+    return {
+        "ContentType": content_type,
+        "Metadata": {DIGEST: digest} | ({} if identity_digest is None else {IDENTITY: identity_digest}),
+        "ChecksumSHA256": b64encode(bytes.fromhex(digest)).decode(),
+    }
+
+
+def open_nameless(path: Path) -> BufferedReader:
+    """The file, by descriptor: one that knows its name is sent with it, as Content-Disposition."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")
+
+
+def is_too_long(where: Mapping[str, str]) -> bool:
+    """True for a key that no S3 object can have; servers differ in how they say so."""
+    return len(where["Key"].encode()) > MAX_KEY_BYTES
+
+
+def info_of(key: str, answer: Mapping[str, Any]) -> BlobInfo:
+    """What the answer to a GET or HEAD says of the whole object, also when it carries a span of it."""
+    metadata = answer.get("Metadata", {})
+    span = answer.get("ContentRange")  # `bytes 0-99/1234`
+    return BlobInfo(
+        key=key,
+        size_bytes=int(span.rpartition("/")[2]) if span else answer["ContentLength"],
+        digest=parse_digest(metadata.get(DIGEST)),
+        identity_digest=parse_digest(metadata.get(IDENTITY)),
+        revision=answer["ETag"],
+        modified_at=answer["LastModified"],
+    )
+
+
+async def chunks(stream: Any, size_bytes: int) -> AsyncIterator[bytes]:
+    """The body in pieces. Raises StorageUnavailable when it ends before size_bytes."""
+    with mapped_s3_errors():
+        while size_bytes > 0 and (chunk := await stream.read(CHUNK_BYTES)):
+            size_bytes -= len(chunk)
+            yield chunk
+    if size_bytes > 0:
+        raise StorageUnavailable("blob ended early")
+
+
+async def no_chunks() -> AsyncIterator[bytes]:
+    """A body of no bytes."""
+    return
+    yield b""

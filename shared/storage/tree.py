@@ -1,0 +1,47 @@
+"""A directory tree read as a listing: blobs in byte order of whole keys, folder by folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from shared.storage.keys import is_key
+
+
+def walk(
+    root: Path, prefix: str, after: str = "", *, folder: str = ""
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Keys with this prefix behind `after`, with the state of their files, in byte order.
+
+    Each folder is read when the walk gets there, and not at all if no key in it can be wanted.
+    Links are not followed; names that are no keys are passed over.
+    """
+    for name, entry in _sorted_entries(root / folder):
+        key = f"{folder}{name}"
+        if name.endswith("/"):
+            if _may_hold(key, prefix, after):
+                yield from walk(root, prefix, after, folder=key)
+        elif key.startswith(prefix) and is_key(key) and key.encode() > after.encode():
+            with suppress(FileNotFoundError):  # deleted since the folder was read
+                yield key, entry.stat(follow_symlinks=False)
+
+
+def _sorted_entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
+    """Files and folders by name, a folder's with its slash: `a-b` is before `a/`, which is before `a0`."""
+    named = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                named.append((f"{entry.name}/", entry))
+            elif entry.is_file(follow_symlinks=False):
+                named.append((entry.name, entry))
+    return sorted(named, key=lambda item: os.fsencode(item[0]))
+
+
+def _may_hold(folder: str, prefix: str, after: str) -> bool:
+    """True if a key in the folder can have the prefix and lie behind `after`. folder: ends in a slash."""
+    is_wanted = folder.startswith(prefix) or prefix.startswith(folder)
+    is_behind = os.fsencode(folder) > os.fsencode(after) or after.startswith(folder)
+    return is_wanted and is_behind and is_key(f"{folder}x")

@@ -1,0 +1,186 @@
+"""What is left when the power goes or the process is killed in the middle of a write."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.storage.directory import Directory
+from shared.storage.durable import Digests
+from shared.storage.interface import Found
+from tests.shared.storage.conftest import sha256
+
+Write = Callable[[Directory, Path], object]
+OLD, NEW = b"old" * 1000, b"new" * 2000
+
+
+def put(directory: Directory, _: Path) -> None:
+    """Write the blob from memory."""
+    directory.put("index/he/hello", NEW, Digests(sha256(NEW)), only_if_absent=False)
+
+
+def put_if_absent(directory: Directory, _: Path) -> None:
+    """Write the blob from memory, if it is new."""
+    directory.put("index/he/hello", NEW, Digests(sha256(NEW)), only_if_absent=True)
+
+
+def put_file(directory: Directory, upload: Path) -> None:
+    """Write the blob from a file."""
+    directory.put_file("index/he/hello", upload, Digests(sha256(NEW)))
+
+
+def copy(directory: Directory, _: Path) -> None:
+    """Write the blob from another."""
+    directory.copy("staging/new", "index/he/hello")
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    """A received file with the new body."""
+    path = tmp_path / "upload"
+    path.write_bytes(NEW)
+    return path
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What is asked of the disk from here on, in order; every call is really made."""
+    made: list[str] = []
+
+    def record(name: str, describe: Callable[..., str]) -> None:
+        real = getattr(os, name)
+
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            made.append(f"{name} {describe(*args)}")
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, recorded)
+
+    def shown(path: Any) -> str:
+        where = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
+        relative = os.path.relpath(where, tmp_path / "tree")
+        return "tmp/…" if relative.startswith("tmp/") else relative
+
+    for name in ("fsync", "mkdir"):
+        record(name, lambda path, *_: shown(path))
+    for name in ("rename", "link"):
+        record(name, lambda source, target: f"{shown(source)} {shown(target)}")
+    return made
+
+
+def test_a_body_is_on_disk_before_its_name_and_its_name_before_the_answer(
+    calls: list[str], tmp_path: Path
+) -> None:
+    """File, name, folder; and each new folder in its parent."""
+    put(Directory(tmp_path / "tree"), tmp_path)
+    assert calls == [
+        *("mkdir .", "fsync .."),
+        *("mkdir tmp", "fsync ."),
+        "fsync tmp/…",
+        *("mkdir index", "fsync ."),
+        *("mkdir index/he", "fsync index"),
+        "rename tmp/… index/he/hello",
+        "fsync index/he",
+    ]
+
+
+def test_a_second_put_flushes_only_what_changed(calls: list[str], tmp_path: Path) -> None:
+    """Two flushes are the least that a durable put costs."""
+    directory = Directory(tmp_path / "tree")
+    put(directory, tmp_path)
+    calls.clear()
+    put(directory, tmp_path)
+    assert calls == ["fsync tmp/…", "rename tmp/… index/he/hello", "fsync index/he"]
+
+
+def test_folders_that_another_process_made_are_flushed_once(calls: list[str], tmp_path: Path) -> None:
+    """They may not be on disk yet, and the blob is lost with them."""
+    put(Directory(tmp_path / "tree"), tmp_path)
+    calls.clear()
+    directory = Directory(tmp_path / "tree")
+    put_if_absent(directory, tmp_path)
+    assert [call for call in calls if call.startswith("fsync")] == [
+        *("fsync .", "fsync tmp/…", "fsync .", "fsync index"),
+        "fsync index/he",  # although it existed: the writer that we rely on may not have come so far
+    ]
+
+
+@pytest.mark.parametrize("write", [put_file, copy])
+def test_moves_and_copies_flush_the_folder_of_their_target(
+    calls: list[str], tmp_path: Path, upload: Path, write: Write
+) -> None:
+    """Their bodies are on disk already, or are flushed first."""
+    directory = Directory(tmp_path / "tree")
+    directory.put("staging/new", NEW, Digests(sha256(NEW)), only_if_absent=False)
+    put(directory, tmp_path)
+    calls.clear()
+    write(directory, upload)
+    is_move = write is put_file
+    assert calls == [
+        "fsync ../upload" if is_move else "link staging/new tmp/…",
+        f"rename {'../upload' if is_move else 'tmp/…'} index/he/hello",
+        "fsync index/he",
+    ]
+
+
+@pytest.mark.parametrize("write", [put, put_if_absent, put_file, copy])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_kill_at_any_point_leaves_the_old_blob_or_the_new_one(
+    tmp_path: Path, upload: Path, write: Write, exists: bool
+) -> None:
+    """SIGKILL before the n-th call into the operating system, for every n, until a write gets through."""
+    root = tmp_path / "tree"
+    directory = Directory(root)
+    directory.put("staging/new", NEW, Digests(sha256(NEW)), only_if_absent=False)
+    if exists:
+        directory.put("index/he/hello", OLD, Digests(sha256(OLD)), only_if_absent=False)
+    allowed = {OLD, NEW} if exists else {None, NEW}
+    kills = itertools.takewhile(
+        lambda number: not _survives(number, write, root, upload, allowed), itertools.count()
+    )
+    assert len(list(kills)) >= 5
+    assert Directory(root).sweep_temporary(0) >= (0 if write is put_file else 1)
+    assert os.listdir(root / "tmp") == []
+
+
+def _survives(number: int, write: Write, root: Path, upload: Path, allowed: set[bytes | None]) -> bool:
+    """Write in a process that is killed before its number-th call; False if it was."""
+    if not upload.exists():
+        upload.write_bytes(NEW)
+    child = os.fork()
+    if child == 0:
+        try:
+            _die_before_call(number)
+            write(Directory(root), upload)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    found = Directory(root).get("index/he/hello", None)
+    body = found.body if isinstance(found, Found) else None
+    assert body in allowed
+    assert not isinstance(found, Found) or found.digest == sha256(found.body)
+    assert [info.key for info in Directory(root).list("index/", "")] == ["index/he/hello"] * (
+        body is not None
+    )
+    outcome = os.waitstatus_to_exitcode(status)
+    assert outcome in (0, -signal.SIGKILL)
+    return outcome == 0
+
+
+def _die_before_call(number: int) -> None:
+    """Kill this process at its number-th open, mkdir, setxattr, chmod, utime, rename, link or unlink."""
+    countdown = iter(range(number, -1, -1))
+
+    def count(event: str, _: object) -> None:
+        if (event == "open" or event.startswith("os.")) and next(countdown, None) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
