@@ -2,8 +2,8 @@
 
 Keys are relative paths with `/` between segments (`index/he/ll/hello`). A key with an empty or `.`
 segment, with `..`, a `\\`, a NUL or a lone surrogate in it, or below `tmp/`, raises StorageFailed.
-No blob has a key that is too long for the back end (1,024 bytes on S3, 255 a segment on most disks):
-it reads as absent, and cannot be put. No key is a folder of another.
+A key of more than 1,024 bytes, or with a segment that the disk does not take (mostly 255 bytes), reads
+as absent and cannot be put. No key is a folder of another.
 
 Every method raises StorageUnavailable when a retry may work (timeouts, 5xx, no space, no route)
 and StorageFailed when it will not.

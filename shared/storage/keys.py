@@ -9,7 +9,6 @@ from shared.errors import StorageFailed
 TEMPORARY: Final = "tmp"
 """First segment that no key has: a file system store keeps unfinished files below it."""
 
-
 MAX_KEY_BYTES: Final = 1024
 """The longest key that S3 can hold; a directory holds no longer one either."""
 

@@ -19,7 +19,7 @@ from shared.errors import StorageFailed, StorageUnavailable
 from shared.settings import Settings
 from shared.storage.digests import DigestMemo
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
-from shared.storage.keys import is_key, require_key
+from shared.storage.keys import is_key, require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
 from shared.storage.s3_client import PATIENCE, Patience, new_client
 from shared.storage.s3_errors import (
@@ -125,11 +125,12 @@ class S3Storage:
 
         A write whose answer was lost is tried again, and then finds itself: False.
         """
+        where = self._object(require_new_key(key))
         described = description(content_type, digest, identity_digest)
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_if_absent else {}
         async with self._operation():
             try:
-                await self._client.put_object(**self._object(key), Body=body, **described, **condition)
+                await self._client.put_object(**where, Body=body, **described, **condition)
             except ClientError as error:
                 if only_if_absent and status_of(error) == PRECONDITION_FAILED:
                     return False
@@ -138,7 +139,7 @@ class S3Storage:
 
     async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
         """Write the blob from a local file, read as it is sent."""
-        where = self._object(key)
+        where = self._object(require_new_key(key))
         with mapped_os_errors():
             file = await asyncio.to_thread(open_nameless, path)
         with file:
@@ -147,7 +148,7 @@ class S3Storage:
 
     async def copy(self, source: str, target: str) -> bool:
         """Copy a blob inside the bucket, replacing target, metadata included. False: no source."""
-        origin, destination = self._object(source), self._object(target)
+        origin, destination = self._object(source), self._object(require_new_key(target))
         if source == target:  # which S3 refuses
             return await self.head(source) is not None
         async with self._operation():

@@ -12,10 +12,10 @@ from typing import Any, Final
 from shared.errors import StorageUnavailable
 from shared.storage.digests import parse_digest
 from shared.storage.interface import BlobInfo
+from shared.storage.keys import MAX_KEY_BYTES
 from shared.storage.s3_errors import mapped_s3_errors
 
 CHUNK_BYTES: Final = 256 * 1024
-MAX_KEY_BYTES: Final = 1024
 DIGEST: Final = "sha256"
 IDENTITY: Final = "identity"
 
