@@ -130,7 +130,7 @@ async def test_a_conflict_leaves_the_published_bytes_alone(registry: Registry) -
     assert len(await registry.rows("SELECT 1 FROM audit_events WHERE action = 'publish'")) == 1
 
 
-REAL_MANIFESTS = Path(__file__).parents[3] / "shared" / "data" / "manifests.ndjson"
+REAL_MANIFESTS = Path(__file__).parents[1] / "data" / "manifests.ndjson"
 
 
 async def test_a_hundred_real_manifests_publish_and_read_back(registry: Registry) -> None:

@@ -34,7 +34,7 @@ from shared.manifest import (
 )
 from shared.strict_json import Json
 
-REAL_MANIFESTS = Path(__file__).parents[2].parent / "shared" / "data" / "manifests.ndjson"
+REAL_MANIFESTS = Path(__file__).parents[1] / "data" / "manifests.ndjson"
 
 PUBLISHABLE: dict[str, Json] = {
     "schema_version": "x07.package@0.1.0",
