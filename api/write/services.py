@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from api.write.github import Github
+from api.write.kept_totals import KeptTotals
 from api.write.last_used import LastUsed
 from api.write.waiting import Publications
 from shared.database import Database
@@ -27,6 +28,7 @@ class Services:
     last_used: LastUsed
     last_seen: LastUsed
     github: Github | None
+    search_totals: KeptTotals = field(default_factory=KeptTotals)
 
 
 def services_of(request: Request) -> Services:

@@ -42,25 +42,34 @@ async def plan_for_values(tx: AsyncConnection) -> None:
     await tx.execute(text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"))
 
 
-async def count_names(tx: AsyncConnection, q: str, *, scale_tested: bool) -> int:
-    """How many names contain the text (search_totals_pkey, or search_names_trigrams_idx).
+async def kept_total(tx: AsyncConnection, gram: str, *, scale_tested: bool) -> int:
+    """How many names contain a text of at most GRAM_CHARS characters (search_totals_pkey).
 
-    q: lower-case. scale_tested: only packages whose latest version is.
+    scale_tested: only packages whose latest version is; so below.
     """
-    if len(q) <= GRAM_CHARS:
-        column = "scale_tested" if scale_tested else "packages"
-        kept = text(f"SELECT {column} FROM search_totals WHERE gram = :gram")  # noqa: S608 - of two words
-        return int((await tx.execute(kept, {"gram": q})).scalar_one_or_none() or 0)
-    counted = text(
+    column = "scale_tested" if scale_tested else "packages"
+    statement = text(f"SELECT {column} FROM search_totals WHERE gram = :gram")  # noqa: S608 - of two words
+    return int((await tx.execute(statement, {"gram": gram})).scalar_one_or_none() or 0)
+
+
+async def last_change(tx: AsyncConnection) -> int:
+    """The number of the latest change of the names or their marks; 0 before any (search_totals_pkey)."""
+    statement = text("SELECT change FROM search_totals WHERE gram = ''")
+    return int((await tx.execute(statement)).scalar_one_or_none() or 0)
+
+
+async def count_names(tx: AsyncConnection, q: str, *, scale_tested: bool) -> int:
+    """How many names contain a longer text (search_names_trigrams_idx)."""
+    statement = text(
         f"SELECT count(*) FROM search_names WHERE name LIKE :pattern {_tested(scale_tested)}"  # noqa: S608
     )
-    return int((await tx.execute(counted, {"pattern": containing(q)})).scalar_one())
+    return int((await tx.execute(statement, {"pattern": containing(q)})).scalar_one())
 
 
 async def page_of_names(
     tx: AsyncConnection, q: str, page: Page, *, scale_tested: bool, total: int
 ) -> list[Hit]:
-    """A page of the packages whose names contain the text, best first. total: of count_names.
+    """A page of the packages whose names contain the text, best first. total: of all pages.
 
     Names that begin with it come first, the name itself before all. Of two names the shorter is the more
     similar: both hold every trigram of the text, and it has fewer others. Then by bytes.

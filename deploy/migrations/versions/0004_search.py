@@ -45,6 +45,7 @@ NAMES = """
 
 # pg_trgm needs three characters. For the empty query and for one or two characters we keep the totals,
 # and an index of those grams; the function's cost keeps the planner from calling it for each name.
+# The change of the empty text numbers the states that the whole set of names went through.
 GRAMS = """
     CREATE FUNCTION short_grams(name text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000 AS $$
@@ -58,32 +59,41 @@ TOTALS = """
     CREATE TABLE search_totals (
         gram text COLLATE "C" PRIMARY KEY,
         packages bigint NOT NULL,
-        scale_tested bigint NOT NULL
+        scale_tested bigint NOT NULL,
+        change bigint NOT NULL DEFAULT 1
     ) WITH (fillfactor = 50)
     """
 
-# Grams are taken in order, so that two workers never wait for each other in a circle.
+# Whole statements are counted, so that many names at once update a total once. Grams are taken in
+# order, so that two workers never wait for each other in a circle.
 COUNT = """
-    CREATE FUNCTION count_search_name() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO search_totals AS totals (gram, packages, scale_tested)
-        SELECT gram,
-               (TG_OP = 'INSERT')::int - (TG_OP = 'DELETE')::int,
-               COALESCE(NEW.scale_tested, false)::int - COALESCE(OLD.scale_tested, false)::int
-        FROM unnest(short_grams(COALESCE(NEW.name, OLD.name))) AS gram
-        ORDER BY gram COLLATE "C"
+        SELECT gram, sum(packages), sum(tested)
+        FROM ({changes}) AS changes CROSS JOIN unnest(short_grams(name)) AS gram
+        GROUP BY gram ORDER BY gram COLLATE "C"
         ON CONFLICT (gram) DO UPDATE
         SET packages = totals.packages + EXCLUDED.packages,
-            scale_tested = totals.scale_tested + EXCLUDED.scale_tested;
+            scale_tested = totals.scale_tested + EXCLUDED.scale_tested,
+            change = totals.change + 1;
         RETURN NULL;
     END
     $$
     """
 
 TRIGGER = """
-    CREATE TRIGGER search_names_count AFTER INSERT OR DELETE OR UPDATE OF scale_tested ON search_names
-    FOR EACH ROW EXECUTE FUNCTION count_search_name()
+    CREATE TRIGGER {function} AFTER {event} ON search_names REFERENCING {tables}
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}()
     """
+
+ADDED = "SELECT name, 1 AS packages, scale_tested::int AS tested FROM added"
+REMOVED = "SELECT name, -1 AS packages, -scale_tested::int AS tested FROM removed"
+COUNTED = (
+    ("INSERT", "NEW TABLE AS added", ADDED),
+    ("DELETE", "OLD TABLE AS removed", REMOVED),
+    ("UPDATE", "NEW TABLE AS added OLD TABLE AS removed", f"{ADDED} UNION ALL {REMOVED}"),
+)
 
 REQUIREMENTS = """
     CREATE TABLE package_requirements (
@@ -121,8 +131,12 @@ def upgrade() -> None:
     """Expand only. Raises DatabaseFailed when pg_trgm is not there and cannot be created."""
     connection = op.get_bind()
     _create_extension(connection)
-    for statement in (LISTINGS, NAMES, GRAMS, TOTALS, COUNT, TRIGGER, REQUIREMENTS):
+    for statement in (LISTINGS, NAMES, GRAMS, TOTALS, REQUIREMENTS):
         op.execute(statement)
+    for event, tables, changes in COUNTED:
+        function = f"search_names_count_{event.lower()}"
+        op.execute(COUNT.format(function=function, changes=changes))
+        op.execute(TRIGGER.format(function=function, event=event, tables=tables))
     trigrams = _trigram_operators(connection)
     for index in INDEXES:
         op.execute(index.format(trigrams=trigrams))
