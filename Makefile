@@ -47,7 +47,7 @@ format: $(DEV_STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 
 test: check ## Check, then run every test on real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
 
 golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 	X07_GOLDEN=write $(BIN)/python -m pytest -q -p no:randomly tests/indexer
