@@ -36,6 +36,7 @@ from shared.errors import MetadataCorrupt, RegistryError, StorageFailed
 from shared.jobs import Change, Notifier
 from shared.names import PackageName
 from shared.settings import Settings
+from shared.stop_points import stop_at
 from shared.storage.interface import Storage
 from shared.versions import VersionText
 
@@ -69,11 +70,15 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
         package = await queries.read_package(tx, locked)
         staged = [row for row in package.versions if row.staged]
         await _gather(*(_promote(parts.storage, package.name, row) for row in staged))
+        stop_at("after_promote", parts.settings.test_stop_at)
         digests = await _put_metadata(parts.storage, package)
         index_digest = await _put_index_file(parts.storage, package)
+        stop_at("after_index_put", parts.settings.test_stop_at)
         await queries.mark_versions(tx, package.id, digests)
         await queries.mark_published(tx, package, render_catalog_line(package))
         await queries.put_listing(tx, package.id, listing_of(package))
+        stop_at("before_published_mark", parts.settings.test_stop_at)
+    stop_at("after_published_mark", parts.settings.test_stop_at)
     keys = [index_key(package.name), *(metadata_key(package.name, version) for version in digests)]
     keys += [archive_key(package.name, row.version) for row in staged]
     await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
+from shared.stop_points import AFTER_CHANGE, STOP_POINTS
+
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -106,6 +108,15 @@ def parse_schema_name(value: object) -> str:
     return text
 
 
+def parse_stop_at(value: object) -> str | None:
+    """A point of shared/stop_points.py, `change:N` with N of 1 or more, or nothing."""
+    text = parse_optional_text(value)
+    number = (text or "").removeprefix(AFTER_CHANGE)
+    if text is None or text in STOP_POINTS or (number != text and number.isdecimal() and int(number) > 0):
+        return text
+    raise ValueError(f"{', '.join(STOP_POINTS)}, {AFTER_CHANGE}N")
+
+
 Boolean = Annotated[bool, BeforeValidator(parse_boolean)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_comma_list)]
 LoweredList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_lowered_list)]
@@ -117,3 +128,4 @@ KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
 BaseUrl = Annotated[str, BeforeValidator(parse_base_url)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema_name)]
+StopAt = Annotated[str | None, BeforeValidator(parse_stop_at)]

@@ -24,6 +24,7 @@ from shared.setting_types import (
     Origins,
     SchemaName,
     SortedList,
+    StopAt,
     UserIds,
 )
 from shared.signing import Signer, SigningKey, parse_public_key
@@ -153,6 +154,11 @@ class Settings(BaseSettings):
         "auto", description="Log lines as JSON or for a terminal; auto: by where stderr goes."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    test_stop_at: StopAt = Field(
+        None,
+        description="For fault tests only: the process kills itself (SIGKILL) there. A point of a publish "
+        "(`after_stage`, `after_commit`, …), or `change:N`: after its N-th change of storage.",
+    )
 
     @field_validator(
         "github_client_secret", "s3_secret_access_key", "pkg_signing_ed25519_secret_b64", mode="before"

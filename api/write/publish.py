@@ -23,6 +23,7 @@ from api.write.upload import Upload
 from shared.blobs import ARCHIVE_TYPE, staging_key
 from shared.errors import AlreadyPublished, EmailUnverified, Forbidden
 from shared.names import PackageName, parse_new_name
+from shared.stop_points import stop_at
 from shared.versions import read_version, version_key
 
 log = structlog.get_logger()
@@ -63,9 +64,12 @@ async def publish(services: Services, caller: Principal, upload: Upload) -> Publ
     await services.storage.put_file(
         staging_key(upload.sha256), upload.path, content_type=ARCHIVE_TYPE, digest=upload.sha256
     )
+    stop_at("after_stage", settings.test_stop_at)
     async with services.database.transaction() as tx:
         package, generation = await _insert(tx, services, caller, archive, upload.sha256)
         conflicts = await conflicts_with(tx, archive.name, archive.version)
+        stop_at("before_commit", settings.test_stop_at)
+    stop_at("after_commit", settings.test_stop_at)
     log.info("version_published", package=package.name, version=archive.version, generation=generation)
     is_visible = await published(services, package.name, package.id, generation)
     return Published(archive.name, archive.version, upload.sha256, is_visible, conflicts)

@@ -6,6 +6,7 @@ import structlog
 
 from shared.errors import RegistryError
 from shared.settings import Settings
+from shared.stop_points import stop_after_changes
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import Storage
 
@@ -16,13 +17,16 @@ log = structlog.get_logger()
 
 async def open_storage(settings: Settings) -> Storage:
     """The configured store; the caller closes it. S3's client library is loaded only if it is needed."""
+    storage: Storage
     if settings.stores_files:
-        storage = FileSystemStorage(settings.data_dir)
-        await _tidy(storage)
-        return storage
-    from shared.storage.s3 import S3Storage
+        storage = directory = FileSystemStorage(settings.data_dir)
+        await _tidy(directory)
+    else:
+        from shared.storage.s3 import S3Storage
 
-    return await S3Storage.connect(settings)
+        storage = await S3Storage.connect(settings)
+    stop_after_changes(storage, settings.test_stop_at)
+    return storage
 
 
 async def _tidy(storage: FileSystemStorage) -> None:
