@@ -1,0 +1,73 @@
+"""Servers that the fault tests may restart, fill and cut off: nobody else's; and clusters over them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.faults.cluster import Cluster, open_cluster
+from tests.faults.promises import Promises
+from tests.faults.servers import Servers
+from tests.faults.tally import Tally
+
+MakeCluster = Callable[..., Awaitable[Cluster]]
+
+_numbers = itertools.count(1)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def servers() -> AsyncIterator[Servers]:
+    """Postgres and Valkey of the fault tests."""
+    async with Servers.running() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCluster]:
+    """Makes clusters without a process yet, each over an empty migrated registry of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def make(*, behind: dict[str, Any] | None = None, **overrides: Any) -> Cluster:
+            number = next(_numbers)
+            directory = tmp_path / f"cluster-{number}"
+            directory.mkdir()
+            values = {
+                "database_url": await servers.new_database(),
+                "redis_url": servers.valkey.url,
+                "redis_namespace": f"faults-{number}",
+                "data_dir": directory / "tree",
+                "catalog_debounce_seconds": 0.02,
+                "sweep_seconds": 0.5,
+                "publish_wait_seconds": 2,
+                "read_ttl_seconds": 0.5,
+                **overrides,
+            }
+            return await stack.enter_async_context(open_cluster(values, directory, **(behind or {})))
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def cluster(make_cluster: MakeCluster) -> Cluster:
+    """A cluster over a directory, without a process yet."""
+    return await make_cluster()
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """The figures of the test's row, which its module names as ROW."""
+    tally = Tally(request.module.ROW)
+    yield tally
+    tally.report()
+
+
+@pytest_asyncio.fixture
+async def promises(cluster: Cluster, tally: Tally) -> Promises:
+    """What the cluster promises to one publisher."""
+    return Promises(cluster, tally, await cluster.registry.add_publisher())

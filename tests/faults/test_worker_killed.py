@@ -1,0 +1,73 @@
+"""Workers die, work twice, late or never: the files are those of the rows, within one sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from shared.jobs import PUBLISH_PACKAGE, connect_queue
+from tests.faults.cluster import Cluster
+from tests.faults.promises import Promises, nothing_stands_without_its_archive
+
+ROW = "worker killed at each point of a publication; two workers; a job run twice, late, never"
+POINTS = ("after_promote", "after_index_put", "before_published_mark", "after_published_mark")
+LAST_CHANGE = 9
+"""What a worker changes in storage to publish one version and the catalog."""
+
+
+async def test_a_publication_cut_off_at_any_point_is_finished_by_the_next_worker(
+    cluster: Cluster, promises: Promises
+) -> None:
+    """Each victim finds what the last one left; readers never see a line without its archive."""
+    writer, reader = await cluster.start_all("write", "read", publish_wait_seconds=0)
+    for number, point in enumerate((*POINTS, *(f"change:{n}" for n in range(1, LAST_CHANGE + 1)))):
+        answer = await promises.publish(writer.http, "hello", f"0.{number}.0")
+        assert answer is not None
+        assert answer.status_code == 200
+        victim = await cluster.start("worker", test_stop_at=point)
+        assert await victim.died() == "SIGKILL"
+        promises.tally.faults += 1
+        await nothing_stands_without_its_archive(reader.http, "hello")
+    await cluster.start("worker")
+    await promises.are_kept(reader.http)
+
+
+async def test_two_workers_on_one_package_of_which_one_dies_now_and_then(
+    cluster: Cluster, promises: Promises
+) -> None:
+    """The files stay those of the rows, and the other worker goes on."""
+    writer, reader, _, victim = await cluster.start_all("write", "read", "worker", "worker")
+    for number in range(3):
+        under_way = [
+            asyncio.create_task(promises.publish(writer.http, "hello", f"{number}.{minor}.0"))
+            for minor in range(6)
+        ]
+        await asyncio.wait(under_way, timeout=random.uniform(0.02, 0.3))
+        await victim.kill()
+        promises.tally.faults += 1
+        victim = await cluster.start("worker")
+        answers = await asyncio.gather(*under_way)
+        assert [answer.status_code for answer in answers if answer is not None] == [200] * 6
+        await nothing_stands_without_its_archive(reader.http, "hello")
+    await promises.are_kept(reader.http)
+
+
+async def test_jobs_run_twice_late_for_nobody_or_never(cluster: Cluster, promises: Promises) -> None:
+    """A job is a wake-up: what is written are the rows of now, whatever generation it names."""
+    writer, reader, _ = await cluster.start_all("write", "read", "worker")
+    queue = connect_queue(cluster.registry.settings)
+    try:
+        for minor in range(3):
+            await promises.publish(writer.http, "hello", f"0.{minor}.0")
+            for generation in (0, 1, 99):
+                await queue.enqueue_job(PUBLISH_PACKAGE, "hello", generation)
+            await queue.enqueue_job(PUBLISH_PACKAGE, "nobody", 1)
+            promises.tally.faults += 4
+        publishing = asyncio.create_task(promises.publish(writer.http, "hello", "1.0.0"))
+        while not publishing.done():
+            await queue.flushdb()  # never
+            await asyncio.sleep(0.005)
+        promises.tally.faults += 1
+        await promises.are_kept(reader.http)
+    finally:
+        await queue.aclose(close_connection_pool=True)
