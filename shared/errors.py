@@ -319,6 +319,17 @@ class StorageFailed(RegistryError):
     default_message = "storage error"
 
 
+class RateLimited(RegistryError):
+    """Too many attempts within a minute, of one address or one credential (RFC 6585, 4)."""
+
+    status = 429
+    code = "X07REG_RATE_LIMITED"
+    default_message = "too many attempts, try again later"
+
+    def __init__(self, message: str | None = None, *, retry_after_s: int = 60) -> None:
+        super().__init__(message, headers={"retry-after": str(retry_after_s)})
+
+
 class Unavailable(RegistryError):
     """A dependency is out of reach; a retry may work (RFC 9110, 15.6.4)."""
 

@@ -7,6 +7,7 @@ which may be a secret.
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from shared.stop_points import AFTER_CHANGE, STOP_POINTS
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+Network = IPv4Network | IPv6Network
 INT64 = range(-(2**63), 2**63)
 
 
@@ -69,6 +71,14 @@ def parse_origins(value: object) -> tuple[str, ...]:
     if not all(part.isascii() and part.isprintable() and " " not in part for part in origins):
         raise ValueError("a comma-separated list of origins in visible ASCII, or *")
     return origins
+
+
+def parse_networks(value: object) -> tuple[Network, ...]:
+    """A comma list of IP addresses and networks (`10.0.0.0/8`, `::1`)."""
+    try:
+        return tuple(ip_network(part) for part in parse_comma_list(value))
+    except ValueError:
+        raise ValueError("a comma-separated list of IP addresses and networks") from None
 
 
 def parse_optional_text(value: object) -> str | None:
@@ -123,6 +133,7 @@ LoweredList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_lowered
 SortedList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_sorted_list)]
 UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(parse_user_ids)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networks)]
 OptionalText = Annotated[str | None, BeforeValidator(parse_optional_text)]
 KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
 BaseUrl = Annotated[str, BeforeValidator(parse_base_url)]

@@ -20,6 +20,7 @@ from shared.setting_types import (
     CommaList,
     KeyPrefix,
     LoweredList,
+    Networks,
     OptionalText,
     Origins,
     SchemaName,
@@ -84,6 +85,20 @@ class Settings(BaseSettings):
     )
     require_verified_email_for_publish: Boolean = Field(
         True, description="Refuse publishers without a verified GitHub e-mail."
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses and networks of proxies whose `X-Forwarded-For` is believed, "
+        "comma-separated; empty: the peer is the client.",
+    )
+    sign_in_attempts_per_minute: int = Field(
+        600, ge=0, description="Sign-in requests of one address a minute; 0: no limit."
+    )
+    token_creation_attempts_per_minute: int = Field(
+        600, ge=0, description="Token creations of one address, and of one credential, a minute; 0: no limit."
+    )
+    publish_attempts_per_minute: int = Field(
+        12_000, ge=0, description="Publishes of one address, and of one token, a minute; 0: no limit."
     )
     storage: Literal["fs", "filesystem", "s3"] = Field("fs", description="Where the published tree lives.")
     verified_namespaces: SortedList = Field(

@@ -42,7 +42,7 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = DEADLINE_
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an ASGI application on a free port; its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False)
+        config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False, proxy_headers=False)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -17,6 +17,7 @@ from api.write.last_used import LastUsed
 from api.write.principal import authenticate
 from api.write.queries.sessions import set_last_seen
 from api.write.queries.tokens import set_last_used
+from api.write.rate_limits import RateLimits
 from api.write.routes import ALL_ENDPOINTS
 from api.write.services import Services, services_of
 from api.write.waiting import Publications
@@ -43,11 +44,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     database, notifier, github = Database(settings), Notifier(settings), open_github(settings)
     storage = await open_storage(settings)
     publications = Publications(database, settings.publish_wait_seconds)
+    rate_limits = RateLimits(settings)
     last_used, last_seen = LastUsed(database, set_last_used), LastUsed(database, set_last_seen)
     listener = ChangeListener(settings, publications.apply, on_gap=lambda: None)
     tasks = [asyncio.create_task(part.run()) for part in (listener, last_used, last_seen)]
     try:
-        yield Services(settings, database, storage, notifier, publications, last_used, last_seen, github)
+        yield Services(
+            settings, database, storage, notifier, publications, last_used, last_seen, github, rate_limits
+        )
     finally:
         for task in tasks:
             task.cancel()
@@ -56,6 +60,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await last_seen.write()
         if github is not None:
             await github.close()
+        await rate_limits.close()
         await notifier.close()
         await storage.close()
         await database.close()
@@ -63,10 +68,23 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 def build_app(services: Services) -> ASGIApp:
     """The write API over open services."""
-    routes = build_routes((*ALL_ENDPOINTS, UNKNOWN_PATH), _authenticated)
+    routes = build_routes((*ALL_ENDPOINTS, UNKNOWN_PATH), _admitted)
     app = Starlette(routes=routes, exception_handlers=exception_handlers)
     app.state.services = services
     return PathMiddleware(app)
+
+
+def _admitted(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint's handler behind what its declaration asks for: the limit of attempts, the principal."""
+    handler, attempt = _authenticated(endpoint), endpoint.limited
+    if attempt is None:
+        return handler
+
+    async def counted(request: Request) -> Response:
+        await services_of(request).rate_limits.require(attempt, request)
+        return await handler(request)
+
+    return counted
 
 
 def _authenticated(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:

@@ -15,6 +15,7 @@ from shared.errors import AuthInvalid
 from shared.text import trim
 
 BEARER: Final = "Bearer "
+SESSION_COOKIE: Final = "x07_session"
 
 
 def new_secret(prefix: str) -> str:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.write.rate_limits import Attempt
 from shared.errors import MethodNotAllowed, RegistryError
 
 Handler = Callable[..., Awaitable[Response]]
@@ -43,7 +44,8 @@ class Endpoint:
     """One method on one path.
 
     request, response: models of the JSON bodies, None where there is none. errors: what the handler
-    raises besides what authentication and parsing raise. status: of success.
+    raises besides what authentication, limits and parsing raise. status: of success. limited: which
+    limit of attempts a minute it counts for (and may answer RateLimited).
     """
 
     method: str
@@ -55,6 +57,7 @@ class Endpoint:
     response: type[Any] | None
     status: int
     errors: tuple[type[RegistryError], ...]
+    limited: Attempt | None = None
 
 
 class Endpoints:
@@ -86,9 +89,12 @@ class Endpoints:
         response: type[Any] | None = None,
         status: int = 200,
         errors: tuple[type[RegistryError], ...] = (),
+        limited: Attempt | None = None,
     ) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:
-            self.all.append(Endpoint(method, path, handler, auth, scope, request, response, status, errors))
+            self.all.append(
+                Endpoint(method, path, handler, auth, scope, request, response, status, errors, limited)
+            )
             return handler
 
         return declare

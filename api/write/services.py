@@ -9,6 +9,7 @@ from starlette.requests import Request
 from api.write.github import Github
 from api.write.kept_totals import KeptTotals
 from api.write.last_used import LastUsed
+from api.write.rate_limits import RateLimits
 from api.write.waiting import Publications
 from shared.database import Database
 from shared.jobs import Notifier
@@ -28,6 +29,7 @@ class Services:
     last_used: LastUsed
     last_seen: LastUsed
     github: Github | None
+    rate_limits: RateLimits
     search_totals: KeptTotals = field(default_factory=KeptTotals)
 
 

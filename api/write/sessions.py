@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
-from api.write.credentials import cookie_values, new_secret, secret_hash
+from api.write.credentials import SESSION_COOKIE, cookie_values, new_secret, secret_hash
 from api.write.endpoint import Scope
 from api.write.queries import sessions as stored
 from api.write.queries.sessions import Session
@@ -17,7 +17,6 @@ from api.write.services import Services
 from shared.errors import AuthExpired, AuthInvalid, AuthRequired
 from shared.settings import Settings
 
-SESSION_COOKIE: Final = "x07_session"
 MIN_STORED_TTL_S: Final = 60
 SESSION_SCOPES: Final = (Scope.OWNER_MANAGE, Scope.PUBLISH, Scope.TOKEN_MANAGE)
 

@@ -12,6 +12,7 @@ from api.write import sign_in
 from api.write.credentials import cookie_values
 from api.write.endpoint import Endpoints
 from api.write.github import CALLBACK_PATH
+from api.write.rate_limits import Attempt
 from api.write.services import services_of
 from api.write.sessions import session_cookie
 from shared import errors
@@ -28,6 +29,7 @@ route = Endpoints()
     "/v1/auth/github/start",
     status=302,
     errors=(errors.BadRequest, errors.GithubOauthDisabled, errors.NextInvalid),
+    limited=Attempt.SIGN_IN,
 )
 async def start(request: Request) -> Response:
     """Send a browser to GitHub to sign in. `next`: the path of the web UI that it returns to."""
@@ -58,6 +60,7 @@ async def start(request: Request) -> Response:
         errors.HandleTaken,
         errors.NextInvalid,
     ),
+    limited=Attempt.SIGN_IN,
 )
 async def callback(request: Request) -> Response:
     """Where GitHub sends the browser: it gets a session and returns to the web UI."""

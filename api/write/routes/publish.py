@@ -12,6 +12,7 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import json_response
 from api.write.principal import Principal
 from api.write.publication import visible_header
+from api.write.rate_limits import Attempt
 from api.write.routes.dependents import DependentRequirement, dependent_requirement
 from api.write.services import services_of
 from api.write.upload import received_archive
@@ -59,6 +60,7 @@ class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
         errors.Forbidden,
         errors.AlreadyPublished,
     ),
+    limited=Attempt.PUBLISH,
 )
 async def publish(request: Request, caller: Principal) -> Response:
     """Publish a package archive: an uncompressed tar with x07-package.json at its root."""

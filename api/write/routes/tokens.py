@@ -15,6 +15,7 @@ from api.write.json_body import StoredText, decode_body, json_response
 from api.write.path_params import path_uuid
 from api.write.principal import Principal
 from api.write.queries.tokens import OwnedToken
+from api.write.rate_limits import Attempt
 from api.write.routes.account import OkResponse
 from api.write.services import services_of
 from shared.errors import BadRequest, Forbidden, NotFound, ScopeInvalid, TokenGenerationFailed
@@ -73,6 +74,7 @@ async def tokens(request: Request, caller: Principal) -> Response:
     request=CreateTokenRequest,
     response=CreateTokenResponse,
     errors=(ScopeInvalid, Forbidden, TokenGenerationFailed),
+    limited=Attempt.TOKEN_CREATION,
 )
 async def create_token(request: Request, caller: Principal) -> Response:
     """Make a token; a caller grants only scopes that it holds, an admin any."""

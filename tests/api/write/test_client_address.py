@@ -1,0 +1,46 @@
+"""Whom a request comes from, through no proxy, one, several, and headers that lie."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.requests import Request
+
+from api.write.client_address import client_address
+from shared.setting_types import parse_networks
+
+PROXIES = parse_networks("10.0.0.0/8, ::1")
+
+CASES = {
+    "a_peer_is_the_client": ("203.0.113.7", [], "203.0.113.7"),
+    "a_peer_that_is_no_proxy_cannot_say_otherwise": ("203.0.113.7", ["198.51.100.1"], "203.0.113.7"),
+    "a_proxy_names_the_client": ("10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+    "only_the_end_was_written_by_the_proxy": ("10.0.0.1", ["1.1.1.1, 198.51.100.1"], "198.51.100.1"),
+    "two_proxies": ("10.0.0.1", ["1.1.1.1, 198.51.100.1, 10.2.3.4"], "198.51.100.1"),
+    "two_header_lines_are_one_list": ("10.0.0.1", ["1.1.1.1", "198.51.100.1"], "198.51.100.1"),
+    "a_proxy_that_names_nobody_counts_itself": ("10.0.0.1", [], "10.0.0.1"),
+    "junk_counts_for_the_proxy_that_passed_it_on": ("10.0.0.1", ["198.51.100.1, <script>"], "10.0.0.1"),
+    "all_are_proxies": ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+    "a_customer_has_a_whole_64": ("2001:db8:1:2:3:4:5:6", [], "2001:db8:1:2::/64"),
+    "an_ipv6_proxy": ("::1", ["2001:db8::1"], "2001:db8::/64"),
+    "ipv4_within_ipv6": ("::ffff:10.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1"),
+    "no_peer": (None, ["198.51.100.1"], "unknown"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_client_is_the_first_address_that_no_trusted_proxy_has(case: str) -> None:
+    """A client that writes the header itself gains nothing: not another address, nor another's."""
+    peer, forwarded, expected = CASES[case]
+    scope = {
+        "type": "http",
+        "client": (peer, 1) if peer else None,
+        "headers": [(b"x-forwarded-for", value.encode()) for value in forwarded],
+    }
+    assert client_address(Request(scope), PROXIES) == expected
+
+
+@pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example", "*"])
+def test_a_setting_that_is_no_network_stops_the_start(value: str) -> None:
+    """Trusting nobody or everybody by a typo would show late."""
+    with pytest.raises(ValueError, match="IP addresses and networks"):
+        parse_networks(value)
