@@ -16,6 +16,8 @@ from indexer.encodings import put_variants_of_file
 from indexer.publication import Parts
 from shared.blobs import CATALOG_KEY, JSON_TYPE
 from shared.jobs import Change
+from shared.storage.durable import write_all
+from shared.storage.os_errors import mapped_os_errors
 
 CHUNK_BYTES = 1 << 20
 
@@ -54,15 +56,18 @@ async def publish_catalog(parts: Parts) -> bool:
 
 async def _spool(path: Path, chunks: AsyncIterator[bytes]) -> str:
     """Write chunks to a file, a megabyte at a time off the event loop; SHA-256 of it all, hex."""
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        buffer = bytearray()
+    digest, buffer = hashlib.sha256(), bytearray()
+
+    def drain() -> None:
+        digest.update(buffer)
+        with mapped_os_errors():
+            write_all(file.fileno(), buffer)
+
+    with path.open("wb", buffering=0) as file:
         async for chunk in chunks:
             buffer += chunk
             if len(buffer) >= CHUNK_BYTES:
-                digest.update(buffer)
-                await asyncio.to_thread(file.write, bytes(buffer))
+                await asyncio.to_thread(drain)
                 buffer.clear()
-        digest.update(buffer)
-        file.write(buffer)
+        drain()
     return digest.hexdigest()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer import queries
 from indexer.catalog import render_catalog_line
@@ -23,6 +25,7 @@ from indexer.listing import listing_of
 from indexer.metadata import render_metadata
 from indexer.rows import PackageRow, VersionRow
 from shared.blobs import (
+    CATALOG_KEY,
     CONFIG_KEY,
     JSON_TYPE,
     NDJSON_TYPE,
@@ -47,12 +50,27 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What publication works with; one set a worker process."""
+    """What publication works with; one set a worker process.
+
+    in_doubt: packages, and the catalog's key, whose publication failed while it put files. The lock may
+    have been lost by then, so that an old file landed on a newer one: they are to be put again.
+    """
 
     settings: Settings
     database: Database
     storage: Storage
     notifier: Notifier
+    in_doubt: set[str] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def putting(self, name: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction that puts files; whatever fails in it, also its commit, leaves the name in doubt."""
+        try:
+            async with self.database.transaction() as tx:
+                yield tx
+        except BaseException:
+            self.in_doubt.add(name)
+            raise
 
 
 async def publish_package(parts: Parts, name: PackageName) -> int | None:
@@ -61,7 +79,7 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
     Returns the generation now published; None when the package is unknown. Raises
     StorageUnavailable or DatabaseUnavailable when it should be tried again.
     """
-    async with parts.database.transaction() as tx:
+    async with parts.putting(name) as tx:
         locked = await queries.lock_package(tx, name, parts.settings.official_handle)
         if locked is None:
             return None
@@ -85,6 +103,15 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
     await _gather(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
     log.info("package_published", package=name, generation=package.generation, index_sha256=index_digest)
     return package.generation
+
+
+async def put_doubtful_again(parts: Parts) -> None:
+    """Make every package that is in doubt dirty, so that the next sweep puts all of its files."""
+    names = sorted(parts.in_doubt - {CATALOG_KEY})
+    if names:
+        async with parts.database.transaction() as tx:
+            await queries.put_again(tx, names)
+        parts.in_doubt.difference_update(names)
 
 
 async def publish_config(parts: Parts) -> None:

@@ -16,14 +16,19 @@ from shared.versions import VersionText
 DIRTY_PAGE = 500
 CATALOG_LOCK = 0x7830375F63617461
 
-_LOCK_PACKAGE = text(
+_LOCK_STATE = text(
+    """
+    SELECT 1 FROM index_state WHERE package_id = (SELECT id FROM packages WHERE name = :name) FOR UPDATE
+    """
+)
+
+_PACKAGE = text(
     """
     SELECT p.id, p.name, p.latest_version, s.generation, s.published_generation,
            EXISTS (SELECT 1 FROM package_owners o JOIN users u ON u.id = o.user_id
                    WHERE o.package_id = p.id AND u.handle = :official) AS is_official
     FROM index_state s JOIN packages p ON p.id = s.package_id
     WHERE p.name = :name
-    FOR UPDATE OF s
     """
 )
 
@@ -48,10 +53,12 @@ _ADVISORIES = text(
 async def lock_package(tx: AsyncConnection, name: PackageName, official_handle: str) -> RowMapping | None:
     """The package with its index_state row locked until the transaction ends; None if unknown.
 
-    Writers raise the generation in this row, so nothing of the package commits while it is held.
-    Served by packages_name_key and the primary keys.
+    Writers raise the generation in this row, so nothing of the package commits while it is held. It is
+    read by a statement of its own: one that waited for the lock would see the other tables as they were
+    before. Served by packages_name_key and the primary keys.
     """
-    result = await tx.execute(_LOCK_PACKAGE, {"name": name, "official": official_handle})
+    await tx.execute(_LOCK_STATE, {"name": name})
+    result = await tx.execute(_PACKAGE, {"name": name, "official": official_handle})
     return result.mappings().one_or_none()
 
 
@@ -271,3 +278,17 @@ async def raise_generations(tx: AsyncConnection, names: Sequence[str]) -> int:
     return (
         await tx.execute(statement.bindparams(bindparam("names", expanding=True)), {"names": list(names)})
     ).rowcount
+
+
+async def put_again(tx: AsyncConnection, names: Sequence[str]) -> None:
+    """Make packages dirty and forget which of their documents were put (primary keys)."""
+    await raise_generations(tx, names)
+    await tx.execute(
+        text(
+            """
+            UPDATE version_state SET metadata_digest = NULL
+            WHERE package_id IN (SELECT id FROM packages WHERE name IN :names)
+            """
+        ).bindparams(bindparam("names", expanding=True)),
+        {"names": list(names)},
+    )

@@ -6,14 +6,14 @@ None needs Redis: with it gone, every change is still published within one sweep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
 
 from indexer import queries
 from indexer.catalog_publication import publish_catalog
-from indexer.publication import Parts, publish_config, publish_package
+from indexer.publication import Parts, publish_config, publish_package, put_doubtful_again
 from shared.errors import RegistryError
 from shared.expiry import remove_expired
 from shared.names import PackageName
@@ -41,37 +41,27 @@ class Schedule:
     async def run(self) -> None:
         """Sweep, rebuild and remove what expired, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._sweep_loop())
-            group.create_task(self._catalog_loop())
-            group.create_task(self._expiry_loop())
+            group.create_task(self._for_ever("sweep", self._sweep_once, self._parts.settings.sweep_seconds))
+            group.create_task(self._for_ever("catalog", self._rebuild_catalog, 0))
+            group.create_task(self._for_ever("expiry", self._remove_expired, EXPIRY_S))
 
-    async def _sweep_loop(self) -> None:
+    async def _for_ever(self, name: str, turn: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        """Take turns; one that fails is told, and is no reason not to take the next."""
         while True:
             try:
-                await finished(self._sweep_once())
+                await turn()
             except RegistryError as error:
-                log.warning("sweep_failed", code=error.code, reason=error.message)
+                log.warning(f"{name}_failed", code=error.code, reason=error.message)
+            except Exception:
+                log.exception(f"{name}_crashed")  # a defect of ours must not end the other loops
+            await asyncio.sleep(pause_s)
+
+    async def _rebuild_catalog(self) -> None:
+        await self._catalog_changed.wait()
+        await asyncio.sleep(self._parts.settings.catalog_debounce_seconds)
+        self._catalog_changed.clear()
+        if not await finished(publish_catalog(self._parts)):
             self._catalog_changed.set()
-            await asyncio.sleep(self._parts.settings.sweep_seconds)
-
-    async def _catalog_loop(self) -> None:
-        while True:
-            await self._catalog_changed.wait()
-            await asyncio.sleep(self._parts.settings.catalog_debounce_seconds)
-            self._catalog_changed.clear()
-            try:
-                if not await finished(publish_catalog(self._parts)):
-                    self._catalog_changed.set()
-            except RegistryError as error:
-                log.warning("catalog_failed", code=error.code, reason=error.message)
-
-    async def _expiry_loop(self) -> None:
-        while True:
-            try:
-                await self._remove_expired()
-            except RegistryError as error:
-                log.warning("expiry_failed", code=error.code, reason=error.message)
-            await asyncio.sleep(EXPIRY_S)
 
     async def _remove_expired(self) -> None:
         async with self._parts.database.transaction() as tx:
@@ -79,7 +69,14 @@ class Schedule:
         log.info("expired_removed", sessions=sessions, sign_in_attempts=attempts)
 
     async def _sweep_once(self) -> None:
+        try:
+            await finished(self._publish_all())
+        finally:
+            self._catalog_changed.set()
+
+    async def _publish_all(self) -> None:
         await publish_config(self._parts)
+        await put_doubtful_again(self._parts)
         await self.sweep()
 
     async def sweep(self) -> int:
@@ -103,6 +100,9 @@ class Schedule:
                 await publish_package(self._parts, name)
             except RegistryError as error:
                 log.error("publication_failed", package=name, code=error.code, reason=error.message)
+                return False
+            except Exception:
+                log.exception("publication_crashed", package=name)
                 return False
             return True
 

@@ -39,7 +39,7 @@ def opened(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def write_all(descriptor: int, body: bytes) -> None:
+def write_all(descriptor: int, body: bytes | bytearray) -> None:
     """Write every byte; os.write may take fewer."""
     view = memoryview(body)
     while view:
