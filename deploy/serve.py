@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import socket
 from contextlib import suppress
@@ -12,6 +13,7 @@ from deploy.app_kind import AppKind
 from deploy.asgi import build_combined_app, build_read_app, build_write_app
 from deploy.errors import StartFailed
 from deploy.listener import address_of, open_listener
+from deploy.migrations.revision import until_migrated
 from shared.settings import Settings
 
 # Longer than a publish waits to be visible, unless told otherwise; short of the 10 s that `up` has.
@@ -32,8 +34,11 @@ BUILDERS = {
 def run(kind: AppKind, settings: Settings) -> None:
     """Listen on the address of the settings and serve until SIGINT or SIGTERM. Raises StartFailed.
 
-    Prints `listening HOST:PORT` once it answers.
+    Waits, bounded, until the database is migrated if the kind needs it. Prints `listening HOST:PORT` once
+    it answers.
     """
+    if kind is not AppKind.READ:
+        asyncio.run(until_migrated(settings))
     with open_listener(settings.bind) as listener:
         _serve(_AnnouncingServer(_configure(kind, settings)), listener)
 

@@ -5,7 +5,7 @@ No SQL lives here: api/write/queries and indexer/queries.py hold it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
@@ -25,9 +25,10 @@ LOCK_TIMEOUT_S = 10
 POOL_WAIT_S = 10.0
 
 # SQLSTATE classes and codes behind which a retry may work: connection trouble, serialization and
-# deadlocks, lack of resources, shutdown; then lock timeout, cancelled statement, read-only standby.
+# deadlocks, lack of resources, shutdown; then lock timeout, read-only standby, a transaction that idled
+# too long, and a database, schema, table or column that a migration is about to make.
 RETRY_CLASSES = ("08", "40", "53", "57", "58")
-RETRY_CODES = ("55P03", "25006")
+RETRY_CODES = ("55P03", "25006", "25P03", "3D000", "3F000", "42P01", "42703")
 DATA_EXCEPTION_CLASS = "22"
 LIBPQ_ONLY = frozenset(
     {
@@ -41,6 +42,16 @@ LIBPQ_ONLY = frozenset(
         "tcp_user_timeout",
     }
 )
+
+DRIVER_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke off in the middle of a message
+    OSError,
+)
+
+LOST = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
@@ -92,7 +103,7 @@ class Database:
                     yield connection
         except RegistryError:
             raise
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DRIVER_ERRORS as error:
             raise as_registry_error(error) from error
 
     async def check(self) -> None:
@@ -107,11 +118,13 @@ class Database:
 
 def as_registry_error(error: BaseException) -> RegistryError:
     """The error that a driver's error stands for; what it says goes to the log only."""
-    sqlstate = _sqlstate(error)
+    causes = list(_causes(error))
+    sqlstate = next((cause.sqlstate for cause in causes if isinstance(cause, asyncpg.PostgresError)), None)
     structlog.get_logger().warning("database_error", error=type(error).__name__, sqlstate=sqlstate)
     if sqlstate is None:
-        lost = isinstance(error, (OSError, PoolTimeout, asyncpg.InterfaceError, DBAPIError))
-        return DatabaseUnavailable() if lost else DatabaseFailed()
+        return DatabaseUnavailable() if isinstance(error, LOST) else DatabaseFailed()
+    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in causes):
+        return DatabaseUnavailable()  # a newer schema beside us; the statement is prepared anew next time
     if sqlstate[:2] in RETRY_CLASSES or sqlstate in RETRY_CODES:
         return DatabaseUnavailable()
     if sqlstate[:2] == DATA_EXCEPTION_CLASS:
@@ -119,15 +132,11 @@ def as_registry_error(error: BaseException) -> RegistryError:
     return DatabaseFailed()
 
 
-def _sqlstate(error: BaseException | None) -> str | None:
-    """The SQLSTATE of the error or of what caused it, if Postgres gave one."""
-    seen: Any = error
-    while seen is not None:
-        code = getattr(seen, "sqlstate", None)
-        if isinstance(code, str):
-            return code
-        seen = getattr(seen, "orig", None) or seen.__cause__
-    return None
+def _causes(error: BaseException | None) -> Iterator[Any]:
+    """The error and what it was made from: SQLAlchemy's, its dialect's, the driver's."""
+    while error is not None:
+        yield error
+        error = getattr(error, "orig", None) or error.__cause__
 
 
 def driver_dsn(url: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from shared.settings import Settings
@@ -23,6 +24,8 @@ PUBLISH_PACKAGE = "publish_package"
 SOCKET_TIMEOUT_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 RECONNECT_S = 0.5
+# How long nothing may come before a listener asks whether the connection still stands.
+SILENCE_S = 5.0
 
 log = structlog.get_logger()
 
@@ -127,13 +130,12 @@ class ChangeListener:
 
     async def _listen(self) -> None:
         async with (
-            Redis.from_url(
-                self._url, socket_connect_timeout=SOCKET_TIMEOUT_S, health_check_interval=10
-            ) as redis,
+            Redis.from_url(self._url, socket_connect_timeout=SOCKET_TIMEOUT_S) as redis,
             redis.pubsub() as subscription,
         ):
             await subscription.subscribe(self._channel)
-            async for message in subscription.listen():
+            while True:
+                message = await _next_message(subscription)
                 if message["type"] == "subscribe":
                     self._on_gap()
                 elif message["type"] == "message":
@@ -146,3 +148,18 @@ class ChangeListener:
             log.warning("change_message_unreadable", size_bytes=len(data))
             return
         self._on_change(change)
+
+
+async def _next_message(subscription: PubSub) -> dict[str, Any]:
+    """What comes next. Raises TimeoutError when not even a ping is answered any more.
+
+    A connection whose other end is gone without a word would else be listened to for ever.
+    """
+    message = await subscription.get_message(timeout=SILENCE_S)
+    if message is None:
+        await subscription.ping()
+        message = await subscription.get_message(timeout=SOCKET_TIMEOUT_S)
+    if message is None:
+        raise TimeoutError("Redis does not answer")
+    answer: dict[str, Any] = message
+    return answer

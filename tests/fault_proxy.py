@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
+from typing import Self
 
 PIECE_BYTES = 65_536
 
@@ -33,27 +35,48 @@ class Hang:
     after_bytes: int = 0
 
 
-Fault = Answer | Cut | Hang
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Break off at once: the server never hears what was sent."""
+
+
+Fault = Answer | Cut | Hang | Refuse
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class FaultProxy:
     """One proxy before one server. Faults strike whenever a client sends something."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._upstream = (host, port)
+    def __init__(self, connect: Connect) -> None:
+        """connect: opens a connection to the server."""
+        self._connect = connect
         self._fault: Fault | None = None
         self._left: int | None = None
+        self._passing = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[_Connection] = set()
         self.port = 0
         self.strikes = 0
 
-    def inject(self, fault: Fault, *, times: int | None = None) -> None:
-        """Let the fault strike so many times; None: until heal()."""
-        self._fault, self._left, self.strikes = fault, times, 0
+    @classmethod
+    def before(cls, server: Path | tuple[str, int]) -> Self:
+        """A proxy before a server on a socket, or on a host and port."""
+        if isinstance(server, Path):
+            return cls(lambda: asyncio.open_unix_connection(server))
+        return cls(lambda: asyncio.open_connection(*server))
+
+    def inject(self, fault: Fault, *, times: int | None = None, after: int = 0) -> None:
+        """Let the fault strike so many times; None: until heal(). after: pieces that pass before."""
+        self._fault, self._left, self._passing, self.strikes = fault, times, after, 0
 
     def heal(self) -> None:
         """Pass everything on again."""
         self._fault = None
+
+    def freeze(self) -> None:
+        """Let every connection that stands now fall silent for ever; new ones are as good as ever."""
+        for connection in self._connections:
+            connection.ending = Hang()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FaultProxy]:
@@ -77,11 +100,12 @@ class FaultProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it or a fault does."""
         try:
-            server_reader, server_writer = await asyncio.open_connection(*self._upstream)
+            server_reader, server_writer = await self._connect()
         except OSError:  # the server is gone, so are we
             writer.transport.abort()
             return
         connection = _Connection(reader, writer, server_reader, server_writer)
+        self._connections.add(connection)
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(connection.pass_answers())
@@ -89,6 +113,7 @@ class FaultProxy:
         except* (_Ended, ConnectionError):
             pass  # the other direction was cancelled by it, which is all there is to do
         finally:
+            self._connections.discard(connection)
             writer.transport.abort()
             server_writer.transport.abort()
 
@@ -97,6 +122,8 @@ class FaultProxy:
             match self._strike():
                 case Answer() as answer:
                     await connection.answer(answer)
+                case Refuse():
+                    raise _Ended
                 case Cut() | Hang() as ending:
                     connection.ending = ending
                     await connection.send(piece)
@@ -106,6 +133,9 @@ class FaultProxy:
 
     def _strike(self) -> Fault | None:
         if self._fault is None or self._left == 0:
+            return None
+        if self._passing > 0:
+            self._passing -= 1
             return None
         if self._left is not None:
             self._left -= 1
@@ -117,7 +147,7 @@ class _Ended(Exception):
     """A connection is over."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Connection:
     """Both halves of a proxied connection, and how its answers end if a fault struck it."""
 

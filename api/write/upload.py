@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from starlette.requests import ClientDisconnect, Request
 
 from shared.errors import BodyTooLarge, StorageUnavailable
 
 BUFFER_BYTES = 1 << 20
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,15 @@ async def received_archive(request: Request, directory: Path, max_bytes: int) ->
             upload = await _receive(request, file.fileno(), path, max_bytes)
         yield upload
     finally:
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(_remove, path)
+
+
+def _remove(path: Path) -> None:
+    """Remove an upload; one that stays, on a disk that broke meanwhile, fails no publish."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("upload_not_removed", error=str(error))
 
 
 def _refuse_declared_length(request: Request, max_bytes: int) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
 
 def worker() -> None:
     """Publish what was committed: archives, index files, catalog. Any number of workers may run."""
@@ -10,8 +15,16 @@ def worker() -> None:
     from deploy.signals import run_until_stopped
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
-    from worker.settings import run
 
     settings = load_settings()
     configure_logging(settings)
-    uvloop.run(run_until_stopped(run(settings)))
+    uvloop.run(run_until_stopped(_work(settings)))
+
+
+async def _work(settings: Settings) -> None:
+    """Work on a database that is migrated. Raises StartFailed."""
+    from deploy.migrations.revision import until_migrated
+    from worker.settings import run
+
+    await until_migrated(settings)
+    await run(settings)

@@ -90,9 +90,11 @@ class Promises:
         assert self.tally.lost == 0, f"{self.tally.lost} acknowledged versions are lost"
 
 
-async def index_lines(reader: httpx.AsyncClient, name: str) -> dict[str, dict[str, object]]:
+async def index_lines(
+    reader: httpx.AsyncClient, name: str, query: str = "?x07_refresh=1"
+) -> dict[str, dict[str, object]]:
     """The lines of an index file by version, as storage has it now; none when there is no file."""
-    answer = await reader.get(f"/index/{shard_path(PackageName(name))}?x07_refresh=1")
+    answer = await reader.get(f"/index/{shard_path(PackageName(name))}{query}")
     if answer.status_code == 404:
         return {}
     assert answer.status_code == 200, answer.text

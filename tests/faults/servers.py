@@ -45,6 +45,16 @@ class Servers:
                 await migrate(Settings(database_url=postgres.url_of(TEMPLATE)))
                 yield servers
 
+    @property
+    def postgres_socket(self) -> Path:
+        """Where Postgres listens."""
+        return self.home.sockets / ".s.PGSQL.5432"
+
+    @property
+    def valkey_socket(self) -> Path:
+        """Where Valkey listens."""
+        return self.home.sockets / "valkey.sock"
+
     async def new_database(self, template: str = TEMPLATE) -> str:
         """A database of its own; its URL."""
         name = f"faults_{next(self._numbers)}"

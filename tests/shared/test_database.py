@@ -44,7 +44,8 @@ async def run(database: Database, sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "error"),
     [
-        ("SELECT * FROM nothing", DatabaseFailed),
+        ("SELECT * FROM", DatabaseFailed),
+        ("SELECT * FROM nothing", DatabaseUnavailable),
         ("SELECT 'x'::int", BadRequest),
         ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseUnavailable),
         ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)", DatabaseUnavailable),
@@ -54,7 +55,7 @@ async def run(database: Database, sql: str) -> None:
 async def test_what_the_driver_raises_is_one_of_ours(
     postgres: EmbeddedPostgres, sql: str, error: type[RegistryError]
 ) -> None:
-    """503 where a retry may work, 400 for a value that cannot be stored, else 500."""
+    """503 where a retry may work (also where a migration is missing), 400 for a bad value, else 500."""
     database = Database(Settings(database_url=postgres.url))
     try:
         with pytest.raises(error):

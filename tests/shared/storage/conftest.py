@@ -87,7 +87,7 @@ async def bucket_storage(bucket_settings: Settings) -> AsyncIterator[S3Storage]:
 async def proxy(seaweedfs: SeaweedFs) -> AsyncIterator[FaultProxy]:
     """A proxy before the S3 server that can misbehave."""
     endpoint = urlsplit(seaweedfs.endpoint)
-    async with FaultProxy(str(endpoint.hostname), endpoint.port or 80).running() as running:
+    async with FaultProxy.before((str(endpoint.hostname), endpoint.port or 80)).running() as running:
         yield running
 
 
