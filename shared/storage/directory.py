@@ -2,7 +2,8 @@
 
 A blob is written to a temporary file on the same file system, with its digest as an extended
 attribute, flushed to disk, and renamed into place; then the folder is flushed. Readers see the
-old blob or the new one, and a digest always belongs to its body.
+old blob or the new one, and a digest always belongs to its body. Changes are generators
+(flushing.py), so that many can wait for the disk together.
 """
 
 from __future__ import annotations
@@ -12,21 +13,20 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BufferedReader
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from shared.errors import StorageFailed
 from shared.storage.digests import DigestMemo
 from shared.storage.durable import (
     Digests,
-    flush_folder,
     opened,
     read_digests,
     seal,
@@ -34,15 +34,17 @@ from shared.storage.durable import (
     write_all,
     write_from,
 )
+from shared.storage.flushing import Unflushed, Writing, run_together
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
-from shared.storage.os_errors import ABSENT
+from shared.storage.os_errors import ABSENT, mapped_os_errors
 from shared.storage.tree import walk
 
 REMEMBERED_FOLDERS: Final = 10_000
 # O_NONBLOCK: a named pipe in a tree must not hold a thread for ever.
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+Change = Callable[[Unflushed], Writing[Any]]
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
 
 
@@ -86,30 +88,50 @@ class Directory:
             file.close()
             raise
 
-    def put(self, key: str, body: bytes, digests: Digests, only_if_absent: bool) -> bool:
-        """Write the blob. False: only_if_absent was set and it exists."""
-        with self._temporary() as temporary:
+    def change(self, changes: Sequence[Change]) -> list[Any]:
+        """Make changes, durably; of each what it returns, or the RegistryError that it failed with.
+
+        All are written before one is waited for, and each folder is flushed once.
+        """
+        unflushed = Unflushed()
+        outcomes = run_together([change(unflushed) for change in changes])
+        with mapped_os_errors():
+            unflushed.flush()
+        if len(self._settled_folders) >= REMEMBERED_FOLDERS:
+            self._settled_folders.clear()
+        self._settled_folders |= unflushed.made
+        return outcomes
+
+    def put(
+        self, key: str, body: bytes, digests: Digests, only_if_absent: bool, unflushed: Unflushed
+    ) -> Writing[bool]:
+        """A change: write the blob. False: only_if_absent was set and it exists."""
+        with self._temporary(unflushed) as temporary:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_all(descriptor, body)
                 seal(descriptor, digests)
-            return self._place(temporary, key, only_if_absent=only_if_absent)
+                yield
+                os.fsync(descriptor)
+            return self._place(temporary, key, unflushed, only_if_absent=only_if_absent)
 
-    def put_file(self, key: str, path: Path, digests: Digests) -> None:
-        """Make the file the blob: by its name if it is on the same file system, else by its bytes."""
+    def put_file(self, key: str, path: Path, digests: Digests, unflushed: Unflushed) -> Writing[None]:
+        """A change: make the file the blob, by its name on the same file system, else by its bytes."""
         with opened(path, os.O_RDONLY) as source:
             seal(source, digests)
+            yield
+            os.fsync(source)
             try:
-                self._place(path, key)
+                self._place(path, key, unflushed)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                self._put_bytes_of(source, key, digests)
+                yield from self._put_bytes_of(source, key, digests, unflushed)
 
-    def copy(self, source: str, target: str) -> bool:
-        """Make target the same file as source, or one of the same bytes. False: no source."""
+    def copy(self, source: str, target: str, unflushed: Unflushed) -> Writing[bool]:
+        """A change: make target the same file as source, or one of the same bytes. False: no source."""
         if (file := self._open(source)) is None:
             return False
-        with file, self._temporary() as temporary:
+        with file, self._temporary(unflushed) as temporary:
             try:
                 os.link(self._path(source), temporary, follow_symlinks=False)
             except FileNotFoundError:
@@ -118,20 +140,22 @@ class Directory:
                 if error.errno not in NO_HARD_LINKS:
                     raise
                 info = self._info(source, file.fileno())
-                self._put_bytes_of(file.fileno(), target, Digests(info.digest, info.identity_digest))
+                digests = Digests(info.digest, info.identity_digest)
+                yield from self._put_bytes_of(file.fileno(), target, digests, unflushed)
                 return True
-            return self._place(temporary, target)
+            return self._place(temporary, target, unflushed)
 
-    def delete(self, key: str) -> None:
-        """Remove the blob; absence is not an error."""
+    def delete(self, key: str, unflushed: Unflushed) -> Writing[None]:
+        """A change: remove the blob; absence is not an error."""
         path = self._path(key)
+        yield
         try:
             os.unlink(path)
         except OSError as error:
             if error.errno in ABSENT:
                 return
             raise
-        flush_folder(path.parent)
+        unflushed.folders.add(path.parent)
 
     def list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
         """Blobs whose key has the prefix and lies behind `after`, in byte order; without digests."""
@@ -145,7 +169,9 @@ class Directory:
 
     def create(self) -> None:
         """Make the root, durably."""
-        self._make_folder(self._root)
+        unflushed = Unflushed()
+        self._make_folder(self._root, unflushed)
+        unflushed.flush()
 
     def sweep_temporary(self, older_than_s: float) -> int:
         """Remove unfinished files that nobody touched for so long; how many there were."""
@@ -185,50 +211,55 @@ class Directory:
             self._digests.put(key, _revision(state), digest)
         return _blob_info(key, state, replace(digests, digest=digest))
 
-    def _put_bytes_of(self, source: int, key: str, digests: Digests) -> None:
+    def _put_bytes_of(self, source: int, key: str, digests: Digests, unflushed: Unflushed) -> Writing[None]:
         """Write a blob from an open file, read from its start."""
-        with self._temporary() as temporary:
+        with self._temporary(unflushed) as temporary:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_from(descriptor, source)
                 seal(descriptor, digests)
-            self._place(temporary, key)
+                yield
+                os.fsync(descriptor)
+            self._place(temporary, key, unflushed)
 
     @contextmanager
-    def _temporary(self) -> Iterator[Path]:
+    def _temporary(self, unflushed: Unflushed) -> Iterator[Path]:
         """A free name on the root's file system; whatever still has it at the end is removed."""
         folder = self._root / TEMPORARY
-        self._make_folder(folder)
+        self._make_folder(folder, unflushed)
         path = folder / f"put-{uuid4().hex}"
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
-    def _place(self, temporary: Path, key: str, *, only_if_absent: bool = False) -> bool:
-        """Give a finished file its name, durably. False: only_if_absent was set and it exists."""
+    def _place(
+        self, temporary: Path, key: str, unflushed: Unflushed, *, only_if_absent: bool = False
+    ) -> bool:
+        """Give a finished file its name. False: only_if_absent was set and it exists."""
         target = self._path(key)
-        self._make_folder(target.parent)
-        is_placed = True
+        self._make_folder(target.parent, unflushed)
+        # A rival's name too: who is told that it exists relies on it.
+        unflushed.folders.add(target.parent)
         if only_if_absent:
             try:
                 os.link(temporary, target)
             except FileExistsError:
-                is_placed = False
+                return False
         else:
             os.rename(temporary, target)
-        flush_folder(target.parent)  # a rival's name too: who is told that it exists relies on it
-        return is_placed
+        return True
 
-    def _make_folder(self, folder: Path) -> None:
-        """Create a folder and its parents, durably."""
-        unsettled = takewhile(lambda path: not self._is_settled(path), (folder, *folder.parents))
+    def _make_folder(self, folder: Path, unflushed: Unflushed) -> None:
+        """Create a folder and its parents."""
+        unsettled = takewhile(
+            lambda path: path not in unflushed.made and not self._is_settled(path), (folder, *folder.parents)
+        )
         for path in reversed(list(unsettled)):
             with suppress(FileExistsError):
                 path.mkdir()
-            flush_folder(path.parent)
-            if len(self._settled_folders) >= REMEMBERED_FOLDERS:
-                self._settled_folders.clear()
-            self._settled_folders.add(path)
+            unflushed.folders.add(path.parent)
+            unflushed.made.add(path)
 
     def _is_settled(self, folder: Path) -> bool:
         """True if the folder is there and on disk.

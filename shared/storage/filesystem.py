@@ -1,19 +1,25 @@
-"""Object storage in a directory, for the event loop: the work of directory.py, done in threads."""
+"""Object storage in a directory, for the event loop: the work of directory.py, done in threads.
+
+Changes that come at the same time share a thread and the flushes of their folders.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
+from shared.batching import Batcher
 from shared.errors import StorageUnavailable
-from shared.storage.directory import Directory
-from shared.storage.durable import CHUNK_BYTES, Digests
+from shared.storage.directory import Change, Directory
+from shared.storage.durable import CHUNK_BYTES, Digests, opened
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
 from shared.storage.keys import require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
@@ -22,6 +28,10 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 THREADS: Final = 16
+# A change waits for the others of its batch; reads always find a thread.
+CHANGES_TOGETHER: Final = 64
+CHANGERS: Final = 4
+BIG_BYTES: Final = 1 << 20
 PAGE_BLOBS: Final = 500
 
 
@@ -32,6 +42,9 @@ class FileSystemStorage:
         """root: made when first written to."""
         self._directory = Directory(root)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
+        self._changes: Batcher[Change, Any] = Batcher(
+            self._change, largest=CHANGES_TOGETHER, at_once=CHANGERS
+        )
 
     async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
         """The whole blob; NotModified when its revision still equals if_revision."""
@@ -69,19 +82,25 @@ class FileSystemStorage:
     ) -> bool:
         """Write the blob, atomically and durably. False: only_if_absent was set and it exists."""
         digests = Digests(digest, identity_digest)
-        return await self._run(self._directory.put, require_new_key(key), body, digests, only_if_absent)
+        change = partial(self._directory.put, require_new_key(key), body, digests, only_if_absent)
+        return bool(await self._changes.submit(change))
 
     async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
         """Write the blob from a local file, which is moved away if it is on the same file system."""
-        await self._run(self._directory.put_file, require_new_key(key), path, Digests(digest))
+        if _is_big(path):  # others would wait for it
+            await self._run(_flush, path)
+        await self._changes.submit(
+            partial(self._directory.put_file, require_new_key(key), path, Digests(digest))
+        )
 
     async def copy(self, source: str, target: str) -> bool:
         """Make target the same blob as source, digest included. False: no source."""
-        return await self._run(self._directory.copy, require_key(source), require_new_key(target))
+        change = partial(self._directory.copy, require_key(source), require_new_key(target))
+        return bool(await self._changes.submit(change))
 
     async def delete(self, key: str) -> None:
         """Remove the blob; absence is not an error."""
-        await self._run(self._directory.delete, require_key(key))
+        await self._changes.submit(partial(self._directory.delete, require_key(key)))
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
         """Blobs in byte order of keys; a folder is read when the listing gets there."""
@@ -96,6 +115,7 @@ class FileSystemStorage:
 
     async def close(self) -> None:
         """Wait for running work and release the threads."""
+        await self._changes.close()
         await asyncio.to_thread(self._threads.shutdown)
 
     async def create(self) -> None:
@@ -108,6 +128,9 @@ class FileSystemStorage:
         older_than_s: 0 or more, long enough that nobody is still at work on them.
         """
         return await self._run(self._directory.sweep_temporary, older_than_s)
+
+    async def _change(self, changes: Sequence[Change]) -> Sequence[Any]:
+        return await self._run(self._directory.change, changes)
 
     async def _run(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         def mapped() -> T:
@@ -132,6 +155,19 @@ class FileSystemStorage:
                 raise StorageUnavailable("blob ended early")
             yield chunk
             size_bytes -= len(chunk)
+
+
+def _is_big(path: Path) -> bool:
+    """True for a file that takes a while to reach the disk; its inode is in memory, it was just written."""
+    try:
+        return path.stat().st_size >= BIG_BYTES
+    except OSError:
+        return False  # whoever opens it says what is wrong
+
+
+def _flush(path: Path) -> None:
+    with opened(path, os.O_RDONLY) as descriptor:
+        os.fsync(descriptor)
 
 
 def _take(blobs: Iterator[BlobInfo], count: int) -> list[BlobInfo]:

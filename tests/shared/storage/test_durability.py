@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.errors import StorageFailed
 from shared.storage.directory import Directory
 from shared.storage.durable import Digests
 from shared.storage.interface import Found
@@ -23,22 +25,22 @@ OLD, NEW = b"old" * 1000, b"new" * 2000
 
 def put(directory: Directory, _: Path) -> None:
     """Write the blob from memory."""
-    directory.put("index/he/hello", NEW, Digests(sha256(NEW)), only_if_absent=False)
+    directory.change([partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), False)])
 
 
 def put_if_absent(directory: Directory, _: Path) -> None:
     """Write the blob from memory, if it is new."""
-    directory.put("index/he/hello", NEW, Digests(sha256(NEW)), only_if_absent=True)
+    directory.change([partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), True)])
 
 
 def put_file(directory: Directory, upload: Path) -> None:
     """Write the blob from a file."""
-    directory.put_file("index/he/hello", upload, Digests(sha256(NEW)))
+    directory.change([partial(directory.put_file, "index/he/hello", upload, Digests(sha256(NEW)))])
 
 
 def copy(directory: Directory, _: Path) -> None:
     """Write the blob from another."""
-    directory.copy("staging/new", "index/he/hello")
+    directory.change([partial(directory.copy, "staging/new", "index/he/hello")])
 
 
 @pytest.fixture
@@ -81,13 +83,11 @@ def test_a_body_is_on_disk_before_its_name_and_its_name_before_the_answer(
     """File, name, folder; and each new folder in its parent."""
     put(Directory(tmp_path / "tree"), tmp_path)
     assert calls == [
-        *("mkdir .", "fsync .."),
-        *("mkdir tmp", "fsync ."),
+        *("mkdir .", "mkdir tmp"),
         "fsync tmp/…",
-        *("mkdir index", "fsync ."),
-        *("mkdir index/he", "fsync index"),
+        *("mkdir index", "mkdir index/he"),
         "rename tmp/… index/he/hello",
-        "fsync index/he",
+        *("fsync ..", "fsync .", "fsync index", "fsync index/he"),
     ]
 
 
@@ -107,9 +107,35 @@ def test_folders_that_another_process_made_are_flushed_once(calls: list[str], tm
     directory = Directory(tmp_path / "tree")
     put_if_absent(directory, tmp_path)
     assert [call for call in calls if call.startswith("fsync")] == [
-        *("fsync .", "fsync tmp/…", "fsync .", "fsync index"),
+        *("fsync tmp/…", "fsync .", "fsync index"),
         "fsync index/he",  # although it existed: the writer that we rely on may not have come so far
     ]
+
+
+def test_changes_together_flush_each_folder_once_after_the_last_name(
+    calls: list[str], tmp_path: Path
+) -> None:
+    """That is what makes many publishes at once cheap; each body is still on disk before its name."""
+    directory = Directory(tmp_path / "tree")
+    put(directory, tmp_path)
+    calls.clear()
+    changes = [partial(directory.put, f"index/he/{name}", NEW, Digests(sha256(NEW)), False) for name in "ab"]
+    directory.change([*changes, partial(directory.delete, "index/he/hello")])
+    assert calls == [
+        *("fsync tmp/…", "rename tmp/… index/he/a", "fsync tmp/…", "rename tmp/… index/he/b"),
+        "fsync index/he",
+    ]
+
+
+def test_one_change_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    """A batch is an economy; its changes have nothing to do with each other."""
+    directory = Directory(tmp_path / "tree")
+    good = partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), False)
+    bad = partial(directory.put_file, "index/he/other", tmp_path / "missing", Digests(sha256(NEW)))
+    outcomes = directory.change([bad, good])
+    assert isinstance(outcomes[0], StorageFailed)
+    assert outcomes[1] is True
+    assert isinstance(directory.get("index/he/hello", None), Found)
 
 
 @pytest.mark.parametrize("write", [put_file, copy])
@@ -118,7 +144,7 @@ def test_moves_and_copies_flush_the_folder_of_their_target(
 ) -> None:
     """Their bodies are on disk already, or are flushed first."""
     directory = Directory(tmp_path / "tree")
-    directory.put("staging/new", NEW, Digests(sha256(NEW)), only_if_absent=False)
+    directory.change([partial(directory.put, "staging/new", NEW, Digests(sha256(NEW)), False)])
     put(directory, tmp_path)
     calls.clear()
     write(directory, upload)
@@ -138,9 +164,9 @@ def test_a_kill_at_any_point_leaves_the_old_blob_or_the_new_one(
     """SIGKILL before the n-th call into the operating system, for every n, until a write gets through."""
     root = tmp_path / "tree"
     directory = Directory(root)
-    directory.put("staging/new", NEW, Digests(sha256(NEW)), only_if_absent=False)
+    directory.change([partial(directory.put, "staging/new", NEW, Digests(sha256(NEW)), False)])
     if exists:
-        directory.put("index/he/hello", OLD, Digests(sha256(OLD)), only_if_absent=False)
+        directory.change([partial(directory.put, "index/he/hello", OLD, Digests(sha256(OLD)), False)])
     allowed = {OLD, NEW} if exists else {None, NEW}
     kills = itertools.takewhile(
         lambda number: not _survives(number, write, root, upload, allowed), itertools.count()
