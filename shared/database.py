@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -73,6 +74,7 @@ class Database:
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=False,
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         return await asyncpg.connect(
@@ -114,6 +116,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Let the pool make new connections where Postgres closed the old ones; costs no round trip."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def as_registry_error(error: BaseException) -> RegistryError:

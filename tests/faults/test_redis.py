@@ -104,7 +104,8 @@ async def test_a_redis_that_falls_silent_is_left_and_found_again(
         )
         promises = Promises(cluster, tally, await cluster.registry.add_publisher())
         writer, reader, _ = await cluster.start_all("write", "read", "worker")
-        await promises.publish(writer.http, "hello", "0.0.0")
+        await promises.publish(writer.http, "world", "0.0.0")
+        assert "0.0.0" in await index_lines(reader.http, "world", query="")
         proxy.freeze()
         proxy.inject(Hang())
         promises.tally.faults += 1

@@ -1,0 +1,171 @@
+"""Postgres is restarted, cut off, used up or full: 503 with Retry-After, and it recovers alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.archives import hello_archive
+from tests.fault_proxy import Cut, Fault, FaultProxy, Refuse
+from tests.faults.cluster import Cluster, Process
+from tests.faults.conftest import MakeCluster
+from tests.faults.disks import small_disk
+from tests.faults.promises import Promises
+from tests.faults.servers import Servers
+from tests.faults.tally import Tally
+
+ROW = "Postgres restarted, cut mid-transaction, pool exhausted, disk full on its side"
+MANY_VERSIONS = 200
+"""More than the messages of a publish: the loop ends by itself where the faults no longer strike."""
+
+
+def is_honest(answer: httpx.Response | None) -> bool:
+    """True for what a publish may be told while Postgres fails: it is done, or to be tried again."""
+    return answer is not None and answer.status_code in (200, 503)
+
+
+async def test_a_restart_costs_some_answers_and_no_acknowledgement(
+    cluster: Cluster, promises: Promises, servers: Servers
+) -> None:
+    """Publishes run all the while; afterwards everything works, and no process was started again."""
+    writer, reader, _ = await cluster.start_all("write", "read", "worker")
+    for round_ in range(2):
+        stop = asyncio.Event()
+        publishers = [
+            asyncio.create_task(publish_until(stop, promises, writer, f"package{number}", round_))
+            for number in range(4)
+        ]
+        await asyncio.sleep(0.3)
+        await servers.postgres.stop()
+        promises.tally.faults += 1
+        refused = await promises.publish(writer.http, "hello", f"{round_}.0.0")
+        assert refused is not None
+        assert refused.status_code == 503
+        await servers.postgres.start()
+        await asyncio.sleep(0.3)
+        stop.set()
+        await asyncio.gather(*publishers)
+        await promises.publish_again(writer.http, "hello", f"{round_}.1.0")
+    await promises.are_kept(reader.http)
+
+
+async def publish_until(
+    stop: asyncio.Event, promises: Promises, writer: Process, name: str, round_: int
+) -> None:
+    """Publish version after version; every answer is honest, and a 503 is tried again."""
+    minor = 0
+    while not stop.is_set():
+        answer = await promises.publish(writer.http, name, f"{round_}.{minor}.0")
+        if answer is not None and answer.status_code == 409:  # committed by the try that was told 503
+            minor += 1
+            continue
+        assert is_honest(answer), answer and answer.text
+        minor += answer is not None and answer.status_code == 200
+
+
+@pytest.mark.parametrize("fault", [Refuse(), Cut()], ids=["before", "after"])
+async def test_a_connection_cut_at_any_message_of_a_publish_costs_at_most_a_retry(
+    make_cluster: MakeCluster, servers: Servers, tally: Tally, fault: Fault
+) -> None:
+    """Cut before the server hears the n-th message, or when it answers, for every n; also at the commit."""
+    async with FaultProxy.before(servers.postgres_socket).running() as proxy:
+        url = await servers.new_database()
+        proxied = url.partition("?")[0].replace("@", f"@127.0.0.1:{proxy.port}") + "?sslmode=disable"
+        direct = await make_cluster(database_url=url)
+        promises = Promises(direct, tally, await direct.registry.add_publisher())
+        reader, _ = await direct.start_all("read", "worker")
+        writer = await direct.start("write", database_url=proxied, publish_wait_seconds=0)
+        for minor in range(MANY_VERSIONS):
+            proxy.inject(fault, times=1, after=minor)
+            answer = await promises.publish(writer.http, "hello", f"0.{minor}.0")
+            proxy.heal()
+            tally.faults += proxy.strikes
+            assert is_honest(answer), answer and answer.text
+            await promises.publish_again(writer.http, "hello", f"0.{minor}.0")
+            if not proxy.strikes:
+                break
+        assert not proxy.strikes
+        await promises.are_kept(reader.http)
+
+
+async def test_no_connection_left_is_told_in_time(
+    make_cluster: MakeCluster, servers: Servers, tally: Tally
+) -> None:
+    """Every connection of the process, or of the server, is taken: 503, and 200 when one is free."""
+    cluster = await make_cluster()
+    promises = Promises(cluster, tally, await cluster.registry.add_publisher())
+    writer, small, reader, _ = await asyncio.gather(
+        cluster.start("write"),
+        cluster.start("write", database_pool_size=1),
+        cluster.start("read"),
+        cluster.start("worker"),
+    )
+    await promises.publish(writer.http, "hello", "0.0.0")
+    async with every_connection_taken(servers):
+        tally.faults += 1
+        fresh = await cluster.start("write")
+        answer = await promises.publish(fresh.http, "hello", "0.1.0")
+        assert answer is not None
+        assert answer.status_code == 503
+    async with cluster.registry.database.transaction() as tx:
+        await tx.exec_driver_sql("SELECT 1 FROM packages FOR UPDATE")
+        tally.faults += 1
+        begun = time.monotonic()
+        held = await asyncio.gather(
+            *(promises.publish(small.http, "hello", f"9.{minor}.0") for minor in range(2))
+        )
+        assert [answer.status_code for answer in held if answer is not None] == [503] * 2
+        assert time.monotonic() - begun < 30
+    for version in ("0.1.0", "9.0.0", "9.1.0"):
+        await promises.publish_again(fresh.http, "hello", version)
+        await promises.publish_again(small.http, "hello", version)
+    await promises.are_kept(reader.http)
+
+
+@asynccontextmanager
+async def every_connection_taken(servers: Servers) -> AsyncIterator[None]:
+    """Hold all that the server has, also those that it keeps for administrators."""
+    held: list[asyncpg.Connection] = []
+    try:
+        with suppress(asyncpg.TooManyConnectionsError):
+            while True:
+                held.append(await asyncpg.connect(servers.postgres.url))
+        yield
+    finally:
+        await asyncio.gather(*(connection.close() for connection in held))
+
+
+async def test_a_full_disk_under_postgres_is_told_as_such_and_passes(
+    cluster: Cluster, promises: Promises, servers: Servers
+) -> None:
+    """The versions lie on a small disk of their own, which is filled: no wrong refusal, nothing half done."""
+    writer, reader, _ = await cluster.start_all("write", "read", "worker")
+    await promises.publish(writer.http, "hello", "0.0.0")
+    url = cluster.registry.settings.database_url.get_secret_value()
+    place = servers.home.data_dir / f"small-{random.getrandbits(32):08x}"
+    with small_disk(place, size_kib=2048, owner=servers.home.account) as disk:
+        await servers.sql(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        await servers.sql("ALTER TABLE package_versions SET TABLESPACE small", url)
+        refused = 0
+        for minor in range(1, 60):
+            archive = hello_archive("hello", f"0.{minor}.0", docs=random.randbytes(50_000).hex())
+            answer = await promises.publish(writer.http, "hello", f"0.{minor}.0", archive=archive)
+            assert is_honest(answer), answer and answer.text
+            assert answer is not None
+            if answer.status_code == 503:
+                refused += 1
+                promises.tally.faults += 1
+            if refused == 3:
+                break
+        assert refused == 3
+        await servers.sql("ALTER TABLE package_versions SET TABLESPACE pg_default", url)
+        await servers.sql("DROP TABLESPACE small")
+    await promises.publish_again(writer.http, "hello", "1.0.0")
+    await promises.are_kept(reader.http)
