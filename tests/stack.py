@@ -39,9 +39,9 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = DEADLINE_
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve an ASGI application on a free port; its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+async def serving(app: ASGIApp, listener: socket.socket | None = None) -> AsyncIterator[str]:
+    """Serve an ASGI application on a free port, or on a listener that is closed at the end; its base URL."""
+    with listener or socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False, proxy_headers=False)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -150,12 +150,16 @@ async def running_registry(
     *,
     build_app: Callable[[Settings], ASGIApp] = build_combined_app,
     with_worker: bool = True,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[Registry]:
     """Applications and worker over these settings, which name a migrated database."""
     database, storage = Database(settings), await open_storage(settings)
     worker = asyncio.create_task(run_worker(settings)) if with_worker else None
     try:
-        async with serving(build_app(settings)) as url, httpx.AsyncClient(base_url=url, timeout=30) as http:
+        async with (
+            serving(build_app(settings), listener) as url,
+            httpx.AsyncClient(base_url=url, timeout=30) as http,
+        ):
             yield Registry(settings, url, http, database, storage)
     finally:
         if worker is not None:

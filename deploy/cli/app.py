@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from deploy.cli import migrate, serve, token, up, worker
+from deploy.cli import doctor, migrate, serve, token, up, worker
 from deploy.errors import StartFailed
 from shared.errors import RegistryError
 from shared.settings import SettingsError
@@ -21,13 +21,14 @@ app = typer.Typer(
     name="x07-registry",
     help="The package registry for the x07 language. Settings are environment variables, X07_REGISTRY_….",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command()(up.up)
 app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(migrate.migrate)
+app.command()(doctor.doctor)
 app.add_typer(token.app, name="token")
 
 

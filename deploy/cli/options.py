@@ -15,7 +15,16 @@ Bind = Annotated[
     ),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given: those override the environment."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def print_json(value: Any) -> None:
+    """Print a value that msgspec can encode as one line of JSON."""
+    import msgspec
+
+    print(msgspec.json.encode(value).decode())

@@ -1,0 +1,93 @@
+"""All SQL of the doctor; it reads catalogs of Postgres and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+_SERVER = text(
+    """
+    SELECT CAST(current_setting('server_version_num') AS integer) AS version,
+           current_setting('server_version') AS version_text, pg_is_in_recovery() AS is_standby
+    """
+)
+_EXTENSIONS = text("SELECT extname FROM pg_extension WHERE extname IN :names").bindparams(
+    bindparam("names", expanding=True)
+)
+_LACKING = text(
+    """
+    SELECT c.relname || ' (' || string_agg(wanted.right_, ', ' ORDER BY wanted.right_) || ')'
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN unnest(CAST(:rights AS text[])) AS wanted (right_)
+    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname <> ALL (CAST(:except AS text[]))
+      AND NOT has_table_privilege(c.oid, wanted.right_)
+    GROUP BY c.relname ORDER BY c.relname
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """version: as server_version_num has it, 150004 for 15.4. is_standby: it takes no writes."""
+
+    version: int
+    version_text: str
+    is_standby: bool
+
+
+async def server(tx: AsyncConnection) -> Server:
+    """What answers behind the URL."""
+    return Server(**(await tx.execute(_SERVER)).one()._mapping)
+
+
+async def extensions(tx: AsyncConnection, names: Sequence[str]) -> set[str]:
+    """Which of these extensions the database has."""
+    return set((await tx.execute(_EXTENSIONS, {"names": list(names)})).scalars())
+
+
+async def may_use_schema(tx: AsyncConnection, schema: str) -> bool | None:
+    """True if this role may use the schema; None when there is no such schema."""
+    statement = text(
+        "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = CAST(:schema AS name)"
+    )
+    may_use: bool | None = (await tx.execute(statement, {"schema": schema})).scalar_one_or_none()
+    return may_use
+
+
+async def tables_lacking_rights(tx: AsyncConnection, schema: str, *, besides: Sequence[str]) -> list[str]:
+    """Tables that this role may not read and write, each with the rights it lacks. besides: not ours."""
+    values = {"schema": schema, "rights": list(RIGHTS), "except": list(besides)}
+    return list((await tx.execute(_LACKING, values)).scalars())
+
+
+async def revision(tx: AsyncConnection, schema: str) -> str | None:
+    """The schema's revision; None if it was never migrated."""
+    table = f'"{schema}".alembic_version'
+    known = await tx.execute(text("SELECT to_regclass(:table)::text"), {"table": table})
+    if known.scalar_one() is None:
+        return None
+    stored: str | None = (await tx.execute(text(f"SELECT max(version_num) FROM {table}"))).scalar_one()  # noqa: S608
+    return stored
+
+
+async def now(tx: AsyncConnection) -> datetime:
+    """The database's clock."""
+    moment: datetime = (await tx.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    return moment
+
+
+async def signing_keys(tx: AsyncConnection) -> list[str]:
+    """Ids of the keys under which versions are signed, in order. No index serves it."""
+    statement = text(
+        """
+        SELECT DISTINCT signature_key_id FROM package_versions
+        WHERE signature_kind IS NOT NULL AND signature_key_id IS NOT NULL ORDER BY 1
+        """
+    )
+    return list((await tx.execute(statement)).scalars())
