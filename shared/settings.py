@@ -141,6 +141,12 @@ class Settings(BaseSettings):
     max_archive_bytes: int = Field(
         67_108_864, ge=1024, le=1_073_741_824, description="Largest archive that can be published, bytes."
     )
+    check_processes: int = Field(
+        2, ge=1, le=64, description="Processes that check archives; a publisher has one of them at a time."
+    )
+    check_seconds: float = Field(
+        10.0, ge=0.1, le=120, description="Processor time that the check of an archive may take, seconds."
+    )
     publish_wait_seconds: float = Field(
         5.0,
         ge=0,

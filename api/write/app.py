@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from api.write.checks import Checks
 from api.write.endpoint import Auth, Endpoint, build_routes
 from api.write.github import open_github
 from api.write.last_used import LastUsed
@@ -44,13 +45,22 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     database, notifier, github = Database(settings), Notifier(settings), open_github(settings)
     storage = await open_storage(settings)
     publications = Publications(database, settings.publish_wait_seconds)
-    rate_limits = RateLimits(settings)
+    rate_limits, checks = RateLimits(settings), Checks(settings)
     last_used, last_seen = LastUsed(database, set_last_used), LastUsed(database, set_last_seen)
     listener = ChangeListener(settings, publications.apply, on_gap=lambda: None)
     tasks = [asyncio.create_task(part.run()) for part in (listener, last_used, last_seen)]
     try:
         yield Services(
-            settings, database, storage, notifier, publications, last_used, last_seen, github, rate_limits
+            settings,
+            database,
+            storage,
+            notifier,
+            publications,
+            last_used,
+            last_seen,
+            github,
+            rate_limits,
+            checks,
         )
     finally:
         for task in tasks:
@@ -60,6 +70,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await last_seen.write()
         if github is not None:
             await github.close()
+        await checks.close()
         await rate_limits.close()
         await notifier.close()
         await storage.close()

@@ -6,13 +6,12 @@ nobody refers to, or a dirty generation that the worker's sweep finishes.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.archive import CheckedArchive, check_archive
+from api.write.archive import CheckedArchive
 from api.write.dependents import conflicts_with
 from api.write.principal import Principal
 from api.write.publication import published
@@ -53,12 +52,7 @@ def require_verified_email(services: Services, caller: Principal) -> None:
 async def publish(services: Services, caller: Principal, upload: Upload) -> Published:
     """Publish an uploaded archive. Raises every refusal of the contract's section 4.1, in its order."""
     settings = services.settings
-    archive = await asyncio.to_thread(
-        check_archive,
-        upload.path,
-        allowed_hosts=settings.scale_evidence_allowed_hosts,
-        allowed_buckets=settings.scale_evidence_allowed_s3_buckets,
-    )
+    archive = await services.checks.check(caller.user_id, upload.path)
     async with services.database.transaction() as tx:
         await _find_publishable(tx, caller, archive)  # asked again under the lock; a refusal stages nothing
     await services.storage.put_file(

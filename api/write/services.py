@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from api.write.checks import Checks
 from api.write.github import Github
 from api.write.kept_totals import KeptTotals
 from api.write.last_used import LastUsed
@@ -30,6 +31,7 @@ class Services:
     last_seen: LastUsed
     github: Github | None
     rate_limits: RateLimits
+    checks: Checks
     search_totals: KeptTotals = field(default_factory=KeptTotals)
 
 

@@ -1,0 +1,148 @@
+"""Checks of archives in a bounded pool of processes, off the event loop and out of each other's way.
+
+A publisher has one check at a time: however many hostile archives one sends, the others find a free
+process. What is checked is in archive.py; what runs in a process is check_process.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from api.write.archive import CheckedArchive
+from api.write.check_process import LENGTH_BYTES, Task, frame, parse_outcome
+from shared.errors import BadArchive, Internal, Unavailable
+from shared.settings import Settings
+
+# Of wall clock for each second of processor time: a machine may be busy, but nobody waits for ever.
+WALL_FACTOR: Final = 6
+START_S: Final = 30.0
+
+log = structlog.get_logger()
+
+
+class Checks:
+    """The pool of a write process. Its processes start when they are needed, and stay."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit_s = settings.check_seconds
+        self._hosts = settings.scale_evidence_allowed_hosts
+        self._buckets = settings.scale_evidence_allowed_s3_buckets
+        self._free = asyncio.Semaphore(settings.check_processes)
+        self._idle: list[Process] = []
+        self._turns: dict[UUID, asyncio.Lock] = {}
+        self._waiting: Counter[UUID] = Counter()
+
+    async def check(self, publisher: UUID, path: Path) -> CheckedArchive:
+        """What an uploaded archive publishes. Raises the refusals of check_archive.
+
+        BadArchive too when it takes longer than allowed, Unavailable when this machine is too busy.
+        """
+        task = Task(str(path), self._limit_s, tuple(self._hosts), tuple(self._buckets))
+        async with self._turn(publisher), self._free:
+            return parse_outcome(await self._ask(task))
+
+    @asynccontextmanager
+    async def _turn(self, publisher: UUID) -> AsyncIterator[None]:
+        """One check of a publisher at a time, in the order in which they came."""
+        self._waiting[publisher] += 1
+        try:
+            async with self._turns.setdefault(publisher, asyncio.Lock()):
+                yield
+        finally:
+            self._waiting[publisher] -= 1
+            if not self._waiting[publisher]:
+                del self._waiting[publisher], self._turns[publisher]
+
+    async def _ask(self, task: Task) -> bytes:
+        """The answer of a process, which is kept only if it gave one."""
+        process = await self._process()
+        try:
+            async with asyncio.timeout(WALL_FACTOR * task.limit_s):
+                answer = await _exchange(process, frame(task))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise _ending(await process.wait()) from None
+        except TimeoutError:
+            await _stop(process)
+            log.warning("check_unfinished", limit_s=WALL_FACTOR * task.limit_s)
+            raise Unavailable from None
+        except BaseException:
+            await _stop(process)
+            raise
+        self._idle.append(process)
+        return answer
+
+    async def _process(self) -> Process:
+        """An idle process that lives, or a new one."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+        return await _start()
+
+    async def close(self) -> None:
+        """End the processes; no check runs any more."""
+        while self._idle:
+            await _stop(self._idle.pop())
+
+
+async def _start() -> Process:
+    """A new process that is ready: in a session of its own, with the import path of this one for
+    environment. Raises Unavailable if it does not begin.
+    """
+    command = (sys.executable, "-m", "api.write.check_process")
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(START_S):
+            await _receive(process)
+    except BaseException as error:
+        await _stop(process)
+        if not isinstance(error, (asyncio.IncompleteReadError, TimeoutError)):
+            raise
+        log.error("check_process_not_started", status=process.returncode)
+        raise Unavailable from None
+    return process
+
+
+async def _exchange(process: Process, message: bytes) -> bytes:
+    """Send a message, receive one. Raises IncompleteReadError or ConnectionError if the process ended."""
+    if process.stdin is None:
+        raise RuntimeError("the process has no input")
+    process.stdin.write(message)
+    await process.stdin.drain()
+    return await _receive(process)
+
+
+async def _receive(process: Process) -> bytes:
+    if process.stdout is None:
+        raise RuntimeError("the process has no output")
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES))
+    return await process.stdout.readexactly(length)
+
+
+def _ending(status: int) -> BadArchive | Internal:
+    """What the end of a process in the middle of a check means."""
+    if status == -signal.SIGPROF:
+        return BadArchive("the archive takes too long to check")
+    log.error("check_process_ended", status=status)
+    return Internal()
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
