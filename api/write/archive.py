@@ -55,8 +55,8 @@ def check_archive(
 ) -> CheckedArchive:
     """What an uploaded archive publishes. Raises the refusal of the first check that fails.
 
-    Blocks; meant for a process of its own (checks.py). path: the upload on disk. allowed_hosts, allowed_buckets: of scale
-    evidence, as for shared.scale.parse_evidence_ref.
+    Blocks; meant for a process of its own (checks.py). path: the upload on disk. allowed_hosts,
+    allowed_buckets: of scale evidence, as for shared.scale.parse_evidence_ref.
     """
     with path.open("rb") as file:
         tar = Tar(file)
