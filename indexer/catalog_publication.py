@@ -24,21 +24,21 @@ CHUNK_BYTES = 1 << 20
 log = structlog.get_logger()
 
 
-async def publish_catalog(parts: Parts) -> bool:
+async def publish_catalog(parts: Parts, *, anew: bool = False) -> bool:
     """Write catalog.json if a package changed since it was written, or if it is not there yet.
 
-    False: another worker is at it, and a change may be left for the next call. Raises
+    anew: in any case. False: another worker is at it, and a change may be left for the next call. Raises
     StorageUnavailable or DatabaseUnavailable.
     """
     async with parts.database.transaction() as tx:
         if not await queries.try_catalog_lock(tx):
             return False
         changes = await queries.take_catalog_changes(tx)
-        if not changes and await parts.storage.head(CATALOG_KEY) is not None:
+        if not anew and not changes and await parts.storage.head(CATALOG_KEY) is not None:
             return True
         with tempfile.TemporaryDirectory(prefix="x07-catalog-") as directory:
             path = Path(directory) / "catalog.json"
-            digest = await _spool(path, render_catalog(queries.catalog_lines(tx)))
+            digest = await spool(path, render_catalog(queries.catalog_lines(tx)))
             size_bytes = path.stat().st_size
             await put_variants_of_file(
                 parts.storage,
@@ -54,7 +54,7 @@ async def publish_catalog(parts: Parts) -> bool:
     return True
 
 
-async def _spool(path: Path, chunks: AsyncIterator[bytes]) -> str:
+async def spool(path: Path, chunks: AsyncIterator[bytes]) -> str:
     """Write chunks to a file, a megabyte at a time off the event loop; SHA-256 of it all, hex."""
     digest, buffer = hashlib.sha256(), bytearray()
 

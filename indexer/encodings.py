@@ -56,7 +56,7 @@ async def put_variants_of_file(
     storage: Storage, key: str, path: Path, *, size_bytes: int, content_type: str, digest: str
 ) -> None:
     """As put_variants_of_body, for an identity body that lies in a file and is read in pieces."""
-    await _put_all(storage, key, size_bytes, lambda: _read(path), content_type, digest)
+    await _put_all(storage, key, size_bytes, lambda: read_chunks(path), content_type, digest)
 
 
 async def delete_variants(storage: Storage, key: str) -> None:
@@ -109,7 +109,8 @@ def _compressor(coding: Coding) -> Compressor:
             return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compressobj()
 
 
-def _read(path: Path) -> Iterable[bytes]:
+def read_chunks(path: Path) -> Iterable[bytes]:
+    """A file in pieces."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk

@@ -6,12 +6,10 @@ Order matters to readers: archive, metadata, index file, then (elsewhere, later)
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +22,7 @@ from indexer.entry import render_index_file
 from indexer.listing import listing_of
 from indexer.metadata import render_metadata
 from indexer.rows import PackageRow, VersionRow
+from indexer.together import together
 from shared.blobs import (
     CATALOG_KEY,
     CONFIG_KEY,
@@ -35,15 +34,13 @@ from shared.blobs import (
     staging_key,
 )
 from shared.database import Database
-from shared.errors import MetadataCorrupt, RegistryError, StorageFailed
+from shared.errors import MetadataCorrupt, StorageFailed
 from shared.jobs import Change, Notifier
 from shared.names import PackageName
 from shared.settings import Settings
 from shared.stop_points import stop_at
 from shared.storage.interface import Storage
 from shared.versions import VersionText
-
-PUTS_AT_ONCE = 16
 
 log = structlog.get_logger()
 
@@ -87,7 +84,7 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
             return int(locked["published_generation"])
         package = await queries.read_package(tx, locked)
         staged = [row for row in package.versions if row.staged]
-        await _gather(*(_promote(parts.storage, package.name, row) for row in staged))
+        await together(*(_promote(parts.storage, package.name, row) for row in staged))
         stop_at("after_promote", parts.settings.test_stop_at)
         digests = await _put_metadata(parts.storage, package)
         index_digest = await _put_index_file(parts.storage, package)
@@ -100,7 +97,7 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
     keys = [index_key(package.name), *(metadata_key(package.name, version) for version in digests)]
     keys += [archive_key(package.name, row.version) for row in staged]
     await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))
-    await _gather(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
+    await together(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
     log.info("package_published", package=name, generation=package.generation, index_sha256=index_digest)
     return package.generation
 
@@ -114,12 +111,12 @@ async def put_doubtful_again(parts: Parts) -> None:
         parts.in_doubt.difference_update(names)
 
 
-async def publish_config(parts: Parts) -> None:
-    """Write config.json if storage does not hold these very bytes."""
+async def publish_config(parts: Parts, *, anew: bool = False) -> None:
+    """Write config.json if storage does not say that it holds these very bytes; anew: in any case."""
     body = render_config(parts.settings)
     digest = hashlib.sha256(body).hexdigest()
     stored = await parts.storage.head(CONFIG_KEY)
-    if stored is not None and stored.digest == digest:
+    if not anew and stored is not None and stored.digest == digest:
         return
     await parts.storage.put(CONFIG_KEY, body, content_type=JSON_TYPE, digest=digest)
     await parts.notifier.announce(Change((CONFIG_KEY,)))
@@ -142,14 +139,14 @@ async def _put_metadata(storage: Storage, package: PackageRow) -> dict[VersionTe
         row.version: row.metadata_digest for row in package.versions if row.staged
     }
     for row in package.versions:
-        body = _metadata_body(package, row)
+        body = metadata_body(package, row)
         if body is None:
             continue
         digest = hashlib.sha256(body).hexdigest()
         if digest != row.metadata_digest:
             changed[row.version] = body
             digests[row.version] = digest
-    await _gather(
+    await together(
         *(
             storage.put(
                 metadata_key(package.name, version),
@@ -163,7 +160,7 @@ async def _put_metadata(storage: Storage, package: PackageRow) -> dict[VersionTe
     return digests
 
 
-def _metadata_body(package: PackageRow, row: VersionRow) -> bytes | None:
+def metadata_body(package: PackageRow, row: VersionRow) -> bytes | None:
     """The document, or None for an old manifest that has none: one bad row must not stop the rest."""
     try:
         return render_metadata(package, row)
@@ -176,28 +173,12 @@ async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
     """Put the index file and its variants, or remove them when no version is left; the file's digest."""
     key = index_key(package.name)
     if not package.versions:
-        await _gather(storage.delete(key), delete_variants(storage, key))
+        await together(storage.delete(key), delete_variants(storage, key))
         return None
     body = render_index_file(package)
     digest = hashlib.sha256(body).hexdigest()
-    await _gather(
+    await together(
         storage.put(key, body, content_type=NDJSON_TYPE, digest=digest),
         put_variants_of_body(storage, key, body, content_type=NDJSON_TYPE, digest=digest),
     )
     return digest
-
-
-async def _gather(*work: Coroutine[Any, Any, object]) -> None:
-    """Run storage calls together, a few at a time; the first failure cancels the rest."""
-    gate = asyncio.Semaphore(PUTS_AT_ONCE)
-
-    async def admitted(call: Coroutine[Any, Any, object]) -> None:
-        async with gate:
-            await call
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for call in work:
-                group.create_task(admitted(call))
-    except* RegistryError as failures:
-        raise failures.exceptions[0] from None

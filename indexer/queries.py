@@ -76,11 +76,11 @@ async def read_package(tx: AsyncConnection, locked: RowMapping) -> PackageRow:
         latest_version=locked["latest_version"],
         is_official=locked["is_official"],
         generation=locked["generation"],
-        versions=tuple(_version_row(row, advisories.get(row["version"], [])) for row in versions),
+        versions=tuple(version_row(row, advisories.get(row["version"], [])) for row in versions),
     )
 
 
-def _version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
+def version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
     kind = row["signature_kind"]
     signature = (
         SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None
@@ -268,7 +268,8 @@ async def raise_generations(tx: AsyncConnection, names: Sequence[str]) -> int:
     where = "WHERE p.name IN :names" if names else ""
     statement = text(
         f"""
-        INSERT INTO index_state (package_id, dirty_since) SELECT p.id, now() FROM packages p {where}
+        INSERT INTO index_state (package_id, dirty_since)
+        SELECT p.id, now() FROM packages p {where} ORDER BY p.id
         ON CONFLICT (package_id) DO UPDATE
         SET generation = index_state.generation + 1, dirty_since = COALESCE(index_state.dirty_since, now())
         """  # noqa: S608 - no value is in the text

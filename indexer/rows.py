@@ -70,3 +70,27 @@ class PackageRow:
     def latest(self) -> VersionRow | None:
         """The row of latest_version; None when there is none."""
         return next((row for row in self.versions if row.version == self.latest_version), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PackageState:
+    """A package and what was published of it.
+
+    catalog_line: as last published, if it ever was. dirty_s: how long the oldest change waits to be
+    published, in seconds; None when none waits, or when nobody noted since when.
+    """
+
+    package: PackageRow
+    published_generation: int
+    catalog_line: bytes | None
+    dirty_s: float | None
+
+    @property
+    def is_clean(self) -> bool:
+        """True if every change is published."""
+        return self.published_generation >= self.package.generation
+
+    def is_same_as(self, other: PackageState) -> bool:
+        """True if nothing was changed or published between the two."""
+        mine = (self.package.id, self.package.generation, self.published_generation)
+        return mine == (other.package.id, other.package.generation, other.published_generation)

@@ -171,6 +171,12 @@ class Settings(BaseSettings):
         le=3600,
         description="How long a cached blob is served without asking storage, when no message came.",
     )
+    staging_keep_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        le=31_536_000,
+        description="How long `gc` leaves staged bytes and unfinished uploads that nothing refers to.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Log lines as JSON or for a terminal; auto: by where stderr goes."
     )

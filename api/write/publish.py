@@ -15,12 +15,12 @@ from api.write.archive import CheckedArchive
 from api.write.dependents import conflicts_with
 from api.write.principal import Principal
 from api.write.publication import published
-from api.write.queries import audit, packages, versions
+from api.write.queries import audit, packages, staging, versions
 from api.write.queries.dependents import Dependent
 from api.write.services import Services
 from api.write.upload import Upload
 from shared.blobs import ARCHIVE_TYPE, staging_key
-from shared.errors import AlreadyPublished, EmailUnverified, Forbidden
+from shared.errors import AlreadyPublished, EmailUnverified, Forbidden, StorageUnavailable
 from shared.names import PackageName, parse_new_name
 from shared.stop_points import stop_at
 from shared.versions import read_version, version_key
@@ -60,6 +60,7 @@ async def publish(services: Services, caller: Principal, upload: Upload) -> Publ
     )
     stop_at("after_stage", settings.test_stop_at)
     async with services.database.transaction() as tx:
+        await _hold_staged(tx, services, upload.sha256)
         package, generation = await _insert(tx, services, caller, archive, upload.sha256)
         conflicts = await conflicts_with(tx, archive.name, archive.version)
         stop_at("before_commit", settings.test_stop_at)
@@ -67,6 +68,16 @@ async def publish(services: Services, caller: Principal, upload: Upload) -> Publ
     log.info("version_published", package=package.name, version=archive.version, generation=generation)
     is_visible = await published(services, package.name, package.id, generation)
     return Published(archive.name, archive.version, upload.sha256, is_visible, conflicts)
+
+
+async def _hold_staged(tx: AsyncConnection, services: Services, sha256: str) -> None:
+    """Keep the staged bytes until the transaction ends (indexer/collection.py says why in this order).
+
+    Raises StorageUnavailable when they were collected since they were put: the next try puts them again.
+    """
+    await staging.hold(tx, sha256)
+    if await services.storage.head(staging_key(sha256)) is None:
+        raise StorageUnavailable
 
 
 async def _insert(

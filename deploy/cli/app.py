@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from deploy.cli import doctor, migrate, serve, token, up, worker
+from deploy.cli import doctor, gc, migrate, repair, serve, token, up, verify, worker
 from deploy.errors import StartFailed
 from shared.errors import RegistryError
 from shared.settings import SettingsError
@@ -29,6 +29,9 @@ app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(migrate.migrate)
 app.command()(doctor.doctor)
+app.command()(verify.verify)
+app.command()(repair.repair)
+app.command()(gc.gc)
 app.add_typer(token.app, name="token")
 
 

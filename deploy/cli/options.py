@@ -16,6 +16,10 @@ Bind = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Read and hash every byte that is stored.")]
+After = Annotated[
+    str, typer.Option(metavar="NAME", help="Look only at packages behind this name, in byte order.")
+]
 
 
 def given(**options: Any) -> dict[str, Any]:

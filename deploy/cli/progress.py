@@ -1,4 +1,4 @@
-"""What `x07-registry up` tells a person: a spinner on a terminal, plain lines elsewhere."""
+"""How far a command is: a spinner or a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 from deploy.local.up import Progress, Running
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
     from rich.status import Status
+
+PLAIN_PAUSE_S = 10.0
 
 RUNNING = """\
 x07-registry listens on {url}  (started in {seconds:.1f} s)
@@ -81,3 +85,56 @@ def open_progress() -> Iterator[Progress]:
 
     with Console().status("starting") as status:
         yield TerminalProgress(status)
+
+
+class PlainWalk:
+    """How far a walk over many things is: a line on stderr now and then."""
+
+    def __init__(self) -> None:
+        self._what, self._total, self._done = "", 0, 0
+        self._told_at = time.monotonic()
+
+    def begin(self, what: str, total: int | None = None) -> None:
+        """A part of the walk begins."""
+        self._what, self._total, self._done = what, total or 0, 0
+
+    def advance(self, count: int = 1) -> None:
+        """So many more are done."""
+        self._done += count
+        if time.monotonic() - self._told_at >= PLAIN_PAUSE_S:
+            self._told_at = time.monotonic()
+            total = f" of {self._total}" if self._total else ""
+            print(f"{self._what}: {self._done}{total}", file=sys.stderr, flush=True)
+
+
+class TerminalWalk:
+    """A bar for each part of the walk."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def begin(self, what: str, total: int | None = None) -> None:
+        """A part of the walk begins; the last one is over."""
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(what, total=total)
+
+    def advance(self, count: int = 1) -> None:
+        """So many more are done."""
+        if self._task is not None:
+            self._bars.advance(self._task, count)
+
+
+@contextmanager
+def open_walk() -> Iterator[PlainWalk | TerminalWalk]:
+    """Progress of a walk for wherever stderr goes; stdout is for what is found."""
+    if not sys.stderr.isatty():
+        yield PlainWalk()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield TerminalWalk(bars)

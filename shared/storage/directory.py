@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -37,6 +36,7 @@ from shared.storage.durable import (
 from shared.storage.flushing import Unflushed, Writing, run_together
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
+from shared.storage.leftovers import remove_leftovers
 from shared.storage.os_errors import ABSENT, mapped_os_errors
 from shared.storage.tree import walk
 
@@ -175,11 +175,7 @@ class Directory:
 
     def sweep_temporary(self, older_than_s: float) -> int:
         """Remove unfinished files that nobody touched for so long; how many there were."""
-        removed = 0
-        with suppress(FileNotFoundError), os.scandir(self._root / TEMPORARY) as entries:
-            for entry in entries:
-                removed += _is_swept(entry, older_than_s)
-        return removed
+        return remove_leftovers(self._root / TEMPORARY, older_than_s)
 
     def _path(self, key: str) -> Path:
         """Where a key lies. Raises StorageFailed if a link on the way leads out of the root."""
@@ -268,19 +264,6 @@ class Directory:
         What lies above the root is the operator's: it may not even be readable.
         """
         return folder.is_dir() and (folder in self._settled_folders or self._root.is_relative_to(folder))
-
-
-def _is_swept(entry: os.DirEntry[str], older_than_s: float) -> bool:
-    """Remove one unfinished file if it is that old.
-
-    By its change time, which a hard link renews: a copy in progress keeps the other times of its source.
-    """
-    with suppress(FileNotFoundError):
-        age_s = time.time() - entry.stat(follow_symlinks=False).st_ctime
-        if entry.is_file(follow_symlinks=False) and age_s > older_than_s:
-            os.unlink(entry.path)
-            return True
-    return False
 
 
 def _revision(state: os.stat_result) -> str:

@@ -109,6 +109,10 @@ class FileSystemStorage:
             for info in page:
                 yield info
 
+    def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        """The same blobs, for who does not need their order."""
+        return self.list(prefix)
+
     async def check(self) -> None:
         """Raise unless the directory can be read; a tree that is only served may be mounted read-only."""
         await self._run(self._directory.check)

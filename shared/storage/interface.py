@@ -114,6 +114,12 @@ class Storage(Protocol):
         digest and identity_digest are None here: listings do not carry them.
         """
 
+    def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        """The same blobs in whatever order the back end has them, in constant memory.
+
+        A blob that is put or deleted meanwhile may be among them or not.
+        """
+
     async def check(self) -> None:
         """Raise unless the store answers (for readiness)."""
 

@@ -176,6 +176,12 @@ class S3Storage:
             if info.key.encode() > (after or "").encode():
                 yield info
 
+    async def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        """Blobs in the server's own order, a page at a time in memory."""
+        async for page in self._pages(prefix, ""):
+            for info in page:
+                yield info
+
     async def check(self) -> None:
         """Raise unless the bucket answers."""
         async with self._operation():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import NotFound
+from shared.locks import package_lock_key
 from shared.names import PackageName
 from shared.tables import index_state, package_owners, packages, users
 
@@ -32,9 +32,7 @@ async def lock(tx: AsyncConnection, name: PackageName) -> None:
 
     Every write to a package takes it first, the older server's too.
     """
-    digest = hashlib.sha256(b"x07-registry:package:" + name.encode()).digest()
-    key = int.from_bytes(digest[:8], "big", signed=True)
-    await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": package_lock_key(name)})
 
 
 async def find(tx: AsyncConnection, name: PackageName) -> Package | None:

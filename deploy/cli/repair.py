@@ -1,0 +1,70 @@
+"""`x07-registry repair`: mend what rows can prove, and only that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.cli.options import After, AsJson, Deep
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+Copies = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="A tree with copies of archives (dl/NAME/VERSION/download): a mirror or an old backup.",
+    ),
+]
+
+
+def repair(deep: Deep = False, as_json: AsJson = False, after: After = "", copies: Copies = None) -> None:
+    """Mend each difference that `verify` tells, where the rows prove what is right; tell the others.
+
+    Rendered files are written again; an archive is put again only from bytes with its checksum. No row
+    and no archive is ever removed. Exits with 0 when nothing is left, 1 otherwise, 130 when stopped.
+    """
+    from deploy.cli.stoppable import run_stoppable
+    from shared.settings import load_settings
+    from shared.telemetry import configure_logging
+
+    settings = load_settings()
+    configure_logging(settings)
+    left = run_stoppable(lambda: _repair(settings, deep, as_json, after, copies))
+    raise typer.Exit(1 if left else 0)
+
+
+async def _repair(settings: Settings, deep: bool, as_json: bool, after: str, copies: Path | None) -> int:
+    """How many differences are left; each is told with what became of it."""
+    from contextlib import AsyncExitStack
+
+    from deploy.cli.findings import Findings
+    from deploy.cli.progress import open_walk
+    from deploy.cli.verify import fields_of, line_of
+    from indexer.repair import Repair
+    from indexer.verification import Verification
+    from shared.storage.filesystem import FileSystemStorage
+    from worker.settings import open_parts
+
+    mended = left = 0
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(open_parts(settings))
+        other = FileSystemStorage(copies) if copies is not None else None
+        if other is not None:
+            stack.push_async_callback(other.close)
+        with open_walk() as progress, Findings("repair", as_json=as_json) as findings:
+            verification = Verification(parts, progress, deep, settings.staging_keep_seconds)
+            async for outcome in Repair(parts, verification, other).run(after):
+                word = "mended" if outcome.is_mended else "left"
+                text = f"{word}  {line_of(outcome.difference)}; {outcome.action}"
+                fields = fields_of(outcome.difference)
+                findings.add(text, **fields, mended=outcome.is_mended, action=outcome.action)
+                mended, left = mended + outcome.is_mended, left + (not outcome.is_mended)
+            findings.end(left == 0, f"{mended} mended, {left} left", mended=mended, left=left)
+    return left

@@ -1,0 +1,75 @@
+"""Changes that others make to the tables reach readers; indexes for walks over everything.
+
+Beside the older server during a switch, or after an operator's own SQL, rows change without a raised
+generation. Triggers raise it then. Our own statements raise it themselves, once a transaction, and are
+told apart by the connection's application_name; where a pooler changes that name, a generation is
+raised once more than needed, which only publishes the same bytes again.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+# Their search_path is fixed, because psql or the older server may have another.
+RAISE = """
+    CREATE FUNCTION raise_generation() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    DECLARE changed uuid := CASE TG_OP WHEN 'DELETE' THEN OLD.package_id ELSE NEW.package_id END;
+    BEGIN
+        INSERT INTO index_state (package_id, dirty_since)
+        SELECT id, now() FROM packages WHERE id = changed
+        ON CONFLICT (package_id) DO UPDATE
+        SET generation = index_state.generation + 1, dirty_since = COALESCE(index_state.dirty_since, now());
+        RETURN NULL;
+    END
+    $$
+    """
+
+# Whether a package is official depends on its owners' handles.
+RAISE_OWNED = """
+    CREATE FUNCTION raise_generations_of_owner() RETURNS trigger
+    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    BEGIN
+        UPDATE index_state SET generation = generation + 1, dirty_since = COALESCE(dirty_since, now())
+        WHERE package_id IN (SELECT package_id FROM package_owners WHERE user_id = NEW.id);
+        RETURN NULL;
+    END
+    $$
+    """
+
+TRIGGER = """
+    CREATE TRIGGER {table}_raise_generation AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW
+    WHEN (current_setting('application_name') <> 'x07-registry') EXECUTE FUNCTION raise_generation()
+    """
+
+OWNER_TRIGGER = """
+    CREATE TRIGGER users_raise_generations AFTER UPDATE OF handle ON users FOR EACH ROW
+    WHEN (OLD.handle <> NEW.handle) EXECUTE FUNCTION raise_generations_of_owner()
+    """
+
+# A package that was added or changed while the statements above waited for their locks raised nothing.
+MAKE_DIRTY = """
+    INSERT INTO index_state (package_id, dirty_since) SELECT id, now() FROM packages
+    ON CONFLICT (package_id) DO UPDATE
+    SET generation = index_state.generation + 1, dirty_since = now()
+    WHERE index_state.generation = index_state.published_generation
+    """
+
+INDEXES = (
+    "CREATE INDEX version_state_staged_idx ON version_state (package_id, version) WHERE staged",
+    "CREATE INDEX package_owners_user_id_idx ON package_owners (user_id)",
+)
+
+
+def upgrade() -> None:
+    """Expand only: statements of the deployed server work as before."""
+    op.execute(RAISE)
+    op.execute(RAISE_OWNED)
+    for table in ("package_versions", "package_owners", "package_version_advisories"):
+        op.execute(TRIGGER.format(table=table))
+    op.execute(OWNER_TRIGGER)
+    for index in INDEXES:
+        op.execute(index)
+    op.execute(MAKE_DIRTY)

@@ -1,0 +1,173 @@
+"""Verification: what differs between rows and storage is told, and nothing else, on both back ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, index_key, metadata_key, staging_key
+from shared.names import PackageName
+from shared.versions import VersionText
+from tests.archives import hello_archive
+from tests.indexer.walks import body_of, kinds, overwrite, settle, verified
+from tests.stack import Registry, bearer
+
+HELLO, WORLD = PackageName("hello"), PackageName("hello-world")
+FIRST = VersionText("0.1.0")
+
+
+async def test_a_settled_registry_has_no_difference(settled: Registry) -> None:
+    """Neither in what is stored with files nor in their bytes, signatures included."""
+    assert await kinds(settled) == []
+    assert await kinds(settled, deep=True) == []
+
+
+async def test_each_missing_file_is_told(settled: Registry) -> None:
+    """A torn disk or a careless hand: whichever file is gone."""
+    registry = settled
+    keys = [
+        archive_key(HELLO, FIRST),
+        metadata_key(HELLO, FIRST),
+        index_key(HELLO),
+        CATALOG_KEY,
+        CONFIG_KEY,
+    ]
+    for key in keys:
+        await registry.storage.delete(key)
+    assert await kinds(registry) == sorted(("missing", key) for key in keys)
+
+
+async def test_other_bytes_are_told(settled: Registry) -> None:
+    """An archive has a checksum; what is rendered from rows is stale when it is not what they say."""
+    registry = settled
+    for key in (archive_key(HELLO, FIRST), index_key(HELLO), CATALOG_KEY, CONFIG_KEY):
+        await overwrite(registry.storage, key, b"other bytes\n")
+    assert await kinds(registry) == sorted(
+        [
+            ("wrong_checksum", archive_key(HELLO, FIRST)),
+            ("stale", index_key(HELLO)),
+            ("stale", CATALOG_KEY),
+            ("stale", CONFIG_KEY),
+        ]
+    )
+
+
+async def test_bytes_that_do_not_have_their_stored_digest_are_found_by_a_deep_walk(
+    settled: Registry,
+) -> None:
+    """Bit rot: what is stored beside the bytes still says that they are right."""
+    registry = settled
+    keys = [archive_key(HELLO, FIRST), metadata_key(HELLO, FIRST), index_key(WORLD)]
+    for key in keys:
+        body = await body_of(registry.storage, key)
+        rotten = bytes([body[0] ^ 1]) + body[1:]
+        await overwrite(registry.storage, key, rotten, digest=hashlib.sha256(rotten).hexdigest())
+    await _claim_right_digests(registry, keys)
+    assert sorted(key for kind, key in await kinds(registry, deep=True)) == sorted(keys)
+
+
+async def _claim_right_digests(registry: Registry, keys: list[str]) -> None:
+    """S3 refuses a body that is not of its digest, so only a directory can hold such a lie."""
+    if not registry.settings.stores_files:
+        return
+    for key in keys:
+        path = registry.settings.data_dir / key
+        state, body = path.stat(), path.read_bytes()
+        right = bytes([body[0] ^ 1]) + body[1:]
+        await overwrite(registry.storage, key, right)
+        with path.open("r+b") as file:
+            file.write(body)
+        assert path.stat().st_size == state.st_size
+
+
+async def test_what_no_row_asks_for_is_extra(settled: Registry) -> None:
+    """Orphans of the older server, leftovers of a removed package, files that are none of ours."""
+    registry = settled
+    extras = [
+        "dl/hello/9.9.9/download",
+        "dl/nobody/1.0.0/metadata",
+        "dl/readme",
+        "index/no/bo/nobody",
+        "index/no/bo/nobody.gz",
+        "index/hello",
+    ]
+    for key in extras:
+        await overwrite(registry.storage, key, b"x")
+    assert await kinds(registry) == sorted(("extra", key) for key in extras)
+
+
+async def test_a_wrong_signature_and_an_unknown_key_are_told(settled: Registry) -> None:
+    """Clients that verify would refuse these versions."""
+    registry = settled
+    await registry.rows(
+        "UPDATE package_versions SET signature_bytes = set_byte(signature_bytes, 0, "
+        "get_byte(signature_bytes, 0) # 1) WHERE version = '0.1.0' RETURNING 1"
+    )
+    await registry.rows(
+        "UPDATE package_versions SET signature_key_id = 'old' WHERE version = '1.0.0' RETURNING 1"
+    )
+    async with registry.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE index_state SET generation = generation + 1")
+    await settle(registry)
+    found = {(item.package, item.version): item for item in await verified(registry)}
+    assert {str(item.kind) for item in found.values()} == {"wrong_signature"}
+    assert set(found) == {("hello", "0.1.0"), ("hello-world", "1.0.0")}
+
+
+async def test_old_staged_bytes_without_a_version_are_orphans(settled: Registry) -> None:
+    """Young ones may be of a publish that is about to commit."""
+    registry = settled
+    key = staging_key("ab" * 32)
+    await overwrite(registry.storage, key, b"left behind")
+    assert await kinds(registry) == []
+    assert await kinds(registry, orphan_after_s=0) == [("orphan_staging", key)]
+
+
+async def test_what_a_worker_has_not_done_yet_is_told_once_it_is_late(
+    workerless_registry: Registry,
+) -> None:
+    """A fresh publish is on its way; after a minute nobody is at it. Lost staged bytes are told at once."""
+    registry = workerless_registry
+    archive = hello_archive()
+    await registry.publish(archive, await registry.add_publisher())
+    await registry.rows("SELECT 1")
+    fresh = [item for item in await kinds(registry) if item[1] not in (CATALOG_KEY, CONFIG_KEY)]
+    assert fresh == []
+    await registry.rows("UPDATE index_state SET dirty_since = now() - interval '2 minutes' RETURNING 1")
+    late = [item for item in await kinds(registry) if item[1] not in (CATALOG_KEY, CONFIG_KEY)]
+    assert late == [("unpublished", index_key(HELLO))]
+    key = staging_key(hashlib.sha256(archive).hexdigest())
+    await registry.storage.delete(key)
+    assert ("missing", key) in await kinds(registry)
+
+
+async def test_a_registry_that_changes_all_the_time_has_no_difference(registry: Registry) -> None:
+    """Verification runs beside publishes, yanks and workers, and never cries wolf."""
+    user = await registry.add_user("alice")
+    headers = bearer(await registry.add_token(user, "publish", "owner.manage"))
+    await registry.publish(hello_archive(), headers)
+    is_over = asyncio.Event()
+
+    async def change() -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            await registry.publish(hello_archive(version=f"0.2.{number}"), headers)
+            yank = {"yanked": number % 2 == 0}
+            await registry.http.post("/v1/packages/hello/0.1.0/yank", json=yank, headers=headers)
+
+    changing = asyncio.create_task(change())
+    try:
+        for _ in range(8):
+            assert await kinds(registry) == []
+    finally:
+        is_over.set()
+        await changing
+
+
+async def test_a_walk_can_begin_behind_a_name(settled: Registry) -> None:
+    """A long walk that was stopped goes on where it was."""
+    registry = settled
+    for name in (HELLO, WORLD):
+        await registry.storage.delete(index_key(name))
+    assert await kinds(registry, after="hello") == [("missing", index_key(WORLD))]
