@@ -6,10 +6,12 @@ Commands import what they run only when they run it, so that `--help` and `up` a
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
-from deploy.cli import doctor, gc, migrate, repair, serve, token, up, verify, worker
+from deploy.cli import backfill_signatures, doctor, gc, migrate, repair, serve, token, up, verify, worker
 from deploy.errors import StartFailed
 from shared.errors import RegistryError
 from shared.settings import SettingsError
@@ -32,13 +34,21 @@ app.command()(doctor.doctor)
 app.command()(verify.verify)
 app.command()(repair.repair)
 app.command()(gc.gc)
+app.command()(backfill_signatures.backfill_signatures)
 app.add_typer(token.app, name="token")
 
 
 def main() -> None:
     """Run the command line. Exits with 2 for wrong settings or arguments, 1 for what cannot be done."""
-    try:
+    with told():
         app()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns what a command cannot do into one line and an exit status."""
+    try:
+        yield
     except SettingsError as error:
         _exit(EXIT_WRONG_SETTINGS, str(error))
     except (StartFailed, OSError) as error:
