@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.read.app import ReadService
+from api.read.fast_path import READ_SERVICE
 from api.write.app import build_app, open_services
 from shared.http.cors import CorsMiddleware
 from shared.http.request_id import RequestIdMiddleware
@@ -16,7 +18,9 @@ from shared.jobs import ChangeListener
 from shared.settings import Settings
 from shared.storage import open_storage
 
-Opener = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+State = dict[str, Any]
+Opener = Callable[[State], AbstractAsyncContextManager[ASGIApp]]
+"""Opens an application; may leave in the lifespan's state what the server's protocol needs."""
 
 
 class Application:
@@ -30,15 +34,15 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the lifespan (which must come first)."""
         if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            await self._lifespan(scope["state"], receive, send)
         elif self._app is None:
             raise RuntimeError("the server did not run the application's lifespan")
         else:
             await self._app(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, state: State, receive: Receive, send: Send) -> None:
         await receive()
-        self._app = await self._stack.enter_async_context(self._opener())
+        self._app = await self._stack.enter_async_context(self._opener(state))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()
@@ -49,9 +53,9 @@ def build_write_app(settings: Settings) -> ASGIApp:
     """The write API alone."""
 
     @asynccontextmanager
-    async def opener() -> AsyncIterator[ASGIApp]:
+    async def opener(state: State) -> AsyncIterator[ASGIApp]:
         async with open_services(settings) as services:
-            yield _at_the_edge(build_app(services), settings)
+            yield at_the_edge(build_app(services), settings)
 
     return Application(opener)
 
@@ -60,9 +64,10 @@ def build_read_app(settings: Settings) -> ASGIApp:
     """The read service alone."""
 
     @asynccontextmanager
-    async def opener() -> AsyncIterator[ASGIApp]:
+    async def opener(state: State) -> AsyncIterator[ASGIApp]:
         async with _open_read(settings) as service:
-            yield _at_the_edge(service, settings)
+            state[READ_SERVICE] = service
+            yield at_the_edge(service, settings)
 
     return Application(opener)
 
@@ -71,19 +76,20 @@ def build_combined_app(settings: Settings) -> ASGIApp:
     """Both on one address: what the read service handles goes to it, the rest to the write API."""
 
     @asynccontextmanager
-    async def opener() -> AsyncIterator[ASGIApp]:
+    async def opener(state: State) -> AsyncIterator[ASGIApp]:
         async with open_services(settings) as services, _open_read(settings) as reads:
+            state[READ_SERVICE] = reads
             writes = build_app(services)
 
             async def combined(scope: Scope, receive: Receive, send: Send) -> None:
                 await (reads if reads.handles(scope) else writes)(scope, receive, send)
 
-            yield _at_the_edge(combined, settings)
+            yield at_the_edge(combined, settings)
 
     return Application(opener)
 
 
-def _at_the_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
+def at_the_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
     """What every answer passes through: CORS, then the request id."""
     return RequestIdMiddleware(CorsMiddleware(app, settings.cors_origins))
 

@@ -9,25 +9,32 @@ from contextlib import suppress
 
 import uvicorn
 
+from api.read.fast_path import FastProtocol
 from deploy.app_kind import AppKind
 from deploy.asgi import build_combined_app, build_read_app, build_write_app
 from deploy.errors import StartFailed
 from deploy.listener import address_of, open_listener
 from deploy.migrations.revision import until_migrated
+from shared.http.connections import MAX_CONNECTIONS, OTHER_DESCRIPTORS
+from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
 
 # Longer than a publish waits to be visible, unless told otherwise; short of the 10 s that `up` has.
 GRACE_S = 6
 # Longer than an edge keeps idle connections (nginx: 60 s), so that it never meets one that just closed.
 KEEP_ALIVE_S = 75
-# Idle connections count too. Beyond, uvicorn answers 503 by itself.
-MAX_CONNECTIONS = 10_000
-OTHER_DESCRIPTORS = 256
+# That the application sees; further ones are answered 503 at once. The fast path does not count.
+REQUESTS_AT_ONCE = 1024
 
 BUILDERS = {
     AppKind.WRITE: build_write_app,
     AppKind.READ: build_read_app,
     AppKind.ALL: build_combined_app,
+}
+PROTOCOLS = {
+    AppKind.WRITE: GuardedProtocol,
+    AppKind.READ: FastProtocol,
+    AppKind.ALL: FastProtocol,
 }
 
 
@@ -59,30 +66,30 @@ class _AnnouncingServer(uvicorn.Server):
 
 
 def _configure(kind: AppKind, settings: Settings) -> uvicorn.Config:
+    _raise_descriptor_limit()
     return uvicorn.Config(
         BUILDERS[kind](settings),
         loop="uvloop",
-        http="httptools",
+        http=PROTOCOLS[kind],
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_connection_limit(),
+        limit_concurrency=REQUESTS_AT_ONCE,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
 
 
-def _connection_limit() -> int:
-    """Connections that this process can hold; its limit of open files is raised as far as it may be."""
+def _raise_descriptor_limit() -> None:
+    """Let this process hold MAX_CONNECTIONS, as far as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OTHER_DESCRIPTORS
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(allowed - OTHER_DESCRIPTORS, 1)
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -17,9 +17,11 @@ import uvicorn
 from sqlalchemy import func, insert, text, update
 from starlette.types import ASGIApp
 
+from api.read.fast_path import FastProtocol
 from api.write.principal import secret_hash
 from deploy.asgi import build_combined_app
 from shared.database import Database
+from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
 from shared.storage import open_storage
 from shared.storage.interface import Storage
@@ -39,10 +41,24 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = DEADLINE_
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket | None = None) -> AsyncIterator[str]:
-    """Serve an ASGI application on a free port, or on a listener that is closed at the end; its base URL."""
+async def serving(
+    app: ASGIApp,
+    protocol: type[GuardedProtocol] = GuardedProtocol,
+    listener: socket.socket | None = None,
+) -> AsyncIterator[str]:
+    """Serve an ASGI application on a free port, or on a listener that is closed at the end; its base URL.
+
+    protocol: as deploy/serve.py gives it.
+    """
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False, proxy_headers=False)
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            lifespan="on",
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -157,7 +173,7 @@ async def running_registry(
     worker = asyncio.create_task(run_worker(settings)) if with_worker else None
     try:
         async with (
-            serving(build_app(settings), listener) as url,
+            serving(build_app(settings), FastProtocol, listener) as url,
             httpx.AsyncClient(base_url=url, timeout=30) as http,
         ):
             yield Registry(settings, url, http, database, storage)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.read.answer import BlobAnswer, answer_of
 from api.read.cache import BlobCache
+from api.read.fast_answers import FastAnswers
 from api.read.freshness import FreshBlobs, Served
 from api.read.loading import Loader
 from api.read.metrics import STALE_ANSWERS
@@ -35,7 +36,7 @@ ATTEMPTS_TO_STREAM: Final = 3
 # The least that settings can set: below it, no index file would fit.
 LEAST_BYTES: Final = 1 << 20
 # Bodies that count as small are at most this share of all memory for bodies.
-WHOLE_SHARE: Final = 64
+WHOLE_SHARE: Final = 256
 
 
 class ReadService:
@@ -47,17 +48,23 @@ class ReadService:
         tree, memory_bytes = StandingTree(storage), max(settings.read_cache_bytes, LEAST_BYTES)
         loader = Loader(tree, whole_bytes=memory_bytes // WHOLE_SHARE, in_flight_bytes=memory_bytes // 8)
         self._tree = tree
-        self.cache = BlobCache(settings.read_cache_bytes * 5 // 8)
-        self.blobs = FreshBlobs(loader, self.cache, settings.read_ttl_seconds)
+        self._cache = BlobCache(settings.read_cache_bytes * 5 // 8)
+        self._cache.on_removed = self._forget
+        self.ttl_s = settings.read_ttl_seconds
+        self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)
+        self.fast = FastAnswers(settings.cors_origins)
         self._streams = Streams(tree, memory_bytes // 4)
 
     def apply(self, change: Change) -> None:
         """Blobs were put again."""
         self.blobs.apply(change)
+        for key in change.keys:
+            self.fast.forget(key)
 
     def suspect_all(self) -> None:
         """Change messages may have been missed."""
         self.blobs.suspect_all()
+        self.fast.clear()
 
     def handles(self, scope: Scope) -> bool:
         """True if the request is the read tier's when both tiers share one address."""
@@ -110,9 +117,14 @@ class ReadService:
     ) -> BlobAnswer:
         if served.is_stale:
             STALE_ANSWERS.inc()
-        codings = preferred_codings(request.get(b"accept-encoding", ())) if route.has_variants else ()
-        representation = await self.blobs.chosen(served, codings)
+        codings = preferred_codings(request.get(b"accept-encoding", ()))
+        representation = await self.blobs.chosen(served, codings if route.has_variants else ())
+        if not served.is_stale and self.blobs.is_fresh(served.blob):
+            self.fast.learn(served.blob, codings, representation)
         return answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
+
+    def _forget(self, key: str) -> None:
+        self.fast.forget(key)
 
     async def _send(self, answer: BlobAnswer, receive: Receive, send: Send) -> None:
         span, body = answer.span, answer.representation.body

@@ -109,14 +109,15 @@ class FreshBlobs:
         self._suspect_since = time.monotonic()
         self._missing.clear()
 
-    def fresh_until(self, blob: CachedBlob) -> float:
-        """Monotonic seconds until which the blob can be served without asking; past: not at all."""
-        is_suspect = blob.confirmed_at < max(blob.suspect_since, self._suspect_since)
-        return NEVER if is_suspect else blob.confirmed_at + self._ttl_s
+    def is_fresh(self, blob: CachedBlob) -> bool:
+        """True if the blob is cached and no sign came since it was confirmed that it may have changed."""
+        key = blob.identity.info.key
+        return self._cache.peek(key) is blob and blob.confirmed_at >= self._suspected(key)
 
-    def refresh_ahead(self, key: str) -> None:
+    def refresh_ahead(self, blob: CachedBlob) -> None:
         """Confirm a blob before its time runs out, so that no reader has to wait for it."""
-        if key not in self._flights:
+        key = blob.identity.info.key
+        if key not in self._flights and time.monotonic() >= max(blob.retry_at, self._hung_until):
             self._take_off(key)
 
     def _suspected(self, key: str) -> float:

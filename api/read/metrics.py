@@ -22,3 +22,11 @@ STALE_ANSWERS: Final = Counter(
     "x07_read_stale_answers_total",
     "Answers that storage could not confirm; each says so in the header x-x07-stale.",
 )
+
+FAST_ANSWERS: Final = Counter(
+    "x07_read_fast_answers_total",
+    "Answers of the fast path, which the application does not see. Brought up to date once a second.",
+    ["status"],
+)
+FAST_OK: Final = FAST_ANSWERS.labels("200")
+FAST_NOT_MODIFIED: Final = FAST_ANSWERS.labels("304")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 from starlette.types import ASGIApp
 
-from deploy.asgi import Application
+from deploy.asgi import Application, State
 from tests.stack import serving
 
 
@@ -17,7 +17,7 @@ async def client_of(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which is served on a free port."""
 
     @asynccontextmanager
-    async def opener() -> AsyncIterator[ASGIApp]:
+    async def opener(state: State) -> AsyncIterator[ASGIApp]:
         yield app
 
     async with serving(Application(opener)) as url, httpx.AsyncClient(base_url=url) as http:

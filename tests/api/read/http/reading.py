@@ -12,7 +12,8 @@ from typing import Any, cast
 import httpx
 
 from api.read.app import ReadService
-from deploy.asgi import Application
+from api.read.fast_path import READ_SERVICE, FastProtocol
+from deploy.asgi import Application, State
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, content_type_of, index_key, metadata_key
 from shared.http.request_id import RequestIdMiddleware
 from shared.names import PackageName
@@ -122,12 +123,13 @@ async def reading(settings: Settings, bodies: dict[str, bytes] = BODIES) -> Asyn
     service = ReadService(cast("Any", watched), settings)
 
     @asynccontextmanager
-    async def opener() -> AsyncIterator[Any]:
+    async def opener(state: State) -> AsyncIterator[Any]:
+        state[READ_SERVICE] = service
         yield RequestIdMiddleware(service)
 
     try:
         async with (
-            serving(Application(opener)) as url,
+            serving(Application(opener), FastProtocol) as url,
             httpx.AsyncClient(base_url=url, headers={"accept-encoding": "identity"}, timeout=20) as http,
         ):
             running = Reading(service, storage, watched, http)

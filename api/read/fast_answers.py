@@ -1,0 +1,93 @@
+"""Answers prebuilt for the fast path: for a request line's bytes, the whole head but date and request id.
+
+They are learnt from what the application just answered, and forgotten with the cached blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from api.read.answer import Fields, content_fields, validator_fields
+from api.read.cache import CachedBlob
+from api.read.representation import Representation
+from api.read.routes import BlobRoute, canonical_route
+from shared.encodings import Coding
+from shared.http.conditional import ByteRange
+from shared.http.cors import ALLOW_ORIGIN, CREDENTIALS, EXPOSED, VARY
+
+ID_FIELD: Final = b"x-request-id: "
+# A fast answer copies its body behind its head; a bigger one is sent from the cache as it is.
+MAX_BODY_BYTES: Final = 64 * 1024
+
+
+class FastAnswer:
+    """One representation: its head for 200 and 304, each from behind the date to the request id."""
+
+    __slots__ = ("body", "etag", "not_modified", "ok")
+
+    def __init__(self, route: BlobRoute, representation: Representation, extra: Fields) -> None:
+        """representation: with a body. extra: header lines of every answer."""
+        whole = ByteRange(0, representation.size_bytes, representation.size_bytes)
+        validators = validator_fields(route, representation)
+        self.ok = _rendered([*validators, *content_fields(route, representation, whole), *extra])
+        self.not_modified = _rendered([*validators, *extra])
+        self.etag = representation.etag
+        self.body = representation.body or b""
+
+
+class FastTarget:
+    """A cached blob, and its answers by what readers accept."""
+
+    __slots__ = ("answers", "blob", "key", "line")
+
+    def __init__(self, key: str, line: bytes, blob: CachedBlob) -> None:
+        self.key = key
+        self.line = line
+        self.blob = blob
+        self.answers: dict[tuple[Coding, ...], FastAnswer] = {}
+
+
+class FastAnswers:
+    """The targets that can be answered without the application, by request line."""
+
+    def __init__(self, cors_origins: Sequence[str]) -> None:
+        self.targets: dict[bytes, FastTarget] = {}
+        self._by_key: dict[str, FastTarget] = {}
+        self._extra = _cors_fields(cors_origins)
+        self.takes_origin = not cors_origins
+
+    def learn(self, blob: CachedBlob, codings: tuple[Coding, ...], representation: Representation) -> None:
+        """The blob is in the cache, and a reader who accepts these codings gets this representation."""
+        if representation.body is None or len(representation.body) > MAX_BODY_BYTES:
+            return
+        key = blob.identity.info.key
+        path, route = canonical_route(key)
+        target = self._by_key.get(key)
+        if target is None or target.blob is not blob:
+            target = FastTarget(key, b"GET " + path + b" HTTP/1.1", blob)
+            self._by_key[key] = self.targets[target.line] = target
+        if codings not in target.answers:
+            shared = (one for one in target.answers.values() if one.etag == representation.etag)
+            target.answers[codings] = next(shared, None) or FastAnswer(route, representation, self._extra)
+
+    def forget(self, key: str) -> None:
+        """The blob is suspect, or not in the cache any more."""
+        if (target := self._by_key.pop(key, None)) is not None:
+            del self.targets[target.line]
+
+    def clear(self) -> None:
+        """All blobs are suspect."""
+        self._by_key.clear()
+        self.targets.clear()
+
+
+def _cors_fields(origins: Sequence[str]) -> Fields:
+    """What CorsMiddleware adds for a request without Origin; those with one go the long way."""
+    if not origins:
+        return []
+    return [(ALLOW_ORIGIN, b"*") if "*" in origins else CREDENTIALS, EXPOSED, VARY]
+
+
+def _rendered(fields: Fields) -> bytes:
+    return b"".join(name + b": " + value + b"\r\n" for name, value in fields) + ID_FIELD
