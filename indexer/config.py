@@ -38,12 +38,12 @@ class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
     signing: SigningConfig | UnsetType = UNSET
 
 
-def render_config(settings: Settings) -> bytes:
-    """config.json as compact JSON without a final newline."""
+def render_config(settings: Settings, *, dl: str | None = None) -> bytes:
+    """config.json as compact JSON without a final newline. dl: where a mirror has its archives."""
     signer = settings.signer()
     return msgspec.json.encode(
         IndexConfig(
-            dl=f"{settings.public_base}/v1/packages/",
+            dl=dl or f"{settings.public_base}/v1/packages/",
             api=f"{settings.public_base}/v1/",
             verified_namespaces=settings.verified_namespaces or UNSET,
             signing=_signing(signer, settings) if signer else UNSET,

@@ -70,6 +70,13 @@ async def names_behind(tx: AsyncConnection, after: str, limit: int) -> list[Pack
     return list(result.scalars())
 
 
+async def packages_among(tx: AsyncConnection, names: Collection[str]) -> list[PackageName]:
+    """Those of the names that are packages, in byte order (packages_name_key)."""
+    statement = text('SELECT name FROM packages WHERE name = ANY(:names) ORDER BY name COLLATE "C"')
+    bound = statement.bindparams(bindparam("names", type_=_TEXTS))
+    return list((await tx.execute(bound, {"names": list(names)})).scalars())
+
+
 async def known_names(tx: AsyncConnection, names: Collection[str]) -> set[str]:
     """Those of the names that are packages with a version (packages_name_key, primary key)."""
     statement = text(

@@ -11,7 +11,20 @@ from contextlib import contextmanager
 
 import typer
 
-from deploy.cli import backfill_signatures, doctor, gc, migrate, repair, serve, token, up, verify, worker
+from deploy.cli import (
+    backfill_signatures,
+    doctor,
+    export,
+    gc,
+    migrate,
+    reindex,
+    repair,
+    serve,
+    token,
+    up,
+    verify,
+    worker,
+)
 from deploy.errors import StartFailed
 from shared.errors import RegistryError
 from shared.settings import SettingsError
@@ -34,6 +47,8 @@ app.command()(doctor.doctor)
 app.command()(verify.verify)
 app.command()(repair.repair)
 app.command()(gc.gc)
+app.command()(reindex.reindex)
+app.command()(export.export)
 app.command()(backfill_signatures.backfill_signatures)
 app.add_typer(token.app, name="token")
 

@@ -1,0 +1,40 @@
+"""Every `x07-registry` command that a document tells people to run exists, with its options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from deploy.cli.app import app
+from tests.docs_tables import DOCS
+
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "x07-registry " in path.read_text()]
+LINE = re.compile(r"^\s*(?:\w+=\S+ )*x07-registry (.+)$", re.MULTILINE)
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """The arguments of each command in the page's shell blocks."""
+    for block in BLOCK.findall(page.read_text()):
+        for line in LINE.findall(block.replace("\\\n", " ")):
+            words = shlex.split(line, comments=True)
+            yield words[: next((at for at, word in enumerate(words) if word in ("|", ">", "&&")), None)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_exist(page: Path) -> None:
+    """A reader can copy them."""
+    for words in commands_of(page):
+        command = typer.main.get_command(app)
+        while hasattr(command, "commands"):
+            assert words
+            assert words[0] in command.commands, words
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
+        options = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert options <= known, (page.name, command.name, options - known)
