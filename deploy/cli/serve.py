@@ -1,7 +1,8 @@
-"""`x07-registry serve`: one HTTP process, as operators run the tiers apart."""
+"""`x07-registry serve`: HTTP processes, as operators run the tiers apart."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Annotated
 
@@ -14,18 +15,29 @@ Kind = Annotated[AppKind, typer.Argument(help="write: the API; read: index and a
 Descriptor = Annotated[int | None, typer.Option(help="A listening socket, inherited.", hidden=True)]
 
 
-def serve(kind: Kind, bind: Bind = None, fd: Descriptor = None) -> None:
+Workers = Annotated[
+    int, typer.Option(min=1, max=256, help="Read processes that share the address; one a core is plenty.")
+]
+
+
+def serve(kind: Kind, bind: Bind = None, workers: Workers = 1, fd: Descriptor = None) -> None:
     """Serve the write API, the read service, or both on one address.
 
     The write API needs the database and storage; the read service needs storage only.
     """
     from deploy.serve import run, run_on
+    from deploy.signals import run_until_stopped
+    from deploy.workers import run_workers
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
 
+    if workers > 1 and kind is not AppKind.READ:
+        raise typer.BadParameter("only the read service runs in several processes", param_hint="--workers")
     settings = load_settings(**given(bind=bind))
     configure_logging(settings)
-    if fd is None:
-        run(kind, settings)
-    else:
+    if fd is not None:
         run_on(kind, settings, socket.socket(fileno=fd))
+    elif workers > 1:
+        asyncio.run(run_until_stopped(run_workers(settings.bind, workers)))
+    else:
+        run(kind, settings)

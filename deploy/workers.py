@@ -1,0 +1,65 @@
+"""`serve read --workers N`: as many read processes on one address, each with a listener of its own.
+
+The kernel spreads connections over the listeners (SO_REUSEPORT). A process listens once it can answer, and
+its listener ends with it: no connection waits for one that starts or died while others are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+
+from deploy.app_kind import AppKind
+from deploy.listener import address_of, reserve_address
+from deploy.local.child import ChildProcess
+from deploy.local.parts import COMMAND
+from deploy.local.service import Service
+from deploy.local.supervisor import keep_running
+
+
+class ReadWorker(Service):
+    """One read process. It takes its settings from our environment, as we do."""
+
+    name = "read"
+    grace_s = 7.0
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = address
+        self._listener: socket.socket | None = None
+
+    async def start(self) -> None:
+        """As any service; from then on the listener is the process's alone."""
+        with reserve_address(self._address) as self._listener:
+            await super().start()
+
+    async def _spawn(self) -> ChildProcess:
+        descriptor = self._reserved.fileno()
+        return ChildProcess(
+            [*COMMAND, "serve", AppKind.READ, f"--fd={descriptor}"],
+            death_signal=signal.SIGTERM,
+            listener=descriptor,
+        )
+
+    async def _is_ready(self, child: ChildProcess) -> bool:
+        """True once the process listens."""
+        return self._reserved.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+    @property
+    def _reserved(self) -> socket.socket:
+        if self._listener is None:
+            raise RuntimeError("the worker has no listener yet")
+        return self._listener
+
+
+async def run_workers(bind: str, count: int) -> None:
+    """Keep count read processes running until cancelled; then they end what they answer, and stop.
+
+    Prints `listening HOST:PORT` once all answer; one that dies is started again. Raises StartFailed.
+    """
+    with reserve_address(bind) as reserved:
+        address = address_of(reserved)
+        async with keep_running(*(ReadWorker(address) for _ in range(count))):
+            print("listening", address, flush=True)
+            await asyncio.Event().wait()
