@@ -9,7 +9,7 @@ DEV_STAMP := .venv/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check format test bench golden docs-tables lock clean
+.PHONY: help install run check format test fuzz bench golden docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 
 docs-tables: $(DEV_STAMP) ## Rewrite the tables in docs/ that come from the code
 	$(BIN)/python -m tests.docs_tables
+
+fuzz: $(DEV_STAMP) ## Fuzz the checks of archives for SECONDS (120), growing their corpus
+	$(BIN)/python -m tests.fuzz.archives --seconds $(or $(SECONDS),120)
 
 bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
 	$(BIN)/python -m tests.bench

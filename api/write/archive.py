@@ -2,9 +2,7 @@
 
 One pass over the headers of the archive; of the data only the manifest and the listed modules are
 read, one at a time. Rules of the manifest alone are in shared/manifest.py, of the tar format in
-tar.py, of a module in x07ast/ and lint.py.
-
-Not checked, as the contract says: paths of directories, and paths that differ only in case.
+tar.py, of paths in archive_paths.py, of a module in x07ast/ and lint.py.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from api.write.archive_paths import files_by_path
 from api.write.lint import LintReport
 from api.write.tar import Entry, Tar
 from api.write.x07ast import Module, X07AstInvalid, parse_module
@@ -61,7 +60,7 @@ def check_archive(
     with path.open("rb") as file:
         tar = Tar(file)
         manifest, entries = _read_manifest(tar)
-        files = _files_by_path(entries)
+        files = files_by_path(entries)
         modules = _find_modules(manifest, files)
         _check_ffi(manifest, files)
         release = check_publishable(manifest)
@@ -89,22 +88,6 @@ def _is_manifest(entry: Entry) -> bool:
         return parse_relative_path(entry.path) == FILE_NAME
     except ValueError:
         return False
-
-
-def _files_by_path(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Check 7: files by their one spelling, each there once."""
-    files: dict[str, Entry] = {}
-    for entry in entries:
-        if not entry.is_file:
-            continue
-        try:
-            path = parse_relative_path(entry.path)
-        except ValueError as error:
-            raise BadArchive(f"invalid tar entry path: {rust_quote(entry.path)} {error}") from None
-        if path in files:
-            raise BadArchive(f"duplicate tar entry path: {rust_quote(path)}")
-        files[path] = entry
-    return files
 
 
 def _find_modules(manifest: Manifest, files: Mapping[str, Entry]) -> dict[str, Entry]:

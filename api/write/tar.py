@@ -37,6 +37,8 @@ _REFUSED_FLAGS: Final = {
     b"S": "a sparse file",
 }
 
+# Mode, owner, group, time, device: not used here, but a damaged one ends the archive for some readers.
+_OTHER_NUMBERS: Final = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 _PAX_RECORD = re.compile(rb"([1-9][0-9]{0,5}) ([^=\0]+)=")
 _PAX_NAMES_ENTRY: Final = frozenset({"path", "size"})
@@ -157,8 +159,11 @@ def _parse_header(block: bytes, offset: int) -> _Header:
     if size is None:
         raise BadArchive(f"the tar header at byte {offset} has no valid size")
     path = block[:100].partition(b"\0")[0]
-    is_ustar = block[257:265] == b"ustar\00000"
-    prefix = block[345:500].partition(b"\0")[0] if is_ustar else b""
+    if not all(_is_number_or_blank(block[start:end]) for start, end in _OTHER_NUMBERS):
+        raise BadArchive(f"the tar header at byte {offset} has a number that is none")
+    prefix = block[345:500].partition(b"\0")[0]
+    if prefix and block[257:265] != b"ustar\00000":
+        raise BadArchive(f"the tar header at byte {offset} has a prefix that only some readers use")
     return _Header(
         flag=block[156:157],
         path=prefix + b"/" + path if prefix else path,
@@ -176,6 +181,10 @@ def _parse_number(field: bytes) -> int | None:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:])
     octal = _OCTAL.fullmatch(field)
     return int(octal[1], 8) if octal else None
+
+
+def _is_number_or_blank(field: bytes) -> bool:
+    return not field.strip(b" \0") or _parse_number(field) is not None
 
 
 def _entry(header: _Header, extended: dict[str, str]) -> Entry:

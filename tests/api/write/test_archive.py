@@ -83,11 +83,9 @@ def test_a_publishable_archive_says_what_it_publishes(check: Check) -> None:
         hello_archive(modules=["a.b.c", "a", "a.b.c"]),
         hello_archive(meta={**COMPAT, "import_mode": "ffi"}),
         hello_archive(meta={**COMPAT, "import_mode": "handwritten"}),
-        build_archive(
-            hello_manifest(), FILES | {"README.md": b"hi", "Modules/Greeting.x07.json": b"not JSON"}
-        ),
+        build_archive(hello_manifest(), FILES | {"README.md": b"hi", "Modules/Other.x07.json": b"not JSON"}),
         build_archive(hello_manifest(), FILES, first=entry("./", kind=b"5") + entry("modules/", kind=b"5")),
-        build_archive(hello_manifest(), FILES, last=entry("/../..", kind=b"5")),
+        build_archive(hello_manifest(), FILES, last=entry("./modules", kind=b"5")),
         build_archive(hello_manifest(), {"modules//./greeting.x07.json": FILES[MODULE]}),
         build_archive(hello_manifest(), {}, last=pax({"path": MODULE}) + entry("short", FILES[MODULE])),
         build_archive(None, FILES, first=entry("x07-package.json/", json_bytes(hello_manifest()))),

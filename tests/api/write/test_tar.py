@@ -22,6 +22,14 @@ def _paths(archive: bytes) -> list[str]:
     return [found.path for found in _entries(archive)]
 
 
+def changed(start: int, value: bytes) -> bytes:
+    """An empty GNU entry with a value at this place of its header, the checksum right."""
+    archive = entry("a")
+    block = archive[:start] + value + archive[start + len(value) : BLOCK_BYTES]
+    checksum = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    return block[:148] + b"%06o\0 " % checksum + block[156:] + archive[BLOCK_BYTES:]
+
+
 def test_entries_are_listed_in_order_and_read_on_demand() -> None:
     """Files and directories, with where their data lies."""
     tar = Tar(io.BytesIO(entry("b", b"two") + entry("a/", kind=b"5") + entry("c", b"x" * 513) + END))
@@ -93,6 +101,11 @@ REFUSED = {
     "size is negative": (entry("a", size=b"-0000000001\0") + END, "no valid size"),
     "huge in base 256": (entry("a", size=b"\x80" + b"\xff" * 11) + END, "more bytes than the archive has"),
     "negative in base 256": (entry("a", size=b"\xff" * 12) + END, "more bytes than the archive has"),
+    "prefix without ustar": (changed(345, b"evil") + END, "only some readers use"),
+    "mode is text": (changed(100, b"rw-r--r-") + END, "a number that is none"),
+    "owner is text": (changed(108, b"nobody\0\0") + END, "a number that is none"),
+    "time has two words": (changed(136, b"1 2\0\0\0\0\0\0\0\0\0") + END, "a number that is none"),
+    "device is text": (changed(337, b"PaxHeade") + END, "a number that is none"),
     "hard link": (entry("a", kind=b"1", link=b"b") + END, "a hard link"),
     "symbolic link": (entry("a", kind=b"2", link=b"/etc/passwd") + END, "a symbolic link"),
     "character device": (entry("a", kind=b"3") + END, "a character device"),
