@@ -105,10 +105,15 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
 async def put_doubtful_again(parts: Parts) -> None:
     """Make every package that is in doubt dirty, so that the next sweep puts all of its files."""
     names = sorted(parts.in_doubt - {CATALOG_KEY})
-    if names:
+    if not names:
+        return
+    parts.in_doubt.difference_update(names)  # first: what comes into doubt meanwhile stays there
+    try:
         async with parts.database.transaction() as tx:
             await queries.put_again(tx, names)
-        parts.in_doubt.difference_update(names)
+    except RegistryError:
+        parts.in_doubt.update(names)
+        raise
 
 
 async def publish_config(parts: Parts, *, anew: bool = False) -> None:

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices(f"{PREFIX}S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
         description="Secret key; required when storage is `s3`.",
     )
+    s3_timeout_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=300,
+        description="How long a request to S3 may make no progress; it is tried three times.",
+    )
     scale_evidence_allowed_hosts: LoweredList = Field(
         ("x07.io",), description="Hosts of https scale evidence, subdomains included; empty: none."
     )

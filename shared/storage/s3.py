@@ -21,7 +21,7 @@ from shared.storage.digests import DigestMemo
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
 from shared.storage.keys import is_key, require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
-from shared.storage.s3_client import PATIENCE, Patience, new_client
+from shared.storage.s3_client import Patience, new_client, patience_of
 from shared.storage.s3_errors import (
     NOT_MODIFIED,
     PRECONDITION_FAILED,
@@ -54,8 +54,12 @@ class S3Storage:
         self._digests = DigestMemo()
 
     @classmethod
-    async def connect(cls, settings: Settings, patience: Patience = PATIENCE) -> Self:
-        """A client for the configured bucket; nothing is asked of the server yet."""
+    async def connect(cls, settings: Settings, patience: Patience | None = None) -> Self:
+        """A client for the configured bucket; nothing is asked of the server yet.
+
+        patience: as the settings say, unless a test knows better.
+        """
+        patience = patience or patience_of(settings)
         if settings.s3_bucket is None:
             raise StorageFailed("S3 storage is not configured")
         stack = AsyncExitStack()

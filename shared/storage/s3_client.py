@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 CONNECTIONS: Final = 64
+ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,14 @@ class Patience:
 
     connect_s: float = 3.0
     read_s: float = 20.0
-    attempts: int = 3
+    attempts: int = ATTEMPTS
     total_s: float = 120.0
 
 
-PATIENCE: Final = Patience()
+def patience_of(settings: Settings) -> Patience:
+    """The patience that an operator wants: twice as long as all attempts of a silent request take."""
+    read_s = settings.s3_timeout_seconds
+    return Patience(read_s=read_s, attempts=ATTEMPTS, total_s=2 * ATTEMPTS * read_s)
 
 
 @asynccontextmanager

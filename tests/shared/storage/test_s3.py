@@ -12,13 +12,13 @@ from shared.errors import StorageFailed
 from shared.settings import Settings
 from shared.storage.interface import Found, Missing, Opened
 from shared.storage.s3 import S3Storage
-from shared.storage.s3_client import PATIENCE, new_client
+from shared.storage.s3_client import Patience, new_client
 from tests.shared.storage.conftest import keys, put, read, sha256
 
 
 async def described(settings: Settings, key: str) -> dict[str, Any]:
     """What the server says of an object, asked without our store."""
-    async with new_client(settings, PATIENCE) as client:
+    async with new_client(settings, Patience()) as client:
         return dict(
             await client.head_object(Bucket=str(settings.s3_bucket), Key=f"{settings.s3_prefix}{key}")
         )
@@ -26,7 +26,7 @@ async def described(settings: Settings, key: str) -> dict[str, Any]:
 
 async def put_by_hand(settings: Settings, key: str, body: bytes, **more: Any) -> None:
     """Put an object as other software would, without our metadata."""
-    async with new_client(settings, PATIENCE) as client:
+    async with new_client(settings, Patience()) as client:
         where = {"Bucket": settings.s3_bucket, "Key": f"{settings.s3_prefix}{key}"}
         await client.put_object(**where, Body=body, **more)
 
