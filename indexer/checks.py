@@ -9,6 +9,7 @@ from typing import Final
 from indexer.differences import Difference, ExpectedFile, Kind
 from indexer.encodings import Chunks, compressed
 from shared.encodings import LEAST_BYTES, SUFFIXES, Coding, variant_key
+from shared.errors import TornBlob
 from shared.storage.interface import BlobInfo, Missing, Storage
 
 NOT_THERE: Final = "there is no such blob"
@@ -32,11 +33,15 @@ async def check_file(storage: Storage, expected: ExpectedFile, *, deep: bool) ->
 async def digest_of(storage: Storage, key: str) -> str | None:
     """SHA-256 of the blob's bytes, read now in constant memory; None if there is no blob."""
     digest = hashlib.sha256()
-    async with storage.open(key) as opened:
-        if isinstance(opened, Missing):
-            return None
-        async for chunk in opened.chunks:
-            digest.update(chunk)
+    try:
+        async with storage.open(key) as opened:
+            if isinstance(opened, Missing):
+                return None
+            async for chunk in opened.chunks:
+                digest.update(chunk)
+    except TornBlob:
+        info = await storage.head(key)  # which computes the digest of what is left
+        return None if info is None else info.digest
     return digest.hexdigest()
 
 

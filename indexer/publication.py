@@ -34,7 +34,7 @@ from shared.blobs import (
     staging_key,
 )
 from shared.database import Database
-from shared.errors import MetadataCorrupt, StorageFailed
+from shared.errors import MetadataCorrupt, RegistryError, StorageFailed
 from shared.jobs import Change, Notifier
 from shared.names import PackageName
 from shared.settings import Settings

@@ -330,6 +330,10 @@ class RateLimited(RegistryError):
         super().__init__(message, headers={"retry-after": str(retry_after_s)})
 
 
+class TornBlob(StorageFailed):
+    """A stored file lost some of its bytes: a power cut, a disk. Its message names it."""
+
+
 class Unavailable(RegistryError):
     """A dependency is out of reach; a retry may work (RFC 9110, 15.6.4)."""
 

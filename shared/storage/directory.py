@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from shared.errors import StorageFailed
+from shared.errors import StorageFailed, TornBlob
 from shared.storage.digests import DigestMemo
 from shared.storage.durable import (
     Digests,
@@ -30,6 +30,7 @@ from shared.storage.durable import (
     read_digests,
     seal,
     sha256_of,
+    torn_from,
     write_all,
     write_from,
 )
@@ -63,6 +64,7 @@ class Directory:
         if (file := self._open(key)) is None:
             return Missing()
         with file:
+            _require_whole(key, file)
             state, digests = os.fstat(file.fileno()), read_digests(file.fileno())
             if if_revision is not None and if_revision == _revision(state):
                 return NotModified(if_revision)
@@ -71,7 +73,7 @@ class Directory:
         return Found(_blob_info(key, state, replace(digests, digest=digest)), body)
 
     def head(self, key: str) -> BlobInfo | None:
-        """What is known of the blob, its digest included, or None."""
+        """What is known of the blob, its digest included, or None; of a torn one, what is left."""
         if (file := self._open(key)) is None:
             return None
         with file:
@@ -82,6 +84,7 @@ class Directory:
         if (file := self._open(key)) is None:
             return None
         try:
+            _require_whole(key, file)
             file.seek(start)
             return self._info(key, file.fileno()), file
         except BaseException:
@@ -132,6 +135,7 @@ class Directory:
         if (file := self._open(source)) is None:
             return False
         with file, self._temporary(unflushed) as temporary:
+            _require_whole(source, file)
             try:
                 os.link(self._path(source), temporary, follow_symlinks=False)
             except FileNotFoundError:
@@ -264,6 +268,12 @@ class Directory:
         What lies above the root is the operator's: it may not even be readable.
         """
         return folder.is_dir() and (folder in self._settled_folders or self._root.is_relative_to(folder))
+
+
+def _require_whole(key: str, file: BufferedReader) -> None:
+    """Raise TornBlob for a file that lost bytes: it must not be taken for the blob that was put."""
+    if (sealed := torn_from(file.fileno())) is not None:
+        raise TornBlob(f"{key} is torn: {os.fstat(file.fileno()).st_size} of {sealed} bytes are left")
 
 
 def _revision(state: os.stat_result) -> str:

@@ -17,6 +17,7 @@ from shared.storage.digests import parse_digest
 CHUNK_BYTES: Final = 256 * 1024
 DIGEST_ATTRIBUTE: Final = "user.x07.digest"
 IDENTITY_ATTRIBUTE: Final = "user.x07.identity"
+SIZE_ATTRIBUTE: Final = "user.x07.size"
 FILE_MODE: Final = 0o644
 """Readers may run as another account than writers (nginx over the same tree)."""
 
@@ -68,8 +69,12 @@ def seal(descriptor: int, digests: Digests) -> None:
 
 
 def write_digests(descriptor: int, digests: Digests) -> None:
-    """Attach digests to a file; not at all where the file system has no extended attributes."""
-    named = ((DIGEST_ATTRIBUTE, digests.digest), (IDENTITY_ATTRIBUTE, digests.identity_digest))
+    """Attach digests and size to a file; not at all where the file system has no extended attributes."""
+    named = (
+        (DIGEST_ATTRIBUTE, digests.digest),
+        (IDENTITY_ATTRIBUTE, digests.identity_digest),
+        (SIZE_ATTRIBUTE, str(os.fstat(descriptor).st_size)),
+    )
     for name, value in named:
         if value is None:
             continue
@@ -82,13 +87,22 @@ def write_digests(descriptor: int, digests: Digests) -> None:
 
 
 def read_digests(descriptor: int) -> Digests:
-    """The digests that a file carries."""
-    return Digests(_attribute(descriptor, DIGEST_ATTRIBUTE), _attribute(descriptor, IDENTITY_ATTRIBUTE))
+    """The digests that a file carries; those of a torn one are not its body's."""
+    if torn_from(descriptor) is not None:
+        return Digests(None)
+    digest, identity = _attribute(descriptor, DIGEST_ATTRIBUTE), _attribute(descriptor, IDENTITY_ATTRIBUTE)
+    return Digests(parse_digest(digest), parse_digest(identity))
+
+
+def torn_from(descriptor: int) -> str | None:
+    """The bytes that a file had when it was sealed, if it has not so many any more: a disk lost some."""
+    sealed = _attribute(descriptor, SIZE_ATTRIBUTE)
+    return None if sealed in (None, str(os.fstat(descriptor).st_size)) else sealed
 
 
 def _attribute(descriptor: int, name: str) -> str | None:
     try:
-        return parse_digest(os.getxattr(descriptor, name).decode("ascii", "replace"))
+        return os.getxattr(descriptor, name).decode("ascii", "replace")
     except OSError as error:
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return None

@@ -55,9 +55,9 @@ class Process:
         await self.child.stop(signal.SIGKILL, grace_s=KILL_DEADLINE_S)
 
     async def close(self) -> None:
-        """End it politely."""
+        """End it, and the client."""
         await self.http.aclose()
-        await self.child.stop(signal.SIGTERM, grace_s=KILL_DEADLINE_S)
+        await self.kill()
 
 
 class Cluster:
@@ -77,13 +77,11 @@ class Cluster:
         """Start a process; a tier is there when it listens. overrides: settings by field name."""
         log = self._directory / f"{kind}-{next(self._numbers)}.log"
         arguments = [kind] if kind == "worker" else ["serve", kind, "--bind", "127.0.0.1:0"]
-        values = {"log_format": "json", **self._values, **overrides}
-        variables = {variable_of(name): str(value) for name, value in values.items()}
         with log.open("wb") as output:
             child = ChildProcess(
                 [*COMMAND, *arguments],
                 death_signal=signal.SIGKILL,
-                environment=environment(**variables),
+                environment=environment(**self.variables(**overrides)),
                 output=output,
             )
         process = Process(kind, child, log)
@@ -92,12 +90,17 @@ class Cluster:
             await process.until_listening()
         return process
 
+    def variables(self, **overrides: Any) -> dict[str, str]:
+        """The settings of the processes, as environment variables."""
+        values = {"log_format": "json", **self._values, **overrides}
+        return {variable_of(name): str(value) for name, value in values.items()}
+
     async def start_all(self, *kinds: Kind, **overrides: Any) -> list[Process]:
         """Start several processes at once."""
         return list(await asyncio.gather(*(self.start(kind, **overrides) for kind in kinds)))
 
     async def close(self) -> None:
-        """End what still runs."""
+        """End what still runs, at once."""
         await asyncio.gather(*(process.close() for process in self._processes))
 
     def crashes(self) -> list[str]:
