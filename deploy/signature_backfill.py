@@ -7,9 +7,9 @@ be cut off and started again, and several may go on at once: each row is signed 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from itertools import groupby
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -30,7 +30,16 @@ BATCH: Final = 200
 EXIT_FAILED: Final = 1
 EXIT_DISABLED: Final = 2
 
-Progress = Callable[[int, int], None]
+
+class Walk(Protocol):
+    """Is told how far the walk is."""
+
+    def begin(self, what: str, total: int | None = None) -> None:
+        """It begins."""
+
+    def advance(self, count: int = 1) -> None:
+        """So many more are done."""
+
 
 log = structlog.get_logger()
 
@@ -63,9 +72,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def report_backfill(
-    settings: Settings, *, write: bool, migrate_first: bool, progress: Progress
+    settings: Settings, *, write: bool, migrate_first: bool, progress: Walk
 ) -> tuple[Report, int]:
-    """Run a backfill; what to print and the exit status. progress: is told rows done and rows to do."""
+    """Run a backfill; what to print and the exit status."""
     signer = settings.signer()
     if signer is None:
         message = "signing is not configured: X07_REGISTRY_PKG_SIGNING_ED25519_SECRET_B64 is not set"
@@ -85,18 +94,18 @@ def render_report(report: Report) -> str:
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
-async def _backfill(settings: Settings, signer: Signer, *, write: bool, progress: Progress) -> Result:
+async def _backfill(settings: Settings, signer: Signer, *, write: bool, progress: Walk) -> Result:
     database, notifier = Database(settings), Notifier(settings)
     try:
         total, before = await _count(database)
-        backfilled = done = 0
+        backfilled = 0
+        progress.begin("unsigned versions", before)
         async for batch in _batches(database):
             if write:
                 backfilled += await _sign_all(database, notifier, signer, batch)
             else:
                 backfilled += len(batch)
-            done += len(batch)
-            progress(done, before)
+            progress.advance(len(batch))
         _, after = await _count(database)
     finally:
         await notifier.close()

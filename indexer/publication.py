@@ -1,7 +1,8 @@
 """Publication: committed rows become files that readers see. The only writer of index/ and dl/.
 
 Every function may run twice, late, or on two workers at once, with the same bytes as result.
-Order matters to readers: archive, metadata, index file, then (elsewhere, later) the catalog.
+Order matters to readers: archive, metadata, index file, then (elsewhere, later) the catalog. What was
+removed goes the other way: first its line, then its files.
 """
 
 from __future__ import annotations
@@ -89,13 +90,14 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
         digests = await _put_metadata(parts.storage, package)
         index_digest = await _put_index_file(parts.storage, package)
         stop_at("after_index_put", parts.settings.test_stop_at)
+        removed_keys = await _delete_removed(parts.storage, package)
         await queries.mark_versions(tx, package.id, digests)
         await queries.mark_published(tx, package, render_catalog_line(package))
         await queries.put_listing(tx, package.id, listing_of(package))
         stop_at("before_published_mark", parts.settings.test_stop_at)
     stop_at("after_published_mark", parts.settings.test_stop_at)
     keys = [index_key(package.name), *(metadata_key(package.name, version) for version in digests)]
-    keys += [archive_key(package.name, row.version) for row in staged]
+    keys += [*(archive_key(package.name, row.version) for row in staged), *removed_keys]
     await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))
     await together(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
     log.info("package_published", package=name, generation=package.generation, index_sha256=index_digest)
@@ -135,6 +137,17 @@ async def _promote(storage: Storage, name: PackageName, row: VersionRow) -> None
     stored = await storage.head(target)
     if stored is None or stored.digest != row.cksum:
         raise StorageFailed(f"archive of {name} {row.version} is neither staged nor published")
+
+
+async def _delete_removed(storage: Storage, package: PackageRow) -> list[str]:
+    """Delete the files of removed versions, also staged bytes; the keys that readers may have cached.
+
+    Each publication does so again: an older worker may not have known, or put one late.
+    """
+    keys = [key(package.name, row.version) for row in package.removed for key in (archive_key, metadata_key)]
+    staged = [staging_key(row.cksum) for row in package.removed]
+    await together(*(storage.delete(key) for key in (*keys, *staged)))
+    return keys
 
 
 async def _put_metadata(storage: Storage, package: PackageRow) -> dict[VersionText, str | None]:

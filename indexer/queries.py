@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.listing import Listing
-from indexer.rows import AdvisoryRow, PackageRow, SignatureRow, VersionRow
+from indexer.rows import AdvisoryRow, PackageRow, RemovedRow, SignatureRow, VersionRow
 from shared.names import PackageName
 from shared.versions import VersionText
 
@@ -49,6 +49,8 @@ _ADVISORIES = text(
     """
 )
 
+_REMOVED = text("SELECT version, cksum FROM version_tombstones WHERE package_id = :package_id")
+
 
 async def lock_package(tx: AsyncConnection, name: PackageName, official_handle: str) -> RowMapping | None:
     """The package with its index_state row locked until the transaction ends; None if unknown.
@@ -63,13 +65,17 @@ async def lock_package(tx: AsyncConnection, name: PackageName, official_handle: 
 
 
 async def read_package(tx: AsyncConnection, locked: RowMapping) -> PackageRow:
-    """The locked package with its versions and advisories (primary key, …_package_id_withdrawn_at_idx)."""
+    """The locked package with its versions, advisories and removed versions.
+
+    Served by primary keys and …_package_id_withdrawn_at_idx.
+    """
     of_package = {"package_id": locked["id"]}
     advisories: dict[str, list[AdvisoryRow]] = {}
     for row in (await tx.execute(_ADVISORIES, of_package)).mappings():
         values = dict(row)
         advisories.setdefault(values.pop("version"), []).append(AdvisoryRow(**values))
     versions = (await tx.execute(_VERSIONS, of_package)).mappings()
+    removed = (await tx.execute(_REMOVED, of_package)).mappings()
     return PackageRow(
         id=locked["id"],
         name=locked["name"],
@@ -77,6 +83,7 @@ async def read_package(tx: AsyncConnection, locked: RowMapping) -> PackageRow:
         is_official=locked["is_official"],
         generation=locked["generation"],
         versions=tuple(version_row(row, advisories.get(row["version"], [])) for row in versions),
+        removed=tuple(RemovedRow(**row) for row in removed),
     )
 
 

@@ -56,6 +56,14 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedRow:
+    """A version that was removed: its files are to be deleted. cksum: of its archive."""
+
+    version: VersionText
+    cksum: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageRow:
     """One package and its versions, read in one snapshot. generation: of index_state."""
 
@@ -65,6 +73,7 @@ class PackageRow:
     is_official: bool
     generation: int
     versions: tuple[VersionRow, ...]
+    removed: tuple[RemovedRow, ...] = ()
 
     @property
     def latest(self) -> VersionRow | None:

@@ -206,3 +206,14 @@ version_state = Table(
         ondelete="CASCADE",
     ),
 )
+
+# A version that was removed for legal reasons. It is never published again; the worker deletes its files.
+version_tombstones = Table(
+    "version_tombstones",
+    metadata,
+    Column("package_id", UUID, ForeignKey("packages.id"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("cksum", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _moment("removed_at", required=True),
+)

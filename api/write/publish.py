@@ -112,7 +112,7 @@ async def _find_publishable(
         return None
     if not caller.is_admin and not await packages.is_owner(tx, package.id, caller.user_id):
         raise Forbidden("not a package owner")
-    if await versions.is_published(tx, package.id, archive.version):
+    if await versions.is_taken(tx, package.id, archive.version):
         raise AlreadyPublished
     return package
 

@@ -8,8 +8,6 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.cli.bar import open_bar
-
 USAGE: Final = """\
 usage: x07-registry-admin backfill-pkg-signatures [--write]
 
@@ -59,13 +57,14 @@ def _usage(status: int, message: str | None = None) -> int:
 
 def _run(*, write: bool, migrate_first: bool = False) -> int:
     """Run the backfill and print its report; the exit status."""
+    from deploy.cli.progress import open_walk
     from deploy.signature_backfill import render_report, report_backfill
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings)
-    with open_bar("signing") as progress:
+    with open_walk() as progress:
         backfill = report_backfill(settings, write=write, migrate_first=migrate_first, progress=progress)
         report, status = asyncio.run(backfill)
     print(render_report(report))

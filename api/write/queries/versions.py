@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.tables import package_versions, version_state
+from shared.tables import package_versions, version_state, version_tombstones
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,15 @@ async def is_published(tx: AsyncConnection, package_id: UUID, version: str) -> b
     """True if the version has a row (primary key)."""
     row = exists().where(package_versions.c.package_id == package_id, package_versions.c.version == version)
     return bool((await tx.execute(select(row))).scalar_one())
+
+
+async def is_taken(tx: AsyncConnection, package_id: UUID, version: str) -> bool:
+    """True if the version is published, or was and has been removed (both primary keys)."""
+    is_published, is_removed = (
+        exists().where(table.c.package_id == package_id, table.c.version == version)
+        for table in (package_versions, version_tombstones)
+    )
+    return bool((await tx.execute(select(or_(is_published, is_removed)))).scalar_one())
 
 
 async def add(tx: AsyncConnection, new: NewVersion) -> None:

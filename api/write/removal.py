@@ -1,0 +1,37 @@
+"""Removing a version for legal reasons: the one change that takes a published archive away.
+
+No route leads here; an operator's command does. What only should not be used any more is yanked
+(yank.py) and stays downloadable.
+"""
+
+from __future__ import annotations
+
+from api.write.package_change import lock_owned, record, seen_by_readers
+from api.write.principal import Principal
+from api.write.queries import packages, tombstones, versions
+from api.write.services import Services
+from api.write.yank import latest_after
+from shared.errors import NotFound
+from shared.names import PackageName
+from shared.versions import VersionText
+
+
+async def remove_version(
+    services: Services, caller: Principal, name: PackageName, version: VersionText, reason: str
+) -> bool:
+    """Remove a version for good. True if it is gone for readers too; else a worker will see to it.
+
+    Its row and advisories are deleted; a tombstone keeps its place, so that it is never published
+    again, and lets workers delete its files. Raises NotFound (package, version), Forbidden.
+    """
+    async with services.database.transaction() as tx:
+        package = await lock_owned(tx, caller, name)
+        cksum = await tombstones.bury(tx, package.id, version, reason)
+        if cksum is None:
+            raise NotFound("there is no such version")
+        left = await versions.not_yanked(tx, package.id)
+        latest = latest_after(version, True, package.latest_version, left)
+        await packages.set_latest_version(tx, package.id, latest)
+        await record(tx, caller, "version_removed", package, version, cksum=cksum, reason=reason)
+        generation = await packages.raise_generation(tx, package.id)
+    return await seen_by_readers(services, package, generation)
