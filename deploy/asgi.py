@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -12,11 +13,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.read.app import ReadService
 from api.read.fast_path import READ_SERVICE
 from api.write.app import build_app, open_services
+from api.write.services import Services
+from deploy.app_kind import AppKind
 from shared.http.cors import CorsMiddleware
+from shared.http.observation import ObservationMiddleware
+from shared.http.operations import Collector, serving_operations
+from shared.http.readiness import Probes
 from shared.http.request_id import RequestIdMiddleware
 from shared.jobs import ChangeListener
+from shared.pool_metrics import collect_pool_use
 from shared.settings import Settings
 from shared.storage import open_storage
+from shared.tracing import stop_tracing
 
 State = dict[str, Any]
 Opener = Callable[[State], AbstractAsyncContextManager[ASGIApp]]
@@ -55,7 +63,9 @@ def build_write_app(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
         async with open_services(settings) as services:
-            yield at_the_edge(build_app(services), settings)
+            app = at_the_edge(build_app(services), settings)
+            async with _operations(settings, AppKind.WRITE, services.dependencies, _pool_of(services)):
+                yield app
 
     return Application(opener)
 
@@ -67,7 +77,9 @@ def build_read_app(settings: Settings) -> ASGIApp:
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
         async with _open_read(settings) as service:
             state[READ_SERVICE] = service
-            yield at_the_edge(service, settings)
+            app = at_the_edge(service, settings)
+            async with _operations(settings, AppKind.READ, service.dependencies, service.collect):
+                yield app
 
     return Application(opener)
 
@@ -84,14 +96,35 @@ def build_combined_app(settings: Settings) -> ASGIApp:
             async def combined(scope: Scope, receive: Receive, send: Send) -> None:
                 await (reads if reads.handles(scope) else writes)(scope, receive, send)
 
-            yield at_the_edge(combined, settings)
+            app = at_the_edge(combined, settings)
+            async with _operations(
+                settings, AppKind.ALL, services.dependencies, _pool_of(services), reads.collect
+            ):
+                yield app
 
     return Application(opener)
 
 
 def at_the_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """What every answer passes through: CORS, then the request id."""
-    return RequestIdMiddleware(CorsMiddleware(app, settings.cors_origins))
+    """What every answer passes through: CORS, then its count, then the request id."""
+    with_cors = CorsMiddleware(app, settings.cors_origins)
+    return RequestIdMiddleware(ObservationMiddleware(with_cors, has_access_log=settings.access_log))
+
+
+@asynccontextmanager
+async def _operations(
+    settings: Settings, kind: AppKind, probes: Probes, *collectors: Collector
+) -> AsyncIterator[None]:
+    """The operators' address beside the application; at the end, the last spans are sent."""
+    try:
+        async with serving_operations(settings.metrics_bind, kind, probes, collectors):
+            yield
+    finally:
+        await asyncio.to_thread(stop_tracing)
+
+
+def _pool_of(services: Services) -> Collector:
+    return functools.partial(collect_pool_use, services.database)
 
 
 @asynccontextmanager

@@ -65,3 +65,11 @@ def reachable_address_of(listener: socket.socket) -> str:
     """Where a client on this machine connects: loopback for a socket that listens everywhere."""
     address = address_of(listener)
     return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+
+
+def nth_bind(bind: str | None, number: int) -> str | None:
+    """The address `number` ports above this one, for processes that cannot share it; port 0 stays 0."""
+    if bind is None or bind.endswith(":0"):
+        return bind
+    host, _, port = bind.rpartition(":")
+    return f"{host}:{int(port) + number}"

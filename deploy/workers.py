@@ -2,20 +2,23 @@
 
 The kernel spreads connections over the listeners (SO_REUSEPORT). A process listens once it can answer, and
 its listener ends with it: no connection waits for one that starts or died while others are there.
+Process n of them, from 0, answers operators n ports above X07_REGISTRY_METRICS_BIND.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 
 from deploy.app_kind import AppKind
-from deploy.listener import address_of, reserve_address
+from deploy.listener import address_of, nth_bind, reserve_address
 from deploy.local.child import ChildProcess
 from deploy.local.parts import COMMAND
 from deploy.local.service import Service
 from deploy.local.supervisor import keep_running
+from shared.settings import PREFIX, Settings
 
 
 class ReadWorker(Service):
@@ -24,9 +27,10 @@ class ReadWorker(Service):
     name = "read"
     grace_s = 7.0
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, metrics_bind: str | None) -> None:
         super().__init__()
         self._address = address
+        self._metrics_bind = metrics_bind
         self._listener: socket.socket | None = None
 
     async def start(self) -> None:
@@ -39,6 +43,7 @@ class ReadWorker(Service):
         return ChildProcess(
             [*COMMAND, "serve", AppKind.READ, f"--fd={descriptor}"],
             death_signal=signal.SIGTERM,
+            environment={**os.environ, f"{PREFIX}METRICS_BIND": self._metrics_bind or ""},
             listener=descriptor,
         )
 
@@ -53,13 +58,15 @@ class ReadWorker(Service):
         return self._listener
 
 
-async def run_workers(bind: str, count: int) -> None:
+async def run_workers(settings: Settings, count: int) -> None:
     """Keep count read processes running until cancelled; then they end what they answer, and stop.
 
     Prints `listening HOST:PORT` once all answer; one that dies is started again. Raises StartFailed.
     """
-    with reserve_address(bind) as reserved:
+    with reserve_address(settings.bind) as reserved:
         address = address_of(reserved)
-        async with keep_running(*(ReadWorker(address) for _ in range(count))):
+        async with keep_running(
+            *(ReadWorker(address, nth_bind(settings.metrics_bind, number)) for number in range(count))
+        ):
             print("listening", address, flush=True)
             await asyncio.Event().wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import structlog
 from indexer import queries
 from indexer.catalog import render_catalog
 from indexer.encodings import put_variants_of_file
+from indexer.metrics import CATALOG_SECONDS
 from indexer.publication import Parts
 from shared.blobs import CATALOG_KEY, JSON_TYPE
 from shared.jobs import Change
@@ -30,6 +32,7 @@ async def publish_catalog(parts: Parts, *, anew: bool = False) -> bool:
     anew: in any case. False: another worker is at it, and a change may be left for the next call. Raises
     StorageUnavailable or DatabaseUnavailable.
     """
+    begun = time.perf_counter()
     async with parts.database.transaction() as tx:
         if not await queries.try_catalog_lock(tx):
             return False
@@ -50,6 +53,7 @@ async def publish_catalog(parts: Parts, *, anew: bool = False) -> bool:
             )
             await parts.storage.put_file(CATALOG_KEY, path, content_type=JSON_TYPE, digest=digest)
     await parts.notifier.announce(Change((CATALOG_KEY,)))
+    CATALOG_SECONDS.observe(time.perf_counter() - begun)
     log.info("catalog_published", changes=changes, size_bytes=size_bytes)
     return True
 

@@ -8,6 +8,7 @@ removed goes the other way: first its line, then its files.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from indexer.encodings import delete_variants, put_variants_of_body
 from indexer.entry import render_index_file
 from indexer.listing import listing_of
 from indexer.metadata import render_metadata
+from indexer.metrics import PUBLICATION_SECONDS
 from indexer.rows import PackageRow, VersionRow
 from indexer.together import together
 from shared.blobs import (
@@ -41,6 +43,7 @@ from shared.names import PackageName
 from shared.settings import Settings
 from shared.stop_points import stop_at
 from shared.storage.interface import Storage
+from shared.tracing import traced
 from shared.versions import VersionText
 
 log = structlog.get_logger()
@@ -71,12 +74,14 @@ class Parts:
             raise
 
 
+@traced("publication")
 async def publish_package(parts: Parts, name: PackageName) -> int | None:
     """Write everything readers see of a package, if it has changes that are not published.
 
     Returns the generation now published; None when the package is unknown. Raises
     StorageUnavailable or DatabaseUnavailable when it should be tried again.
     """
+    begun = time.perf_counter()
     async with parts.putting(name) as tx:
         locked = await queries.lock_package(tx, name, parts.settings.official_handle)
         if locked is None:
@@ -100,6 +105,7 @@ async def publish_package(parts: Parts, name: PackageName) -> int | None:
     keys += [*(archive_key(package.name, row.version) for row in staged), *removed_keys]
     await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))
     await together(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
+    PUBLICATION_SECONDS.observe(time.perf_counter() - begun)
     log.info("package_published", package=name, generation=package.generation, index_sha256=index_digest)
     return package.generation
 

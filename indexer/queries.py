@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
@@ -238,6 +239,32 @@ async def dirty_packages(tx: AsyncConnection, after: str) -> Sequence[PackageNam
         {"after": after, "page": DIRTY_PAGE},
     )
     return list(result.scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits to be published. Ages in seconds, of the oldest; 0 when nothing waits."""
+
+    dirty: int
+    oldest_dirty_s: float
+    catalog_behind_s: float
+
+
+_BACKLOG = text(
+    """
+    SELECT count(*) AS dirty,
+           COALESCE(EXTRACT(EPOCH FROM now() - min(dirty_since)), 0)::float8 AS oldest_dirty_s,
+           COALESCE(EXTRACT(EPOCH FROM now() - (SELECT created_at FROM catalog_changes ORDER BY id LIMIT 1)),
+                    0)::float8 AS catalog_behind_s
+    FROM index_state WHERE generation > published_generation
+    """
+)
+
+
+async def backlog(tx: AsyncConnection) -> Backlog:
+    """How much waits (index_state_dirty_idx, which holds only dirty rows; catalog_changes_pkey)."""
+    row = (await tx.execute(_BACKLOG)).one()
+    return Backlog(row.dirty, row.oldest_dirty_s, row.catalog_behind_s)
 
 
 async def try_catalog_lock(tx: AsyncConnection) -> bool:

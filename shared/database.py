@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
 from shared.settings import Settings
@@ -55,6 +57,15 @@ DRIVER_ERRORS = (
 LOST = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """Connections of a pool. limit: how many there may be."""
+
+    in_use: int
+    idle: int
+    limit: int
 
 
 class Database:
@@ -107,6 +118,11 @@ class Database:
             raise
         except DRIVER_ERRORS as error:
             raise as_registry_error(error) from error
+
+    def pool_use(self) -> PoolUse:
+        """How much of the pool is in use now."""
+        pool = cast(QueuePool, self._engine.pool)
+        return PoolUse(pool.checkedout(), pool.checkedin(), pool.size())
 
     async def check(self) -> None:
         """Raise unless Postgres answers (for readiness)."""

@@ -19,6 +19,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from shared.settings import Settings
+from shared.tracing import carrier
 
 PUBLISH_PACKAGE = "publish_package"
 SOCKET_TIMEOUT_S = 1.0
@@ -71,14 +72,17 @@ class Notifier:
 
     def __init__(self, settings: Settings) -> None:
         self._redis = connect_queue(settings)
+        self._queue = queue_name(settings)
         self._channel = change_channel(settings)
         self._silent_until = 0.0
 
     async def wake_worker(self, package: str, generation: int) -> None:
         """Queue publish_package; the id carries the generation, so a newer change is never swallowed."""
         job_id = f"publish:{package}:{generation}"
+        # Only while tracing is on, so that a worker of an older version takes the job too.
+        traced: dict[str, Any] = {} if (trace := carrier()) is None else {"trace": trace}
         await self._send(
-            lambda: self._redis.enqueue_job(PUBLISH_PACKAGE, package, generation, _job_id=job_id)
+            lambda: self._redis.enqueue_job(PUBLISH_PACKAGE, package, generation, _job_id=job_id, **traced)
         )
 
     async def announce(self, change: Change) -> None:
@@ -94,6 +98,10 @@ class Notifier:
         except (RedisError, OSError, TimeoutError) as error:
             self._silent_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
             log.warning("redis_unavailable", error=type(error).__name__)
+
+    async def queue_depth(self) -> int:
+        """Wake-ups that wait. Raises RedisError, OSError or TimeoutError."""
+        return int(await self._redis.zcard(self._queue))
 
     async def check(self) -> None:
         """Raise RedisError or OSError unless Redis answers (for readiness)."""

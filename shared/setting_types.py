@@ -110,6 +110,16 @@ def parse_bind(value: object) -> str:
     return text
 
 
+def parse_optional_bind(value: object) -> str | None:
+    """HOST:PORT; nothing means not set."""
+    return parse_bind(value) if parse_optional_text(value) is not None else None
+
+
+def parse_optional_url(value: object) -> str | None:
+    """An absolute http or https URL; nothing means not set."""
+    return parse_base_url(value) if parse_optional_text(value) is not None else None
+
+
 def parse_schema_name(value: object) -> str:
     """A Postgres schema name that needs no quotes."""
     text = str(value)
@@ -138,5 +148,7 @@ OptionalText = Annotated[str | None, BeforeValidator(parse_optional_text)]
 KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
 BaseUrl = Annotated[str, BeforeValidator(parse_base_url)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
+OptionalBind = Annotated[str | None, BeforeValidator(parse_optional_bind)]
+OptionalUrl = Annotated[str | None, BeforeValidator(parse_optional_url)]
 SchemaName = Annotated[str, BeforeValidator(parse_schema_name)]
 StopAt = Annotated[str | None, BeforeValidator(parse_stop_at)]

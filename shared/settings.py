@@ -21,7 +21,9 @@ from shared.setting_types import (
     KeyPrefix,
     LoweredList,
     Networks,
+    OptionalBind,
     OptionalText,
+    OptionalUrl,
     Origins,
     SchemaName,
     SortedList,
@@ -183,9 +185,20 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="How long `gc` leaves staged bytes and unfinished uploads that nothing refers to.",
     )
+    metrics_bind: OptionalBind = Field(
+        None,
+        description="Address for `/metrics`, `/healthz` and `/readyz` of this process, HOST:PORT; "
+        "keep it from the public; empty: none.",
+    )
+    otlp_endpoint: OptionalUrl = Field(
+        None,
+        validation_alias=AliasChoices(f"{PREFIX}OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="OTLP/HTTP receiver of traces, without `/v1/traces`; empty: no traces.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Log lines as JSON or for a terminal; auto: by where stderr goes."
     )
+    access_log: Boolean = Field(False, description="Log a line for each answered request.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     test_stop_at: StopAt = Field(
         None,

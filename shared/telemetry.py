@@ -1,4 +1,8 @@
-"""Logs: events with fields, as JSON in production and readable on a terminal. No secrets in either."""
+"""Logs: events with fields, as JSON in production and readable on a terminal. No secrets in either.
+
+Each line of a request carries its `request_id`, and as soon as they are known its `actor` (a handle) and
+`package`; each line of a job its `job_id`. They travel in contextvars, so no function passes them on.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,38 @@ import structlog
 
 from shared.settings import Settings
 
+SHARED_PROCESSORS: tuple[structlog.typing.Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
 
 def configure_logging(settings: Settings) -> None:
     """Set up structlog once a process; called by the command line, never by a library module."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    rendering: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if as_json
+        else [structlog.dev.ConsoleRenderer()]
     )
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings.log_level.upper()]
-        ),
+        processors=[*SHARED_PROCESSORS, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    _format_libraries(max(level, logging.WARNING), rendering)
+
+
+def _format_libraries(level: int, rendering: list[structlog.typing.Processor]) -> None:
+    """Let what libraries log look like our own lines; below a warning they say nothing an operator needs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*SHARED_PROCESSORS, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)

@@ -13,6 +13,7 @@ import structlog
 
 from indexer import queries
 from indexer.catalog_publication import publish_catalog
+from indexer.metrics import PUBLICATION_FAILURES
 from indexer.publication import Parts, publish_config, publish_package, put_doubtful_again
 from shared.errors import RegistryError
 from shared.expiry import remove_expired
@@ -99,6 +100,7 @@ class Schedule:
             try:
                 await publish_package(self._parts, name)
             except RegistryError as error:
+                PUBLICATION_FAILURES.labels(error.code).inc()
                 log.error("publication_failed", package=name, code=error.code, reason=error.message)
                 return False
             except Exception:

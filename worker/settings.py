@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from arq.connections import ArqRedis
@@ -13,12 +14,18 @@ from redis.exceptions import RedisError
 
 from indexer.publication import Parts
 from shared.database import Database
+from shared.http.operations import Collector, serving_operations
+from shared.http.readiness import Probe, Probes
 from shared.jobs import PUBLISH_PACKAGE, Notifier, connect_queue, queue_name
+from shared.pool_metrics import collect_pool_use
 from shared.settings import Settings
 from shared.storage import open_storage
+from shared.tracing import stop_tracing
+from worker.backlog import collect_backlog
 from worker.schedule import Schedule
 from worker.tasks import publish
 
+ROLE = "worker"
 MAX_JOBS = 8
 JOB_TIMEOUT_S = 120
 # Each poll is one small Redis command; half of this is what a publish waits for a worker on average.
@@ -41,15 +48,32 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         await notifier.close()
         await storage.close()
         await database.close()
+        await asyncio.to_thread(stop_tracing)
 
 
 async def run(settings: Settings) -> None:
     """Work until cancelled."""
     async with open_parts(settings) as parts:
         schedule = Schedule(parts)
-        async with asyncio.TaskGroup() as group:
+        async with (
+            serving_operations(settings.metrics_bind, ROLE, _probes(parts), _collectors(parts)),
+            asyncio.TaskGroup() as group,
+        ):
             group.create_task(schedule.run())
             group.create_task(_run_queue(settings, parts, schedule))
+
+
+def _probes(parts: Parts) -> Probes:
+    """Without Redis the sweep goes on alone."""
+    return {
+        "database": Probe(parts.database.check),
+        "storage": Probe(parts.storage.check),
+        "redis": Probe(parts.notifier.check, is_required=False),
+    }
+
+
+def _collectors(parts: Parts) -> Sequence[Collector]:
+    return (partial(collect_backlog, parts), partial(collect_pool_use, parts.database))
 
 
 async def _run_queue(settings: Settings, parts: Parts, schedule: Schedule) -> None:

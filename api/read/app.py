@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -16,21 +13,22 @@ from api.read.cache import BlobCache
 from api.read.fast_answers import FastAnswers
 from api.read.freshness import FreshBlobs, Served
 from api.read.loading import Loader
-from api.read.metrics import STALE_ANSWERS
+from api.read.metrics import CACHE_BYTES, STALE_ANSWERS
 from api.read.negotiation import preferred_codings
-from api.read.routes import BlobRoute, Page, Redirect, handles, resolve
+from api.read.routes import BlobRoute, Page, Redirect, handles, pattern_of, resolve
 from api.read.standing import StandingTree
 from api.read.streaming import BlobChanged, Streams
 from shared.blobs import CONFIG_KEY
 from shared.errors import BadRequest, MethodNotAllowed, RegistryError, StorageUnavailable
 from shared.http.error_response import error_response
+from shared.http.observation import name_route
+from shared.http.readiness import Probe, Probes, readiness_of, ready_response
 from shared.http.service import HEALTH_BODY, SERVICE_BODY
 from shared.jobs import Change
 from shared.settings import Settings
 from shared.storage.interface import Missing, Storage
 
 REFRESH: Final = b"x07_refresh"
-CHECK_TIMEOUT_S: Final = 3.0
 # How often a big blob may be put again between the decision on its headers and the first byte.
 ATTEMPTS_TO_STREAM: Final = 3
 # The least that settings can set: below it, no index file would fit.
@@ -66,6 +64,15 @@ class ReadService:
         self.blobs.suspect_all()
         self.fast.clear()
 
+    @property
+    def dependencies(self) -> Probes:
+        """Ready while storage answers a read: a published tree may well be mounted read-only."""
+        return {"storage": Probe(lambda: self._tree.head(CONFIG_KEY))}
+
+    async def collect(self) -> None:
+        """Let the gauges say how it is now."""
+        CACHE_BYTES.set(self._cache.size_bytes)
+
     def handles(self, scope: Scope) -> bool:
         """True if the request is the read tier's when both tiers share one address."""
         return handles(scope, self._index_host)
@@ -81,17 +88,19 @@ class ReadService:
             await error_response(error, scope)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match resolve(scope, self._index_host):
-            case BlobRoute() as route:
+        route = resolve(scope, self._index_host)
+        name_route(scope, pattern_of(route))
+        match route:
+            case BlobRoute():
                 await self._answer_blob(route, scope, receive, send)
-            case Redirect() as redirect:
-                await Response(None, redirect.status, {"location": redirect.location})(scope, receive, send)
+            case Redirect():
+                await Response(None, route.status, {"location": route.location})(scope, receive, send)
             case Page.SERVICE:
                 await Response(SERVICE_BODY, media_type="application/json")(scope, receive, send)
             case Page.HEALTH:
                 await PlainTextResponse(HEALTH_BODY)(scope, receive, send)
             case Page.READY:
-                await (await self._readiness())(scope, receive, send)
+                await ready_response(await readiness_of(self.dependencies))(scope, receive, send)
 
     async def _answer_blob(self, route: BlobRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """From memory, or else piece by piece; again from the start when the blob changes in between."""
@@ -140,19 +149,6 @@ class ReadService:
         )
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
         await send({"type": "http.response.body", "body": part})
-
-    async def _readiness(self) -> Response:
-        """Ready while storage answers a read: a published tree may well be mounted read-only."""
-        begun = time.perf_counter()
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S):
-                await self._tree.head(CONFIG_KEY)
-            is_up = True
-        except (RegistryError, TimeoutError):
-            is_up = False
-        latency_ms = round((time.perf_counter() - begun) * 1000, 3)
-        body = {"ok": is_up, "dependencies": {"storage": {"ok": is_up, "latency_ms": latency_ms}}}
-        return Response(msgspec.json.encode(body), 200 if is_up else 503, media_type="application/json")
 
 
 def _require_host(scope: Scope) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 CACHE_LOOKUPS: Final = Counter(
     "x07_read_cache_lookups_total",
@@ -30,3 +30,5 @@ FAST_ANSWERS: Final = Counter(
 )
 FAST_OK: Final = FAST_ANSWERS.labels("200")
 FAST_NOT_MODIFIED: Final = FAST_ANSWERS.labels("304")
+
+CACHE_BYTES: Final = Gauge("x07_read_cache_bytes", "What the blob cache holds now, overhead included.")

@@ -107,6 +107,23 @@ def handles(scope: Scope, index_host: bytes) -> bool:
     )
 
 
+def pattern_of(route: Route) -> str:
+    """The route's name in metrics: one of a few, whatever is asked for."""
+    match route:
+        case Page():
+            return route.value.decode()
+        case Redirect():
+            return "/index/"
+        case BlobRoute(key=key) if key in (CONFIG_KEY, CATALOG_KEY):
+            return f"/{key}"
+        case BlobRoute(is_archive=True):
+            return "/v1/packages/{name}/{version}/download"
+        case BlobRoute(has_variants=True):
+            return "/index/{path}"
+        case BlobRoute():
+            return "/v1/packages/{name}/{version}/metadata"
+
+
 def index_route(path: str) -> BlobRoute:
     """The blob of a path below /index/. Raises IndexPathInvalid or InvalidName, in the contract's order."""
     if path == "config.json":

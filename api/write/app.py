@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
+from structlog.contextvars import bind_contextvars
 
 from api.write.checks import Checks
 from api.write.endpoint import Auth, Endpoint, build_routes
@@ -109,6 +110,7 @@ def _authenticated(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response
 
     async def authenticated(request: Request) -> Response:
         caller = await authenticate(services_of(request), request, endpoint)
+        bind_contextvars(actor=caller.handle)
         response = await handler(request, caller)
         response.headers.setdefault("cache-control", "no-store")
         return response

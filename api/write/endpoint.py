@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 from api.write.rate_limits import Attempt
 from shared.errors import MethodNotAllowed, RegistryError
+from shared.http.observation import name_route
+from shared.tracing import span
 
 Handler = Callable[..., Awaitable[Response]]
 
@@ -109,7 +111,7 @@ def build_routes(
     for endpoint in endpoints:
         by_path[endpoint.path][endpoint.method] = endpoint
     paths = sorted(by_path, key=lambda path: [_rank(segment) for segment in path.split("/")])
-    return [Route(path, _PathApp(by_path[path], authenticated)) for path in paths]
+    return [Route(path, _PathApp(path, by_path[path], authenticated)) for path in paths]
 
 
 def _rank(segment: str) -> int:
@@ -122,9 +124,11 @@ class _PathApp:
 
     def __init__(
         self,
+        path: str,
         endpoints: dict[str, Endpoint],
         authenticated: Callable[[Endpoint], Callable[[Request], Awaitable[Response]]],
     ) -> None:
+        self._path = path
         self._handlers = {method: authenticated(endpoint) for method, endpoint in endpoints.items()}
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
@@ -133,9 +137,11 @@ class _PathApp:
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        name_route(scope, self._path)
         request = Request(scope, receive, send)
         handler = self._handlers.get(request.method)
         if handler is None:
             raise MethodNotAllowed(headers={"allow": self._allow})
-        response = await handler(request)
+        with span(f"{request.method} {self._path}", request_id=scope["state"]["request_id"]):
+            response = await handler(request)
         await response(scope, receive, send)

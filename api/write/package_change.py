@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.contextvars import bind_contextvars
 
 from api.write.principal import Principal
 from api.write.publication import published
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 async def lock_package(tx: AsyncConnection, name: PackageName) -> packages.Package:
     """The package, which nobody else changes until the transaction ends. Raises NotFound."""
+    bind_contextvars(package=name)
     await packages.lock(tx, name)
     return await packages.get(tx, name)
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.contextvars import bind_contextvars
 
 from api.write.archive import CheckedArchive
 from api.write.dependents import conflicts_with
+from api.write.metrics import publish_stage
 from api.write.principal import Principal
 from api.write.publication import published
 from api.write.queries import audit, packages, staging, versions
@@ -52,21 +54,26 @@ def require_verified_email(services: Services, caller: Principal) -> None:
 async def publish(services: Services, caller: Principal, upload: Upload) -> Published:
     """Publish an uploaded archive. Raises every refusal of the contract's section 4.1, in its order."""
     settings = services.settings
-    archive = await services.checks.check(caller.user_id, upload.path)
+    with publish_stage("check"):
+        archive = await services.checks.check(caller.user_id, upload.path)
+    bind_contextvars(package=archive.name, version=archive.version)
     async with services.database.transaction() as tx:
         await _find_publishable(tx, caller, archive)  # asked again under the lock; a refusal stages nothing
-    await services.storage.put_file(
-        staging_key(upload.sha256), upload.path, content_type=ARCHIVE_TYPE, digest=upload.sha256
-    )
+    with publish_stage("stage"):
+        await services.storage.put_file(
+            staging_key(upload.sha256), upload.path, content_type=ARCHIVE_TYPE, digest=upload.sha256
+        )
     stop_at("after_stage", settings.test_stop_at)
-    async with services.database.transaction() as tx:
-        await _hold_staged(tx, services, upload.sha256)
-        package, generation = await _insert(tx, services, caller, archive, upload.sha256)
-        conflicts = await conflicts_with(tx, archive.name, archive.version)
-        stop_at("before_commit", settings.test_stop_at)
+    with publish_stage("commit"):
+        async with services.database.transaction() as tx:
+            await _hold_staged(tx, services, upload.sha256)
+            package, generation = await _insert(tx, services, caller, archive, upload.sha256)
+            conflicts = await conflicts_with(tx, archive.name, archive.version)
+            stop_at("before_commit", settings.test_stop_at)
     stop_at("after_commit", settings.test_stop_at)
     log.info("version_published", package=package.name, version=archive.version, generation=generation)
-    is_visible = await published(services, package.name, package.id, generation)
+    with publish_stage("visible"):
+        is_visible = await published(services, package.name, package.id, generation)
     return Published(archive.name, archive.version, upload.sha256, is_visible, conflicts)
 
 

@@ -13,6 +13,7 @@ from api.write.last_used import LastUsed
 from api.write.rate_limits import RateLimits
 from api.write.waiting import Publications
 from shared.database import Database
+from shared.http.readiness import Probe, Probes
 from shared.jobs import Notifier
 from shared.settings import Settings
 from shared.storage.interface import Storage
@@ -33,6 +34,15 @@ class Services:
     rate_limits: RateLimits
     checks: Checks
     search_totals: KeptTotals = field(default_factory=KeptTotals)
+
+    @property
+    def dependencies(self) -> Probes:
+        """What a publish depends on. Redis may be away: the worker's sweep makes up for it."""
+        return {
+            "database": Probe(self.database.check),
+            "storage": Probe(self.storage.check),
+            "redis": Probe(self.notifier.check, is_required=False),
+        }
 
 
 def services_of(request: Request) -> Services:

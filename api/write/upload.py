@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from starlette.requests import ClientDisconnect, Request
 
+from api.write.metrics import publish_stage
 from shared.errors import BodyTooLarge, StorageUnavailable
 
 BUFFER_BYTES = 1 << 20
@@ -44,7 +45,7 @@ async def received_archive(request: Request, directory: Path, max_bytes: int) ->
         raise StorageUnavailable from error
     path = Path(name)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with os.fdopen(descriptor, "wb", buffering=0) as file, publish_stage("spool"):
             upload = await _receive(request, file.fileno(), path, max_bytes)
         yield upload
     finally:

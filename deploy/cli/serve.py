@@ -16,7 +16,12 @@ Descriptor = Annotated[int | None, typer.Option(help="A listening socket, inheri
 
 
 Workers = Annotated[
-    int, typer.Option(min=1, max=256, help="Read processes that share the address; one a core is plenty.")
+    int,
+    typer.Option(
+        min=1,
+        max=256,
+        help="Read processes that share the address, one a core. Each has metrics of its own, at ports one by one.",
+    ),
 ]
 
 
@@ -30,14 +35,17 @@ def serve(kind: Kind, bind: Bind = None, workers: Workers = 1, fd: Descriptor = 
     from deploy.workers import run_workers
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
+    from shared.tracing import start_tracing
 
     if workers > 1 and kind is not AppKind.READ:
         raise typer.BadParameter("only the read service runs in several processes", param_hint="--workers")
     settings = load_settings(**given(bind=bind))
     configure_logging(settings)
+    if workers > 1:
+        asyncio.run(run_until_stopped(run_workers(settings, workers)))
+        return
+    start_tracing(settings, kind)
     if fd is not None:
         run_on(kind, settings, socket.socket(fileno=fd))
-    elif workers > 1:
-        asyncio.run(run_until_stopped(run_workers(settings.bind, workers)))
     else:
         run(kind, settings)

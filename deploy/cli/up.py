@@ -25,6 +25,7 @@ def up(bind: Bind = None, data_dir: DataDir = None) -> None:
 
     Postgres and Valkey are embedded, under the data directory, unless X07_REGISTRY_DATABASE_URL or
     X07_REGISTRY_REDIS_URL name others. The first start makes the user `admin` with a token in DIR/token.
+    The worker's metrics are one port above X07_REGISTRY_METRICS_BIND.
     """
     from deploy.cli.progress import open_progress
     from deploy.local.up import run_registry

@@ -15,9 +15,11 @@ def worker() -> None:
     from deploy.signals import run_until_stopped
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
+    from shared.tracing import start_tracing
 
     settings = load_settings()
     configure_logging(settings)
+    start_tracing(settings, "worker")
     uvloop.run(run_until_stopped(_work(settings)))
 
 

@@ -9,7 +9,7 @@ import socket
 import sys
 
 from deploy.app_kind import AppKind
-from deploy.listener import reachable_address_of
+from deploy.listener import nth_bind, reachable_address_of
 from deploy.local.child import ChildProcess
 from deploy.local.service import Service
 from shared.settings import PREFIX, Settings
@@ -58,7 +58,8 @@ class WorkerPart(Service):
         self._settings = settings
 
     async def _spawn(self) -> ChildProcess:
-        return _run(self._settings, "worker")
+        metrics_bind = nth_bind(self._settings.metrics_bind, 1)  # the HTTP process has the first
+        return _run(self._settings.model_copy(update={"metrics_bind": metrics_bind}), "worker")
 
     async def _is_ready(self, child: ChildProcess) -> bool:
         """Nobody waits for the worker: what it has not done yet, it does when it is there."""
@@ -83,6 +84,7 @@ def _variables(settings: Settings) -> dict[str, str]:
         f"{PREFIX}PKG_SIGNING_KEY_ID": key_id or "",
     }
     return signing | {
+        f"{PREFIX}METRICS_BIND": settings.metrics_bind or "",
         f"{PREFIX}DATA_DIR": str(settings.data_dir),
         f"{PREFIX}PUBLIC_BASE": settings.public_base,
         f"{PREFIX}DATABASE_URL": settings.database_url.get_secret_value(),

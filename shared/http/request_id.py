@@ -8,6 +8,7 @@ from enum import Enum
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from shared.errors import Internal
 from shared.http.error_response import error_response
@@ -58,6 +59,7 @@ class RequestIdMiddleware:
             return
         request_id = self._ids.next()
         scope.setdefault("state", {})["request_id"] = request_id
+        bind_contextvars(request_id=request_id)
         header = (b"x-request-id", request_id.encode())
         progress = _Progress.NOTHING
 

@@ -1,0 +1,38 @@
+"""What the write API measures besides requests: where a publish spends its time, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+from prometheus_client import Counter, Histogram
+
+from shared.tracing import span
+
+Stage = Literal["spool", "check", "stage", "commit", "visible"]
+
+STAGE_SECONDS: Final = Histogram(
+    "x07_publish_stage_seconds",
+    "Stages of a publish: spool (upload to disk), check (archive), stage (bytes to storage), commit "
+    "(rows), visible (wait for a worker). Those that ended in a refusal are in it.",
+    ["stage"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+CHANGES: Final = Counter(
+    "x07_changes_total",
+    "Changes that readers see: `visible` when they saw them before the answer, else `later`.",
+    ["outcome"],
+)
+
+
+@contextmanager
+def publish_stage(stage: Stage) -> Iterator[None]:
+    """Time the body, and put a span around it."""
+    begun = time.perf_counter()
+    try:
+        with span(f"publish.{stage}"):
+            yield
+    finally:
+        STAGE_SECONDS.labels(stage).observe(time.perf_counter() - begun)

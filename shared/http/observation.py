@@ -1,0 +1,63 @@
+"""Every request counted, timed and, where settings say so, logged. Routes name themselves in the scope."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
+ROUTE: Final = "route"
+UNKNOWN: Final = "unknown"
+
+log = structlog.get_logger()
+
+
+def name_route(scope: Scope, pattern: str) -> None:
+    """Say which route answers; pattern: `/v1/packages/{name}`, never a path, so that labels are bounded."""
+    scope["state"][ROUTE] = pattern
+
+
+class ObservationMiddleware:
+    """Stands behind the request id. has_access_log: a line for each answer, without query and headers."""
+
+    def __init__(self, app: ASGIApp, *, has_access_log: bool) -> None:
+        self._app = app
+        self._has_access_log = has_access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on; what ends in an exception before an answer began counts as 500."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 500
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            self._observe(scope, status, time.perf_counter() - begun)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope["state"].get(ROUTE, UNKNOWN)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        HTTP_REQUESTS.labels(method, route, status).inc()
+        HTTP_SECONDS.labels(route).observe(seconds)
+        if self._has_access_log:
+            log.info(
+                "http_request",
+                method=method,
+                path=scope["path"],
+                route=route,
+                status=status,
+                duration_ms=round(seconds * 1000, 3),
+            )

@@ -1,0 +1,35 @@
+"""What every role measures, on the default registry of prometheus_client; a role's own is in its package."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+from shared.http.readiness import ReadyResponse
+
+PROCESS: Final = Info("x07_process", "Which role this process has.")
+
+HTTP_REQUESTS: Final = Counter(
+    "x07_http_requests_total",
+    "Answered requests. route: the pattern, not the path; `unknown` when no route took the request.",
+    ["method", "route", "status"],
+)
+HTTP_SECONDS: Final = Histogram(
+    "x07_http_request_seconds",
+    "From the request's head to the end of the answer. The read tier's fast path is not in it.",
+    ["route"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+DEPENDENCY_UP: Final = Gauge("x07_dependency_up", "1 if the dependency answers now, else 0.", ["dependency"])
+DEPENDENCY_SECONDS: Final = Gauge(
+    "x07_dependency_latency_seconds", "How long the dependency took to answer just now.", ["dependency"]
+)
+
+
+def set_dependencies(readiness: ReadyResponse) -> None:
+    """Let the gauges say what readiness found."""
+    for name, dependency in readiness.dependencies.items():
+        DEPENDENCY_UP.labels(name).set(dependency.ok)
+        DEPENDENCY_SECONDS.labels(name).set(dependency.latency_ms / 1000)

@@ -1,0 +1,22 @@
+"""How much of a process's connections to Postgres is in use."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Gauge
+
+from shared.database import Database
+
+CONNECTIONS: Final = Gauge(
+    "x07_database_pool_connections", "Connections of this process to Postgres: in_use, idle.", ["state"]
+)
+LIMIT: Final = Gauge("x07_database_pool_limit", "Connections that this process may have, at most.")
+
+
+async def collect_pool_use(database: Database) -> None:
+    """Let the gauges say how it is now."""
+    use = database.pool_use()
+    CONNECTIONS.labels("in_use").set(use.in_use)
+    CONNECTIONS.labels("idle").set(use.idle)
+    LIMIT.set(use.limit)

@@ -1,0 +1,92 @@
+"""Traces over OTLP/HTTP, when an endpoint is set: publish → job → publication, in one trace.
+
+Without an endpoint nothing of OpenTelemetry is imported, and a span costs one comparison. What clients
+send as `traceparent` is ignored, as their request ids are: it is for operators to decide what is sampled.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from shared.settings import PREFIX, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+Carrier = Mapping[str, str]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_provider: TracerProvider | None = None
+
+
+def start_tracing(settings: Settings, role: str) -> None:
+    """Send the spans of this process to the endpoint of the settings; called once, by the command line.
+
+    Raises SettingsError when there is an endpoint but no OpenTelemetry.
+    """
+    global _provider
+    if settings.otlp_endpoint is None:
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise SettingsError(
+            f"{PREFIX}OTLP_ENDPOINT is set, but OpenTelemetry is not installed: x07-registry[tracing]"
+        ) from None
+    _provider = TracerProvider(resource=Resource.create({"service.name": f"x07-registry-{role}"}))
+    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces")
+    _provider.add_span_processor(BatchSpanProcessor(exporter))
+
+
+def stop_tracing() -> None:
+    """Send what is left, for some seconds at most; blocks."""
+    global _provider
+    if _provider is not None:
+        _provider.shutdown()
+        _provider = None
+
+
+@contextmanager
+def span(name: str, parent: Carrier | None = None, **attributes: str | int) -> Iterator[None]:
+    """A span around the body, below `parent` of another process, or below the span around it."""
+    if _provider is None:
+        yield
+        return
+    from opentelemetry.propagate import extract
+
+    context = extract(parent) if parent is not None else None
+    tracer = _provider.get_tracer("x07-registry")
+    with tracer.start_as_current_span(name, context, attributes=attributes):
+        yield
+
+
+def carrier() -> Carrier | None:
+    """The current span for another process to continue from; None while tracing is off."""
+    if _provider is None:
+        return None
+    from opentelemetry.propagate import inject
+
+    headers: dict[str, str] = {}
+    inject(headers)
+    return headers
+
+
+def traced(name: str) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Decorates an async function with a span around each call."""
+
+    def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @functools.wraps(function)
+        async def in_span(*args: P.args, **kwargs: P.kwargs) -> T:
+            with span(name):
+                return await function(*args, **kwargs)
+
+        return in_span
+
+    return decorate

@@ -1,0 +1,51 @@
+"""Traces: one from the request over the job to the publication, sent to a real OTLP receiver."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from shared.settings import Settings, SettingsError
+from shared.tracing import start_tracing
+from tests.observability.collector import Span
+from tests.observability.conftest import Roles
+from tests.stack import eventually
+
+
+async def test_a_publish_its_job_and_its_publication_are_one_trace(roles: Roles) -> None:
+    """The context travels in the job, so an operator sees what the wait was for, across processes."""
+
+    wanted = {"POST /v1/packages/publish", "publish_package", "publication"}
+
+    async def whole() -> dict[str, Span] | None:
+        ids = {span.trace_id for span in roles.collector.spans if span.name == "publish.visible"}
+        spans = {span.name: span for span in roles.collector.spans if span.trace_id in ids}
+        return spans if wanted <= set(spans) else None
+
+    spans = await eventually(whole, 30)
+    request, job = spans["POST /v1/packages/publish"], spans["publish_package"]
+    assert (request.parent_id, request.service) == ("", "x07-registry-write")
+    for stage in ("spool", "check", "stage", "commit", "visible"):
+        assert spans[f"publish.{stage}"].parent_id == request.span_id
+    assert (job.parent_id, job.service) == (spans["publish.visible"].span_id, "x07-registry-worker")
+    assert spans["publication"].parent_id == job.span_id
+
+
+def test_without_an_endpoint_nothing_of_opentelemetry_is_imported() -> None:
+    """It costs memory and start-up time, and may not be installed."""
+    code = (
+        "import sys, deploy.asgi, worker.settings, shared.tracing as t;"
+        "from shared.settings import Settings; t.start_tracing(Settings(otlp_endpoint=None), 'read');"
+        "exec('with t.span(\"x\"): pass'); assert t.carrier() is None;"
+        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_endpoint_without_opentelemetry_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces that silently go nowhere are found out when they are needed."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(SettingsError, match="OTLP_ENDPOINT is set, but OpenTelemetry is not installed"):
+        start_tracing(Settings(otlp_endpoint="http://127.0.0.1:4318"), "read")
