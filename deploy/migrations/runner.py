@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from shared.database import Database
+from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
 
 MIGRATION_LOCK = 0x7830375F6D696772
 DEPLOYED_REVISION = "0001"
+# What the migrations add foreign keys, triggers and indexes to.
+LOCKED = (
+    "users",
+    "packages",
+    "package_owners",
+    "package_versions",
+    "package_version_advisories",
+    "oauth_states",
+)
+LOCK_DEADLINE_S = 60.0
+LOCK_PAUSE_S = 0.05
+LOCK_NOT_AVAILABLE = "55P03"
 
 log = structlog.get_logger()
 
@@ -40,9 +55,31 @@ def _upgrade(connection: Connection, schema: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes.update(connection=connection, schema=schema)
     if _is_deployed(connection, schema):
+        _lock_deployed(connection, schema)
         log.info("database_adopted", schema=schema, revision=DEPLOYED_REVISION)
         command.stamp(config, DEPLOYED_REVISION)
     command.upgrade(config, "head")
+
+
+def _lock_deployed(connection: Connection, schema: str) -> None:
+    """Wait until the older server writes to none of its tables, and then hold it up until we are done.
+
+    Its transactions take these tables in more than one order. Whoever waits for one of them while holding
+    another may deadlock with it, and then a publish may be what fails. So nothing is held while waiting.
+    """
+    names = ", ".join(f'"{schema}".{table}' for table in LOCKED)
+    deadline = time.monotonic() + LOCK_DEADLINE_S
+    while True:
+        try:
+            with connection.begin_nested():
+                connection.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE NOWAIT"))
+                return
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("another server writes to the tables without a pause") from error
+        time.sleep(LOCK_PAUSE_S)
 
 
 def _is_deployed(connection: Connection, schema: str) -> bool:

@@ -16,7 +16,9 @@ from deploy.cli.token import SCOPES
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 
 
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, deadline_s: float = DEADLINE_S, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -24,7 +26,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=environment(**variables),
-        timeout=DEADLINE_S,
+        timeout=deadline_s,
     )
 
 

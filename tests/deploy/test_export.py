@@ -14,29 +14,14 @@ import pytest_asyncio
 
 from shared.blobs import archive_key, index_key
 from shared.names import PackageName, shard_path
-from shared.settings import Settings
 from shared.storage.filesystem import FileSystemStorage
 from shared.versions import VersionText
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.test_walk_commands import document
+from tests.deploy.commands import document, variables_of
 from tests.indexer.walks import everything, kinds, overwrite, publish_all
 from tests.stack import Registry, running_registry
 
 HELLO, FIRST = PackageName("hello"), VersionText("0.1.0")
-
-
-def variables_of(settings: Settings) -> dict[str, str]:
-    """The environment that gives a command these settings."""
-    given = settings.model_dump(include=settings.model_fields_set)
-    secret = {"database_url", "redis_url", "s3_secret_access_key", "pkg_signing_ed25519_secret_b64"}
-    values = {
-        name: getattr(settings, name).get_secret_value() if name in secret else value
-        for name, value in given.items()
-    }
-    return {
-        f"X07_REGISTRY_{name.upper()}": ",".join(value) if isinstance(value, tuple) else str(value)
-        for name, value in values.items()
-    }
 
 
 @pytest_asyncio.fixture

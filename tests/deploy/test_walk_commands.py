@@ -7,11 +7,11 @@ import signal
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest_asyncio
 
 from deploy.local.valkey import EmbeddedValkey
+from tests.deploy.commands import document
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 from tests.deploy.test_cli import run
 
@@ -27,12 +27,6 @@ async def variables(
         "X07_REGISTRY_REDIS_NAMESPACE": tmp_path.name,
         "X07_REGISTRY_DATA_DIR": str(tmp_path / "tree"),
     }
-
-
-def document(*arguments: str, **variables: str) -> tuple[int, Any]:
-    """Exit status and JSON of a command."""
-    answer = run(*arguments, "--json", **variables)
-    return answer.returncode, json.loads(answer.stdout)
 
 
 def test_the_commands_of_an_operator_find_mend_and_remove(variables: dict[str, str]) -> None:
