@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import asyncpg
+from redis.asyncio import Redis
 
 from deploy.local.home import Home, open_home
 from deploy.local.postgres import EmbeddedPostgres
@@ -60,6 +61,11 @@ class Servers:
         name = f"faults_{next(self._numbers)}"
         await self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.postgres.url_of(name)
+
+    async def empty_valkey(self) -> None:
+        """Forget every key."""
+        async with Redis.from_url(self.valkey.url) as redis:
+            await redis.flushall()
 
     async def sql(self, statement: str, url: str | None = None) -> None:
         """Run a statement as the superuser. url: of the database; else `postgres`."""

@@ -26,8 +26,7 @@ Fault = Callable[[Servers], Awaitable[None]]
 
 async def emptied(servers: Servers) -> None:
     """Everything in it is gone: jobs, and whatever else."""
-    async with Redis.from_url(servers.valkey.url) as redis:
-        await redis.flushall()
+    await servers.empty_valkey()
 
 
 async def restarted(servers: Servers) -> None:
