@@ -9,7 +9,7 @@ DEV_STAMP := .venv/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check format test fuzz bench golden docs-tables lock clean
+.PHONY: help install run check format test fuzz bench golden openapi docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -36,11 +36,12 @@ install: $(DEV_STAMP) ## Install everything into .venv
 run: $(RUN_STAMP) ## Run a whole registry on 127.0.0.1:8080
 	@exec $(BIN)/x07-registry up
 
-check: $(DEV_STAMP) ## Lint, types, import direction
+check: $(DEV_STAMP) ## Lint, types, import direction, the OpenAPI document
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m deploy.openapi --check
 
 format: $(DEV_STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -51,6 +52,9 @@ test: check ## Check, then run every test on real servers
 
 golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 	X07_GOLDEN=write $(BIN)/python -m pytest -q -p no:randomly tests/indexer
+
+openapi: $(DEV_STAMP) ## Rewrite openapi/openapi.json from the routes
+	$(BIN)/python -m deploy.openapi
 
 docs-tables: $(DEV_STAMP) ## Rewrite the tables in docs/ that come from the code
 	$(BIN)/python -m tests.docs_tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +23,7 @@ from shared.blobs import CONFIG_KEY
 from shared.errors import BadRequest, MethodNotAllowed, RegistryError, StorageUnavailable
 from shared.http.error_response import error_response
 from shared.http.observation import name_route
+from shared.http.openapi import openapi_response
 from shared.http.readiness import Probe, Probes, readiness_of, ready_response
 from shared.http.service import HEALTH_BODY, SERVICE_BODY
 from shared.jobs import Change
@@ -99,6 +101,8 @@ class ReadService:
                 await Response(SERVICE_BODY, media_type="application/json")(scope, receive, send)
             case Page.HEALTH:
                 await PlainTextResponse(HEALTH_BODY)(scope, receive, send)
+            case Page.OPENAPI:
+                await openapi_response(Request(scope))(scope, receive, send)
             case Page.READY:
                 await ready_response(await readiness_of(self.dependencies))(scope, receive, send)
 

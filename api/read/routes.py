@@ -22,6 +22,7 @@ from shared.blobs import (
     metadata_key,
 )
 from shared.errors import IndexNotFound, NotFound, RegistryError
+from shared.http.openapi import OPENAPI_PATH
 from shared.http.path import decode_path
 from shared.names import PackageName, parse_index_path, parse_name, shard_path
 from shared.versions import parse_version
@@ -64,6 +65,7 @@ class Page(Enum):
     SERVICE = b"/"
     HEALTH = b"/healthz"
     READY = b"/readyz"
+    OPENAPI = b"/openapi/openapi.json"
 
 
 Route = BlobRoute | Redirect | Page
@@ -72,6 +74,7 @@ PAGES: Final = {page.value: page for page in Page}
 REDIRECTS: Final = {
     b"/index": Redirect(308, "/index/"),
     b"/index/": Redirect(307, "/index/catalog.json"),
+    b"/openapi": Redirect(303, OPENAPI_PATH),
 }
 
 
@@ -96,12 +99,12 @@ def resolve(scope: Scope, index_host: bytes) -> Route:
 def handles(scope: Scope, index_host: bytes) -> bool:
     """True if the target is the read tier's when both tiers share one address; index_host: lower-case.
 
-    The pages are not: the write API's readiness knows more dependencies.
+    The pages are not (the write API's readiness knows more dependencies), nor is what leads to them.
     """
     target: bytes = scope["raw_path"]
     return (
         target.startswith(INDEX)
-        or target in REDIRECTS
+        or target == INDEX.rstrip(b"/")
         or _release(target) is not None
         or _is_below_host_root(scope, index_host)
     )

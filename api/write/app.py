@@ -37,7 +37,7 @@ async def _unknown_path(request: Request) -> Response:
 
 
 # As in the contract (1.2), an unknown path is 404 to GET and 405 to any other method.
-UNKNOWN_PATH = Endpoint("GET", "/{path:path}", _unknown_path, Auth.NONE, None, None, None, 404, (NotFound,))
+UNKNOWN_PATH = Endpoint(method="GET", path="/{path:path}", handler=_unknown_path, errors=(NotFound,))
 
 
 @asynccontextmanager

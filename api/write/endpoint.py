@@ -42,24 +42,41 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One method on one path.
+class QueryParameter:
+    """A query parameter as it is documented. kind: its msgspec type; reading it is the handler's."""
 
-    request, response: models of the JSON bodies, None where there is none. errors: what the handler
-    raises besides what authentication, limits and parsing raise. status: of success. limited: which
-    limit of attempts a minute it counts for (and may answer RateLimited).
+    name: str
+    kind: Any
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method on one path, with all that is told about it.
+
+    request, response: models of the JSON bodies, None where there is none; a response of `str` is plain
+    text. is_upload: the body is an archive, not JSON. status: of success; also: of answers with the same
+    model. headers: names of those that a success carries. errors: what the handler raises besides what
+    authentication, limits and parsing raise. limited: which limit of attempts a minute it counts for
+    (and may answer RateLimited). is_static: it asks no dependency. is_cached: it has an ETag, and 304s.
     """
 
     method: str
     path: str
     handler: Handler
-    auth: Auth
-    scope: Scope | None
-    request: type[Any] | None
-    response: type[Any] | None
-    status: int
-    errors: tuple[type[RegistryError], ...]
+    auth: Auth = Auth.NONE
+    scope: Scope | None = None
+    query: tuple[QueryParameter, ...] = ()
+    request: type[Any] | None = None
+    is_upload: bool = False
+    response: type[Any] | None = None
+    status: int = 200
+    also: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    errors: tuple[type[RegistryError], ...] = ()
     limited: Attempt | None = None
+    is_static: bool = False
+    is_cached: bool = False
 
 
 class Endpoints:
@@ -70,33 +87,21 @@ class Endpoints:
 
     def get(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
         """Declare a GET endpoint; HEAD comes with it."""
-        return self._declare("GET", path, **declared)
+        return self._declare("GET", path, declared)
 
     def post(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
         """Declare a POST endpoint."""
-        return self._declare("POST", path, **declared)
+        return self._declare("POST", path, declared)
 
     def delete(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
         """Declare a DELETE endpoint."""
-        return self._declare("DELETE", path, **declared)
+        return self._declare("DELETE", path, declared)
 
-    def _declare(
-        self,
-        method: str,
-        path: str,
-        *,
-        auth: Auth = Auth.NONE,
-        scope: Scope | None = None,
-        request: type[Any] | None = None,
-        response: type[Any] | None = None,
-        status: int = 200,
-        errors: tuple[type[RegistryError], ...] = (),
-        limited: Attempt | None = None,
-    ) -> Callable[[Handler], Handler]:
+    def _declare(self, method: str, path: str, declared: dict[str, Any]) -> Callable[[Handler], Handler]:
+        """declared: the fields of Endpoint."""
+
         def declare(handler: Handler) -> Handler:
-            self.all.append(
-                Endpoint(method, path, handler, auth, scope, request, response, status, errors, limited)
-            )
+            self.all.append(Endpoint(method=method, path=path, handler=handler, **declared))
             return handler
 
         return declare

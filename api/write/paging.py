@@ -5,17 +5,29 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import unquote_to_bytes
 
+from msgspec import Meta
 from starlette.requests import Request
 
+from api.write.endpoint import QueryParameter
 from shared.errors import BadRequest
 from shared.text import trim
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
 MAX_U32: Final = 2**32 - 1
+
+LIMIT: Final = QueryParameter(
+    "limit",
+    Annotated[int, Meta(ge=0, le=MAX_U32)],
+    f"Entries a page, {DEFAULT_LIMIT} when absent; more than {MAX_LIMIT} counts as {MAX_LIMIT}.",
+)
+OFFSET: Final = QueryParameter(
+    "offset", Annotated[int, Meta(ge=0, le=MAX_U32)], "Entries before the page, 0 when absent."
+)
+
 
 _U32: Final = re.compile(r"\+?0*([0-9]{1,10})")
 _FLAGS: Final = {"true": True, "false": False}

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-SERVICE_BODY: Final = (
-    b'{"catalog":"/index/catalog.json","healthz":"/healthz","index":"/index/",'
-    b'"openapi":"/openapi/openapi.json","service":"x07-registry","web":"https://x07.io"}'
-)
+import msgspec
+
+
+class ServiceDocument(msgspec.Struct, frozen=True):
+    """Where the registry's parts are: constant, keys sorted."""
+
+    catalog: str = "/index/catalog.json"
+    healthz: str = "/healthz"
+    index: str = "/index/"
+    openapi: str = "/openapi/openapi.json"
+    service: str = "x07-registry"
+    web: str = "https://x07.io"
+
+
+SERVICE_BODY: Final = msgspec.json.encode(ServiceDocument())
 HEALTH_BODY: Final = b"ok"

@@ -15,7 +15,7 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import StoredText, decode_body, json_response
 from api.write.path_params import path_name, path_uuid, path_version
 from api.write.principal import Principal
-from api.write.publication import visible_header
+from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.queries.advisories import AdvisoryRow
 from api.write.services import services_of
 from shared.errors import (
@@ -102,6 +102,7 @@ async def advisories(request: Request) -> Response:
     scope=Scope.OWNER_MANAGE,
     request=CreateAdvisoryRequest,
     response=AdvisoryResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(InvalidName, InvalidVersion, AdvisoryInvalid, NotFound, Forbidden),
 )
 async def create_advisory(request: Request, caller: Principal) -> Response:
@@ -122,6 +123,7 @@ async def create_advisory(request: Request, caller: Principal) -> Response:
     auth=Auth.EITHER,
     scope=Scope.OWNER_MANAGE,
     response=AdvisoryResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(BadRequest, InvalidName, InvalidVersion, NotFound, Forbidden, DatabaseCorrupt),
 )
 async def withdraw_advisory(request: Request, caller: Principal) -> Response:

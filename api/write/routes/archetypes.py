@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from api.write import archetypes as domain
 from api.write.archetypes import Archetype
-from api.write.endpoint import Endpoints
-from api.write.json_body import json_response
-from api.write.paging import query_parameters
+from api.write.endpoint import Endpoints, QueryParameter
+from api.write.json_body import StoredText, json_response
+from api.write.paging import LIMIT, OFFSET, query_parameters
 from api.write.queries.archetypes import ArchetypedPackage
 from api.write.services import services_of
 from shared.errors import BadRequest, InvalidArchetype, NotFound
@@ -57,7 +57,12 @@ class ArchetypeResponse(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[ArchetypePackage, ...]
 
 
-@route.get("/v1/archetypes", response=ArchetypesResponse, errors=(BadRequest,))
+@route.get(
+    "/v1/archetypes",
+    query=(QueryParameter("q", StoredText, "Text that archetypes or their packages contain."), LIMIT, OFFSET),
+    response=ArchetypesResponse,
+    errors=(BadRequest,),
+)
 async def archetypes(request: Request) -> Response:
     """Archetypes whose name, or one of whose packages, contains `q`."""
     parameters = query_parameters(request)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.write import dependents as domain
 from api.write.endpoint import Endpoints
 from api.write.json_body import json_response
-from api.write.paging import query_parameters
+from api.write.paging import LIMIT, OFFSET, query_parameters
 from api.write.path_params import path_name
 from api.write.queries.dependents import Dependent
 from api.write.services import services_of
@@ -39,6 +39,7 @@ class DependentsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @route.get(
     "/v1/packages/{name}/dependents",
+    query=(LIMIT, OFFSET),
     response=DependentsResponse,
     errors=(BadRequest, InvalidName, NotFound),
 )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.write import sign_in
 from api.write.credentials import cookie_values
-from api.write.endpoint import Endpoints
+from api.write.endpoint import Endpoints, QueryParameter
 from api.write.github import CALLBACK_PATH
 from api.write.rate_limits import Attempt
 from api.write.services import services_of
@@ -27,7 +27,9 @@ route = Endpoints()
 
 @route.get(
     "/v1/auth/github/start",
+    query=(QueryParameter("next", str, "The path of the web UI to return to, `/` when absent."),),
     status=302,
+    headers=("location", "set-cookie", "cache-control"),
     errors=(errors.BadRequest, errors.GithubOauthDisabled, errors.NextInvalid),
     limited=Attempt.SIGN_IN,
 )
@@ -40,7 +42,14 @@ async def start(request: Request) -> Response:
 
 @route.get(
     CALLBACK_PATH,
+    query=(
+        QueryParameter("code", str, "What GitHub gives for an access token."),
+        QueryParameter("state", str, "The attempt, from the redirect to GitHub."),
+        QueryParameter("error", str, "Why GitHub did not sign in."),
+        QueryParameter("error_description", str, "The same in words."),
+    ),
     status=302,
+    headers=("location", "set-cookie", "cache-control"),
     errors=(
         errors.BadRequest,
         errors.GithubOauthDisabled,

@@ -11,7 +11,7 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import decode_body, json_response
 from api.write.path_params import path_handle, path_name, read_handle
 from api.write.principal import Principal
-from api.write.publication import visible_header
+from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.routes.account import OkResponse
 from api.write.services import services_of
 from shared.errors import Forbidden, InvalidName, NotFound
@@ -48,6 +48,7 @@ async def owners(request: Request) -> Response:
     scope=Scope.OWNER_MANAGE,
     request=AddOwnerRequest,
     response=OkResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(InvalidName, NotFound, Forbidden),
 )
 async def add_owner(request: Request, caller: Principal) -> Response:
@@ -63,6 +64,7 @@ async def add_owner(request: Request, caller: Principal) -> Response:
     auth=Auth.EITHER,
     scope=Scope.OWNER_MANAGE,
     response=OkResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(InvalidName, NotFound, Forbidden),
 )
 async def remove_owner(request: Request, caller: Principal) -> Response:

@@ -11,7 +11,7 @@ from api.write import publish as domain
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import json_response
 from api.write.principal import Principal
-from api.write.publication import visible_header
+from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.rate_limits import Attempt
 from api.write.routes.dependents import DependentRequirement, dependent_requirement
 from api.write.services import services_of
@@ -40,7 +40,9 @@ class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
     "/v1/packages/publish",
     auth=Auth.TOKEN,
     scope=Scope.PUBLISH,
+    is_upload=True,
     response=PublishResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(
         errors.EmailUnverified,
         errors.BodyTooLarge,
@@ -59,6 +61,7 @@ class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
         errors.InvalidScaleEvidence,
         errors.Forbidden,
         errors.AlreadyPublished,
+        errors.StorageFailed,
     ),
     limited=Attempt.PUBLISH,
 )

@@ -11,7 +11,7 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import decode_body, json_response
 from api.write.path_params import path_name, path_version
 from api.write.principal import Principal
-from api.write.publication import visible_header
+from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.scale_evidence import set_scale_evidence
 from api.write.services import services_of
 from shared.errors import Conflict, Forbidden, InvalidName, InvalidScaleEvidence, InvalidVersion, NotFound
@@ -42,6 +42,7 @@ class ScaleEvidenceResponse(msgspec.Struct, frozen=True, kw_only=True):
     scope=Scope.PUBLISH,
     request=ScaleEvidenceRequest,
     response=ScaleEvidenceResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(InvalidName, InvalidVersion, InvalidScaleEvidence, NotFound, Forbidden, Conflict),
 )
 async def scale_evidence(request: Request, caller: Principal) -> Response:

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.write import search as domain
-from api.write.endpoint import Endpoints
-from api.write.json_body import json_response
-from api.write.paging import query_parameters
+from api.write.endpoint import Endpoints, QueryParameter
+from api.write.json_body import StoredText, json_response
+from api.write.paging import LIMIT, OFFSET, query_parameters
 from api.write.queries.search import Hit
 from api.write.services import services_of
 from shared.errors import BadRequest
@@ -40,7 +40,17 @@ class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[SearchPackage, ...]
 
 
-@route.get("/v1/search", response=SearchResponse, errors=(BadRequest,))
+@route.get(
+    "/v1/search",
+    query=(
+        QueryParameter("q", StoredText, "Text that names contain, in any case; every package when absent."),
+        LIMIT,
+        OFFSET,
+        QueryParameter("scale_tested", bool, "true: only packages whose latest version is scale-tested."),
+    ),
+    response=SearchResponse,
+    errors=(BadRequest,),
+)
 async def search(request: Request) -> Response:
     """Packages whose name contains `q`: that name, then names that begin with it, then similar ones."""
     parameters = query_parameters(request)

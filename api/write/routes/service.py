@@ -1,31 +1,46 @@
-"""The service itself: what it is, whether it lives, whether it is ready."""
+"""The service itself: what it is, whether it lives, whether it is ready, what its API is."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from api.write.endpoint import Endpoints
 from api.write.services import services_of
+from shared.http.openapi import OPENAPI_PATH, openapi_response
 from shared.http.readiness import ReadyResponse, readiness_of, ready_response
-from shared.http.service import HEALTH_BODY, SERVICE_BODY
+from shared.http.service import HEALTH_BODY, SERVICE_BODY, ServiceDocument
 
 route = Endpoints()
 
 
-@route.get("/")
+@route.get("/", response=ServiceDocument, is_static=True)
 async def service(request: Request) -> Response:
     """Where the registry's parts are."""
     return Response(SERVICE_BODY, media_type="application/json")
 
 
-@route.get("/healthz")
+@route.get("/healthz", response=str, is_static=True)
 async def health(request: Request) -> Response:
     """Alive: no dependency is asked."""
     return PlainTextResponse(HEALTH_BODY)
 
 
-@route.get("/readyz", response=ReadyResponse)
+@route.get("/readyz", response=ReadyResponse, also=(503,), is_static=True)
 async def ready(request: Request) -> Response:
     """Ready to publish: database and storage answer. 503 when one does not."""
     return ready_response(await readiness_of(services_of(request).dependencies))
+
+
+@route.get("/openapi", status=303, headers=("location",), is_static=True)
+async def openapi(request: Request) -> Response:
+    """Where this document is."""
+    return Response(status_code=303, headers={"location": OPENAPI_PATH})
+
+
+@route.get(OPENAPI_PATH, response=dict[str, Any], is_static=True, is_cached=True)
+async def openapi_json(request: Request) -> Response:
+    """This document: OpenAPI 3.1."""
+    return openapi_response(request)

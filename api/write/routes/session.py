@@ -44,7 +44,7 @@ class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
     user: SessionUser | UnsetType = UNSET
 
 
-@route.get("/v1/auth/session", response=SessionResponse)
+@route.get("/v1/auth/session", response=SessionResponse, headers=("cache-control",))
 async def session(request: Request) -> Response:
     """Who is signed in here. Never 401: without a session that works the answer says so."""
     services = services_of(request)
@@ -56,7 +56,7 @@ async def session(request: Request) -> Response:
     return json_response(body, headers=NO_STORE)
 
 
-@route.post("/v1/auth/logout", auth=Auth.SESSION, status=204)
+@route.post("/v1/auth/logout", auth=Auth.SESSION, status=204, headers=("set-cookie",))
 async def logout(request: Request, caller: Principal) -> Response:
     """End the session and take its cookie back."""
     services = services_of(request)

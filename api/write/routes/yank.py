@@ -10,7 +10,7 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import decode_body, json_response
 from api.write.path_params import path_name, path_version
 from api.write.principal import Principal
-from api.write.publication import visible_header
+from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.services import services_of
 from api.write.yank import set_yanked
 from shared.errors import Forbidden, InvalidName, InvalidVersion, NotFound
@@ -39,6 +39,7 @@ class YankResponse(msgspec.Struct, frozen=True, kw_only=True):
     scope=Scope.OWNER_MANAGE,
     request=YankRequest,
     response=YankResponse,
+    headers=(VISIBLE_HEADER,),
     errors=(InvalidName, InvalidVersion, NotFound, Forbidden),
 )
 async def yank(request: Request, caller: Principal) -> Response:

@@ -125,7 +125,7 @@ def test_a_release_path_names_one_blob_or_is_refused(path: bytes, expected: str)
         (b"/index/he/ll/hello", "index/he/ll/hello"),
         (b"/v1/packages/hello/0.1.0/download", "dl/hello/0.1.0/download"),
         (b"/v1/nothing", NOT_FOUND),
-        (b"/openapi", NOT_FOUND),
+        (b"/openapi/nothing", NOT_FOUND),
     ],
 )
 @pytest.mark.parametrize("host", [b"index.x07.io", b"INDEX.x07.IO", b"index.x07.io:8443"])

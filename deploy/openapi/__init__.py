@@ -1,0 +1,1 @@
+"""The OpenAPI document, made from what both tiers declare: `python -m deploy.openapi`."""

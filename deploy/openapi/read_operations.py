@@ -1,0 +1,145 @@
+"""The read service's operations: what api/read/routes.py resolves, told in words and models.
+
+Which blob, content type and cache rule a path has is asked of the routes, not written down again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from api.read.answer import OF_ARCHIVES
+from api.read.routes import REDIRECTS, BlobRoute, Redirect, resolve
+from deploy.openapi.operation import Answer, Operation, Parameter
+from deploy.openapi.vocabulary import PARAMETERS, PATH_PARAMETERS
+from deploy.openapi.write_operations import IF_NONE_MATCH, OF_EVERY_ROUTE
+from indexer.catalog import CatalogPackage
+from indexer.config import IndexConfig
+from indexer.metadata import MetadataDocument
+from shared import errors
+from shared.settings import Settings
+
+TAG: Final = "published tree"
+RANGE: Final = Parameter("range", "header", str, "One range of bytes (RFC 9110, 14.2).")
+REFRESH: Final = Parameter("x07_refresh", "query", str, "Any value: read past every cache.")
+INDEX_HOST: Final = str(Settings.model_fields["index_host"].default)
+OF_INDEX_FILES: Final = (errors.InvalidName, errors.IndexPathInvalid, errors.IndexNotFound)
+OF_RELEASES: Final = (errors.InvalidName, errors.InvalidVersion, errors.NotFound)
+SHORT: Final = "{length}/{name}"
+LONG: Final = "{first}/{second}/{name}"
+ENTRY: Final = "Index file of a package: a line of JSON a version (`IndexEntry`), in ascending SemVer order."
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """Every package, in byte order of names."""
+
+    schema_version: str = "x07.index-catalog@0.1.0"
+    packages: tuple[CatalogPackage, ...]
+
+
+def read_operations() -> tuple[Operation, ...]:
+    """What is read without the write API."""
+    return (
+        *(_redirect(path.decode(), redirect) for path, redirect in REDIRECTS.items() if path != b"/openapi"),
+        _blob("/index/config.json", "index_config", "The index's configuration.", IndexConfig),
+        _blob("/index/catalog.json", "index_catalog", "The catalog of packages.", Catalog),
+        _blob(f"/index/{SHORT}", "index_file_of_short_name", f"{ENTRY} Names of 1 or 2 bytes.", str),
+        _blob(f"/index/{LONG}", "index_file", f"{ENTRY} Names of 3 bytes and more.", str),
+        _blob("/config.json", "host_config", "As /index/config.json, at the root of the index host."),
+        _blob("/catalog.json", "host_catalog", "As /index/catalog.json, at the root of the index host."),
+        _blob(f"/{SHORT}", "host_file_of_short_name", f"As /index/{SHORT}, at the root of the index host."),
+        _blob(f"/{LONG}", "host_file", f"As /index/{LONG}, at the root of the index host."),
+        _blob(
+            "/v1/packages/{name}/{version}/metadata", "metadata", "A version's manifest.", MetadataDocument
+        ),
+        _blob("/v1/packages/{name}/{version}/download", "download", "A version's archive, a plain tar."),
+    )
+
+
+MODELS_OF_THE_HOST: Final = {
+    "/config.json": IndexConfig,
+    "/catalog.json": Catalog,
+    f"/{SHORT}": str,
+    f"/{LONG}": str,
+}
+
+
+def route_of(path: str, host: str) -> BlobRoute | Redirect:
+    """What an operation's path resolves to, with its examples put in."""
+    values = {**PARAMETERS, "name": "ab" if "{length}" in path else PARAMETERS["name"]}
+    target = re.sub(r"{(\w+)}", lambda match: str(values[match[1]]), path)
+    scope = {"raw_path": target.encode(), "headers": [(b"host", host.encode())]}
+    route = resolve(scope, INDEX_HOST.encode())
+    if not isinstance(route, (BlobRoute, Redirect)):
+        raise TypeError(f"{path} is no document of the published tree")
+    return route
+
+
+def _redirect(path: str, redirect: Redirect) -> Operation:
+    return Operation(
+        method="GET",
+        path=path,
+        name="index" if path == "/index" else "index_root",
+        tag=TAG,
+        description=f"To {redirect.location}.",
+        answers=(Answer(status=redirect.status, description="Go on there.", headers=("location",)),),
+        errors=OF_EVERY_ROUTE,
+    )
+
+
+def _blob(path: str, name: str, description: str, model: Any = None) -> Operation:
+    is_rooted = path in MODELS_OF_THE_HOST
+    host = INDEX_HOST if is_rooted else "registry.example"
+    route = route_of(path, host)
+    assert isinstance(route, BlobRoute)
+    parameters = [
+        Parameter(part, "path", str, PATH_PARAMETERS[part]) for part in re.findall(r"{(\w+)}", path)
+    ]
+    parameters += [IF_NONE_MATCH, RANGE] if route.is_archive else [REFRESH, IF_NONE_MATCH]
+    return Operation(
+        method="GET",
+        path=path,
+        name=name,
+        tag=TAG,
+        description=description,
+        parameters=tuple(parameters),
+        answers=_answers(route, MODELS_OF_THE_HOST.get(path, model)),
+        errors=_errors(route, path, is_rooted=is_rooted),
+        host=host if is_rooted else None,
+    )
+
+
+def _answers(route: BlobRoute, model: Any) -> tuple[Answer, ...]:
+    validators: tuple[str, ...] = ("etag", "cache-control", "x-x07-stale")
+    if route.has_variants:
+        validators += ("vary",)
+    if route.is_archive:
+        validators += tuple(name.decode() for name, _ in OF_ARCHIVES)
+    whole = Answer(
+        status=200,
+        description="The document." if not route.is_archive else "The whole archive.",
+        media_type=route.content_type,
+        model=model,
+        headers=validators,
+    )
+    part = Answer(
+        status=206,
+        description="The range that was asked for.",
+        media_type=route.content_type,
+        headers=(*validators, "content-range"),
+    )
+    known = Answer(status=304, description="The client has it.", headers=validators)
+    return (whole, part, known) if route.is_archive else (whole, known)
+
+
+def _errors(route: BlobRoute, path: str, *, is_rooted: bool) -> tuple[type[errors.RegistryError], ...]:
+    found: list[type[errors.RegistryError]] = [*OF_EVERY_ROUTE, route.missing, errors.StorageFailed]
+    if is_rooted:
+        found.append(errors.NotFound)
+    if "{name}" in path:
+        found += OF_RELEASES if "{version}" in path else OF_INDEX_FILES
+    if route.is_archive:
+        found.append(errors.RangeNotSatisfiable)
+    return tuple(dict.fromkeys(found))

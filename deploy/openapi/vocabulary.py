@@ -1,0 +1,155 @@
+"""Examples and descriptions by name: one name means one thing all over the API.
+
+A field, parameter or header without an entry here fails the generation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+NAME, VERSION = "hello", "0.1.0"
+CKSUM: Final = "f9384c8720ad0bd8dd4a1c9ac0fcf6b4cd6ed9e0e1e3f4d20f6a0ee36ba4c9a1"
+UUID: Final = "7f9c24e8-3b12-4f0e-9c38-2a64d2a5c9b7"
+TIME: Final = "2026-01-02T03:04:05.123456Z"
+REQUEST_ID: Final = "3f0c5b0d6c0d4a3f8f0e7b1f3b8a9c2d"
+ETAG: Final = f'"{CKSUM}"'
+DIGITS: Final = "0123456789abcdef" * 4
+
+FIELDS: Final[dict[str, Any]] = {
+    "Advisory.kind": "broken",
+    "Advisory.severity": "high",
+    "CreateAdvisoryRequest.kind": "broken",
+    "CreateAdvisoryRequest.severity": "high",
+    "Dependency.latency_ms": 0.412,
+    "DependentRequirement.package": "hello-web",
+    "DependentRequirement.requirement": "^0.1",
+    "Error.request_id": REQUEST_ID,
+    "IndexAdvisory.kind": "broken",
+    "IndexAdvisory.severity": "high",
+    "IndexSignature.kind": "ed25519",
+    "PublicKey.id": "key-2026-01",
+    "ReadyResponse.dependencies": {
+        "database": {"ok": True, "latency_ms": 0.412},
+        "storage": {"ok": True, "latency_ms": 0.098},
+        "redis": {"ok": True, "latency_ms": 0.201},
+    },
+    "SigningConfig.kind": "ed25519",
+    "MetadataPackage.schema_version": "x07.package@0.1.0",
+    "CreateTokenRequest.scopes": ["publish"],
+    "api": "https://registry.example/v1/",
+    "archetype": "cli",
+    "authenticated": True,
+    "avatar_url": "https://avatars.example/u/583231",
+    "cksum": CKSUM,
+    "created_at": TIME,
+    "created_at_utc": TIME,
+    "csrf_token": f"x07c_{DIGITS}",
+    "description": "Says hello.",
+    "details": "Every greeting is cut after 80 bytes.",
+    "dl": "https://registry.example/v1/packages/",
+    "docs": "Call hello.main.",
+    "ed25519_pub": "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+    "ed25519_sig": "c2lnbmF0dXJlIG9mIDY0IGJ5dGVzLCBzaG93biBoZXJlIGFzIGFuIGV4YW1wbGUgb2YgdGhlIGZvcm0uLi4uLg==",
+    "email": "octo@example.org",
+    "email_primary": True,
+    "email_verified": True,
+    "evidence_ref": "https://x07.io/evidence/hello.json",
+    "facets": ["archetype:cli"],
+    "github_login": "octo",
+    "github_user_id": 583231,
+    "handle": "octo",
+    "id": UUID,
+    "index_path": "/index/he/ll/hello",
+    "is_admin": False,
+    "is_official": False,
+    "key_id": "key-2026-01",
+    "label": "ci",
+    "last_used_at": TIME,
+    "latest": VERSION,
+    "latest_version": VERSION,
+    "license": "MIT",
+    "limit": 20,
+    "meta": {"x07c_compat": ">=0.1.111 <0.3.0"},
+    "module_root": "modules",
+    "modules": ["hello.main"],
+    "modules_count": 1,
+    "name": NAME,
+    "offset": 0,
+    "ok": True,
+    "owners": ["octo"],
+    "package": NAME,
+    "package_count": 1,
+    "profile_url": "https://github.example/octo",
+    "published_at": TIME,
+    "q": "hel",
+    "revoked_at": None,
+    "scale_classes_supported": ["small-team"],
+    "scale_test_evidence_ref": "https://x07.io/evidence/hello.json",
+    "scale_tested": True,
+    "scopes": ["owner.manage", "publish", "token.manage"],
+    "severity": "high",
+    "summary": "Greetings are cut short.",
+    "token": f"x07t_{DIGITS}",
+    "token_id": UUID,
+    "total": 1,
+    "url": "https://x07.io/advisories/1",
+    "user_id": UUID,
+    "verified-namespaces": ["ext", "x07"],
+    "version": VERSION,
+    "withdrawn_at_utc": TIME,
+    "yanked": True,
+}
+"""Examples of fields by `Model.field`, or else by `field`."""
+
+PARAMETERS: Final[dict[str, Any]] = {
+    "code": "3c1f5d2a9b",
+    "error": "access_denied",
+    "error_description": "The user has denied your application access.",
+    "first": "he",
+    "handle": "octo",
+    "id": UUID,
+    "if-none-match": ETAG,
+    "length": "2",
+    "limit": 20,
+    "name": NAME,
+    "next": "/tokens",
+    "offset": 0,
+    "origin": "https://x07.io",
+    "q": "hel",
+    "range": "bytes=0-511",
+    "scale_tested": True,
+    "second": "ll",
+    "state": f"x07o_{DIGITS}",
+    "token_id": UUID,
+    "version": VERSION,
+    "x07_refresh": "1767323045123",
+}
+"""Examples of parameters."""
+
+PATH_PARAMETERS: Final = {
+    "first": "The first two bytes of the name; `3` for a name of three bytes.",
+    "handle": "A user's handle, in any case.",
+    "id": "An advisory's UUID.",
+    "length": "How many bytes the name has.",
+    "name": "A package's name.",
+    "second": "The third and fourth byte of the name; the first of a name of three bytes.",
+    "token_id": "A token's UUID.",
+    "version": "A SemVer 2.0.0 version, compared as text.",
+}
+
+HEADERS: Final[dict[str, tuple[str, str]]] = {
+    "accept-ranges": ("Ranges of bytes can be asked for.", "bytes"),
+    "allow": ("The methods of this path.", "GET,HEAD"),
+    "cache-control": ("How long a cache may keep the answer.", "public, max-age=300"),
+    "content-range": ("Which bytes these are, or how many there are.", "bytes 0-511/4096"),
+    "etag": ("A strong validator: the SHA-256 of the body, quoted.", ETAG),
+    "location": ("Where to go on.", "/index/catalog.json"),
+    "retry-after": ("Seconds until another attempt may work.", "2"),
+    "set-cookie": ("Hands a cookie to the browser, or takes it back.", "x07_session=…; Path=/; HttpOnly"),
+    "vary": ("What else the answer depends on.", "accept-encoding"),
+    "x-content-type-options": ("The type is not to be guessed.", "nosniff"),
+    "x-request-id": ("Names this request in the logs: 32 hex digits.", REQUEST_ID),
+    "x-x07-index-published": ("Whether readers see the change already: true or false.", "true"),
+    "x-x07-stale": ("true: storage could not confirm the answer.", "true"),
+}
+"""Description and example of response headers."""

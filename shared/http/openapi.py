@@ -1,0 +1,33 @@
+"""The OpenAPI document as both tiers serve it: the bytes of its file (contract, 1.7 and 2.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.blobs import JSON_TYPE
+from shared.http.conditional import is_not_modified
+
+OPENAPI_PATH: Final = "/openapi/openapi.json"
+MAX_AGE: Final = "public, max-age=3600"
+
+
+@cache
+def openapi_document() -> tuple[bytes, str]:
+    """The document and its ETag, quoted. Read once: it changes only with the program."""
+    body = (files("openapi") / "openapi.json").read_bytes()
+    return body, f'"{hashlib.sha256(body).hexdigest()}"'
+
+
+def openapi_response(request: Request) -> Response:
+    """The document, or 304 to who has it."""
+    body, etag = openapi_document()
+    headers = {"etag": etag, "cache-control": MAX_AGE}
+    if is_not_modified(request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=JSON_TYPE)
