@@ -20,7 +20,8 @@ Workers = Annotated[
     typer.Option(
         min=1,
         max=256,
-        help="Read processes that share the address, one a core. Each has metrics of its own, at ports one by one.",
+        help="Read processes that share the address, one a core. "
+        "Each has metrics of its own, at ports one by one.",
     ),
 ]
 
