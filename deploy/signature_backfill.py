@@ -150,7 +150,7 @@ async def _sign_all(
             count = sum([await _sign(tx, signer, version) for version in versions])
             generation = await packages.raise_generation(tx, versions[0].package_id) if count else None
         if generation is not None:
-            await notifier.wake_worker(name, generation)
+            await notifier.wake_worker(name)
             log.info("versions_signed", package=name, versions=count, generation=generation)
         signed += count
     return signed

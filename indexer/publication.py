@@ -7,9 +7,10 @@ removed goes the other way: first its line, then its files.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer import queries
+from indexer import queries_marks as marks
 from indexer.catalog import render_catalog_line
 from indexer.config import render_config
 from indexer.encodings import delete_variants, put_variants_of_body
@@ -37,13 +39,12 @@ from shared.blobs import (
     staging_key,
 )
 from shared.database import Database
-from shared.errors import MetadataCorrupt, RegistryError, StorageFailed
+from shared.errors import MetadataCorrupt, RegistryError, StorageFailed, Unavailable
 from shared.jobs import Change, Notifier
 from shared.names import PackageName
 from shared.settings import Settings
 from shared.stop_points import stop_at
 from shared.storage.interface import Storage
-from shared.tracing import traced
 from shared.versions import VersionText
 
 log = structlog.get_logger()
@@ -64,50 +65,146 @@ class Parts:
     in_doubt: set[str] = field(default_factory=set)
 
     @asynccontextmanager
-    async def putting(self, name: str) -> AsyncIterator[AsyncConnection]:
-        """A transaction that puts files; whatever fails in it, also its commit, leaves the name in doubt."""
+    async def putting(self, *names: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction that puts files; whatever fails in it, also its commit, leaves the names in doubt."""
         try:
             async with self.database.transaction() as tx:
                 yield tx
         except BaseException:
-            self.in_doubt.add(name)
+            self.in_doubt.update(names)
             raise
 
 
-@traced("publication")
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What was put of a package. digests: of metadata, by version; staged versions included."""
+
+    package: PackageRow
+    digests: dict[VersionText, str | None]
+    index_digest: str | None
+    removed_keys: list[str]
+
+    @property
+    def staged(self) -> list[VersionRow]:
+        """Versions whose archives were promoted."""
+        return [row for row in self.package.versions if row.staged]
+
+    @property
+    def keys(self) -> list[str]:
+        """Every key that was put or deleted."""
+        name = self.package.name
+        return [
+            index_key(name),
+            *(metadata_key(name, version) for version in self.digests),
+            *(archive_key(name, row.version) for row in self.staged),
+            *self.removed_keys,
+        ]
+
+
 async def publish_package(parts: Parts, name: PackageName) -> int | None:
     """Write everything readers see of a package, if it has changes that are not published.
 
     Returns the generation now published; None when the package is unknown. Raises
     StorageUnavailable or DatabaseUnavailable when it should be tried again.
     """
+    [outcome] = await publish_packages(parts, [name])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def publish_packages(parts: Parts, names: Sequence[PackageName]) -> list[int | Exception | None]:
+    """publish_package of many different packages: of each what it returns or raises, in order.
+
+    They share a transaction, as far as nobody else is at work on them and nothing is wrong with one.
+    """
+    outcomes: dict[PackageName, int | Exception | None] = {}
+    try:
+        outcomes = await _publish(parts, names, wait=len(names) == 1)
+    except Exception as error:
+        if isinstance(error, Unavailable) or len(names) == 1:
+            return [error] * len(names)
+        log.warning("batch_failed", packages=len(names), error=type(error).__name__)
+    for name in names:
+        if name not in outcomes:
+            [outcomes[name]] = await publish_packages(parts, [name])
+    return [outcomes[name] for name in names]
+
+
+async def _publish(
+    parts: Parts, names: Sequence[PackageName], *, wait: bool
+) -> dict[PackageName, int | Exception | None]:
+    """Publish packages in one transaction; without wait, those that are busy have no outcome.
+
+    One whose files cannot be put is left as it is; the others go on.
+    """
     begun = time.perf_counter()
-    async with parts.putting(name) as tx:
-        locked = await queries.lock_package(tx, name, parts.settings.official_handle)
-        if locked is None:
-            return None
-        if locked["published_generation"] >= locked["generation"]:
-            return int(locked["published_generation"])
-        package = await queries.read_package(tx, locked)
-        staged = [row for row in package.versions if row.staged]
-        await together(*(_promote(parts.storage, package.name, row) for row in staged))
-        stop_at("after_promote", parts.settings.test_stop_at)
-        digests = await _put_metadata(parts.storage, package)
-        index_digest = await _put_index_file(parts.storage, package)
-        stop_at("after_index_put", parts.settings.test_stop_at)
-        removed_keys = await _delete_removed(parts.storage, package)
-        await queries.mark_versions(tx, package.id, digests)
-        await queries.mark_published(tx, package, render_catalog_line(package))
-        await queries.put_listing(tx, package.id, listing_of(package))
+    async with parts.putting(*names) as tx:
+        locked = await queries.lock_packages(tx, names, wait=wait)
+        states = await queries.states_of(tx, names, parts.settings.official_handle)
+        known = {state.package.name for state in states}
+        outcomes: dict[PackageName, int | Exception | None] = {
+            name: None for name in names if name not in known
+        }
+        mine = [state for state in states if state.package.name in locked]
+        outcomes |= {state.package.name: state.published_generation for state in mine if state.is_clean}
+        dirty = [state.package for state in mine if not state.is_clean]
+        tried = await asyncio.gather(*(_put(parts, package) for package in dirty), return_exceptions=True)
+        done = [put for put in tried if isinstance(put, _Put)]
+        for package, put in zip(dirty, tried, strict=True):
+            if isinstance(put, _Put):
+                outcomes[package.name] = package.generation
+            elif isinstance(put, Exception):
+                parts.in_doubt.add(package.name)
+                outcomes[package.name] = put
+            else:
+                raise put
+        if done:
+            await _mark(tx, done)
         stop_at("before_published_mark", parts.settings.test_stop_at)
-    stop_at("after_published_mark", parts.settings.test_stop_at)
-    keys = [index_key(package.name), *(metadata_key(package.name, version) for version in digests)]
-    keys += [*(archive_key(package.name, row.version) for row in staged), *removed_keys]
-    await parts.notifier.announce(Change(tuple(keys), package.name, package.generation))
-    await together(*(parts.storage.delete(staging_key(row.cksum)) for row in staged))
-    PUBLICATION_SECONDS.observe(time.perf_counter() - begun)
-    log.info("package_published", package=name, generation=package.generation, index_sha256=index_digest)
-    return package.generation
+    if done:
+        stop_at("after_published_mark", parts.settings.test_stop_at)
+        await _announce(parts, done)
+        for _ in done:
+            PUBLICATION_SECONDS.observe(time.perf_counter() - begun)
+    return outcomes
+
+
+async def _put(parts: Parts, package: PackageRow) -> _Put:
+    """Put the files of a package, what its index file speaks of before it."""
+    storage, stop_wanted = parts.storage, parts.settings.test_stop_at
+    await together(*(_promote(storage, package.name, row) for row in package.versions if row.staged))
+    stop_at("after_promote", stop_wanted)
+    digests = await _put_metadata(storage, package)
+    index_digest = await _put_index_file(storage, package)
+    stop_at("after_index_put", stop_wanted)
+    return _Put(package, digests, index_digest, await _delete_removed(storage, package))
+
+
+async def _mark(tx: AsyncConnection, done: Sequence[_Put]) -> None:
+    """Record what was put."""
+    versions = [(put.package.id, version, digest) for put in done for version, digest in put.digests.items()]
+    await marks.mark_versions(tx, versions)
+    packages = [put.package for put in done]
+    await marks.mark_packages(
+        tx, [(package.id, package.generation, render_catalog_line(package)) for package in packages]
+    )
+    await marks.put_listings(tx, [(package.id, listing_of(package)) for package in packages])
+
+
+async def _announce(parts: Parts, done: Sequence[_Put]) -> None:
+    """Tell readers and waiting publishers, then remove what was staged."""
+    keys = tuple(key for put in done for key in put.keys)
+    generations: dict[str, int] = {put.package.name: put.package.generation for put in done}
+    await parts.notifier.announce(Change(keys, generations))
+    for put in done:
+        log.info(
+            "package_published",
+            package=put.package.name,
+            generation=put.package.generation,
+            index_sha256=put.index_digest,
+        )
+    await together(*(parts.storage.delete(staging_key(row.cksum)) for put in done for row in put.staged))
 
 
 async def put_doubtful_again(parts: Parts) -> None:

@@ -1,94 +1,126 @@
-"""All SQL of the indexer: what is dirty, what a package looks like, what was published."""
+"""SQL of the indexer: what is dirty, what a package looks like, the catalog. What was published: marks.py."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from indexer.listing import Listing
-from indexer.rows import AdvisoryRow, PackageRow, RemovedRow, SignatureRow, VersionRow
+from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, SignatureRow, VersionRow
 from shared.names import PackageName
-from shared.versions import VersionText
 
 DIRTY_PAGE = 500
 CATALOG_LOCK = 0x7830375F63617461
 
-_LOCK_STATE = text(
-    """
-    SELECT 1 FROM index_state WHERE package_id = (SELECT id FROM packages WHERE name = :name) FOR UPDATE
-    """
-)
+_TEXTS = ARRAY(Text)
 
-_PACKAGE = text(
+_LOCK = """
+    SELECT p.name FROM index_state s JOIN packages p ON p.id = s.package_id
+    WHERE p.name = ANY(CAST(:names AS text[])) FOR UPDATE OF s
     """
-    SELECT p.id, p.name, p.latest_version, s.generation, s.published_generation,
+_WAIT_FOR_LOCK, _LOCK_FREE = text(_LOCK), text(f"{_LOCK} SKIP LOCKED")
+
+_PACKAGES = text(
+    """
+    SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
+           COALESCE(s.published_generation, 0) AS published_generation, s.catalog_line,
+           EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
            EXISTS (SELECT 1 FROM package_owners o JOIN users u ON u.id = o.user_id
                    WHERE o.package_id = p.id AND u.handle = :official) AS is_official
-    FROM index_state s JOIN packages p ON p.id = s.package_id
-    WHERE p.name = :name
+    FROM packages p LEFT JOIN index_state s ON s.package_id = p.id
+    WHERE p.name = ANY(:names)
+    ORDER BY p.name COLLATE "C"
     """
-)
+).bindparams(bindparam("names", type_=_TEXTS))
 
 _VERSIONS = text(
     """
     SELECT v.*, COALESCE(s.staged, false) AS staged, s.metadata_digest
     FROM package_versions v LEFT JOIN version_state s USING (package_id, version)
-    WHERE v.package_id = :package_id
+    WHERE v.package_id = ANY(CAST(:ids AS uuid[]))
     """
 )
 
 _ADVISORIES = text(
     """
-    SELECT id, version, kind, severity, summary, details, url, created_at
+    SELECT package_id, id, version, kind, severity, summary, details, url, created_at
     FROM package_version_advisories
-    WHERE package_id = :package_id AND withdrawn_at IS NULL
+    WHERE package_id = ANY(CAST(:ids AS uuid[])) AND withdrawn_at IS NULL
     ORDER BY created_at, id
     """
 )
 
-_REMOVED = text("SELECT version, cksum FROM version_tombstones WHERE package_id = :package_id")
-
-
-async def lock_package(tx: AsyncConnection, name: PackageName, official_handle: str) -> RowMapping | None:
-    """The package with its index_state row locked until the transaction ends; None if unknown.
-
-    Writers raise the generation in this row, so nothing of the package commits while it is held. It is
-    read by a statement of its own: one that waited for the lock would see the other tables as they were
-    before. Served by packages_name_key and the primary keys.
+_REMOVED = text(
     """
-    await tx.execute(_LOCK_STATE, {"name": name})
-    result = await tx.execute(_PACKAGE, {"name": name, "official": official_handle})
-    return result.mappings().one_or_none()
-
-
-async def read_package(tx: AsyncConnection, locked: RowMapping) -> PackageRow:
-    """The locked package with its versions, advisories and removed versions.
-
-    Served by primary keys and …_package_id_withdrawn_at_idx.
+    SELECT package_id, version, cksum FROM version_tombstones
+    WHERE package_id = ANY(CAST(:ids AS uuid[]))
     """
-    of_package = {"package_id": locked["id"]}
-    advisories: dict[str, list[AdvisoryRow]] = {}
-    for row in (await tx.execute(_ADVISORIES, of_package)).mappings():
-        values = dict(row)
-        advisories.setdefault(values.pop("version"), []).append(AdvisoryRow(**values))
-    versions = (await tx.execute(_VERSIONS, of_package)).mappings()
-    removed = (await tx.execute(_REMOVED, of_package)).mappings()
-    return PackageRow(
-        id=locked["id"],
-        name=locked["name"],
-        latest_version=locked["latest_version"],
-        is_official=locked["is_official"],
-        generation=locked["generation"],
-        versions=tuple(version_row(row, advisories.get(row["version"], [])) for row in versions),
-        removed=tuple(RemovedRow(**row) for row in removed),
+)
+
+
+async def lock_packages(tx: AsyncConnection, names: Sequence[str], *, wait: bool) -> set[PackageName]:
+    """Lock the index_state rows of packages until the transaction ends; those that are locked now.
+
+    Writers raise the generation in this row, so nothing of a package commits while it is held. What it
+    says is read by a statement of its own: one that waited for the lock would see other tables as they
+    were before. wait: for who holds one, for which there must be one name only; else it is left out.
+    Served by packages_name_key and the primary key.
+    """
+    result = await tx.execute(_WAIT_FOR_LOCK if wait else _LOCK_FREE, {"names": list(names)})
+    return set(result.scalars())
+
+
+async def states_of(tx: AsyncConnection, names: Sequence[str], official_handle: str) -> list[PackageState]:
+    """The packages with all their rows, in byte order of names; unknown names are left out.
+
+    In a transaction that reads one snapshot, or that holds their locks. Served by packages_name_key and
+    the primary keys.
+    """
+    heads = list(
+        (await tx.execute(_PACKAGES, {"names": list(names), "official": official_handle})).mappings()
     )
+    if not heads:
+        return []
+    of_packages = {"ids": [head["id"] for head in heads]}
+    advisories: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
+    for row in (await tx.execute(_ADVISORIES, of_packages)).mappings():
+        values = dict(row)
+        advisories[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
+    versions: defaultdict[UUID, list[RowMapping]] = defaultdict(list)
+    for row in (await tx.execute(_VERSIONS, of_packages)).mappings():
+        versions[row["package_id"]].append(row)
+    removed: defaultdict[UUID, list[RemovedRow]] = defaultdict(list)
+    for row in (await tx.execute(_REMOVED, of_packages)).mappings():
+        removed[row["package_id"]].append(RemovedRow(row["version"], row["cksum"]))
+    return [_state(head, versions[head["id"]], advisories, removed[head["id"]]) for head in heads]
 
 
-def version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
+def _state(
+    head: RowMapping,
+    versions: Sequence[RowMapping],
+    advisories: dict[Any, Any],
+    removed: Sequence[RemovedRow],
+) -> PackageState:
+    package = PackageRow(
+        id=head["id"],
+        name=head["name"],
+        latest_version=head["latest_version"],
+        is_official=head["is_official"],
+        generation=head["generation"],
+        versions=tuple(
+            _version_row(row, advisories.get((head["id"], row["version"]), [])) for row in versions
+        ),
+        removed=tuple(removed),
+    )
+    return PackageState(package, head["published_generation"], head["catalog_line"], head["dirty_s"])
+
+
+def _version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
     kind = row["signature_kind"]
     signature = (
         SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None
@@ -105,120 +137,6 @@ def version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRo
         scale_test_evidence_ref=row["scale_test_evidence_ref"],
         staged=row["staged"],
         metadata_digest=row["metadata_digest"],
-    )
-
-
-async def mark_published(tx: AsyncConnection, package: PackageRow, catalog_line: bytes) -> None:
-    """Record that storage holds the package's generation, and its catalog line for the next catalog."""
-    await tx.execute(
-        text("INSERT INTO catalog_changes (package_id) VALUES (:package_id)"), {"package_id": package.id}
-    )
-    await tx.execute(
-        text(
-            """
-            UPDATE index_state
-            SET published_generation = :generation, catalog_line = :line,
-                published_at = now(), dirty_since = NULL
-            WHERE package_id = :package_id
-            """
-        ),
-        {"package_id": package.id, "generation": package.generation, "line": catalog_line},
-    )
-
-
-_PUT_LISTING = text(
-    """
-    INSERT INTO package_listings (package_id, name, latest_version, is_official, description,
-                                  modules_count, facets, archetypes, archetype_document)
-    VALUES (:package_id, :name, :latest_version, :is_official, :description,
-            :modules_count, :facets, :archetypes, :archetype_document)
-    ON CONFLICT (package_id) DO UPDATE
-    SET latest_version = EXCLUDED.latest_version, is_official = EXCLUDED.is_official,
-        description = EXCLUDED.description, modules_count = EXCLUDED.modules_count,
-        facets = EXCLUDED.facets, archetypes = EXCLUDED.archetypes,
-        archetype_document = EXCLUDED.archetype_document
-    """
-).bindparams(bindparam("facets", type_=ARRAY(Text)), bindparam("archetypes", type_=ARRAY(Text)))
-
-_PUT_SEARCH_NAME = text(
-    """
-    INSERT INTO search_names (name, scale_tested) VALUES (:name, :scale_tested)
-    ON CONFLICT (name) DO UPDATE SET scale_tested = EXCLUDED.scale_tested
-    WHERE search_names.scale_tested <> EXCLUDED.scale_tested
-    """
-)
-
-_PUT_REQUIREMENT = text(
-    """
-    INSERT INTO package_requirements (required, name, requirement, package_id)
-    VALUES (:required, :name, :requirement, :package_id)
-    """
-)
-
-
-async def put_listing(tx: AsyncConnection, package_id: UUID, listing: Listing) -> None:
-    """Record what search, archetypes and reverse dependencies say of a package (primary keys).
-
-    The last thing a transaction does: a name that is new to search locks the totals of its grams.
-    """
-    await tx.execute(
-        _PUT_LISTING,
-        {
-            "package_id": package_id,
-            "name": listing.name,
-            "latest_version": listing.latest_version,
-            "is_official": listing.is_official,
-            "description": listing.description,
-            "modules_count": listing.modules_count,
-            "facets": list(listing.facets),
-            "archetypes": list(listing.archetypes),
-            "archetype_document": listing.archetype_document,
-        },
-    )
-    await _replace_requirements(tx, package_id, listing)
-    await tx.execute(_PUT_SEARCH_NAME, {"name": listing.name, "scale_tested": listing.scale_tested})
-
-
-async def _replace_requirements(tx: AsyncConnection, package_id: UUID, listing: Listing) -> None:
-    """Record what the latest version requires, and nothing else (package_requirements_package_id_idx)."""
-    await tx.execute(
-        text("DELETE FROM package_requirements WHERE package_id = :package_id"), {"package_id": package_id}
-    )
-    if not listing.requires:
-        return
-    await tx.execute(
-        _PUT_REQUIREMENT,
-        [
-            {
-                "required": required.name,
-                "name": listing.name,
-                "requirement": required.requirement,
-                "package_id": package_id,
-            }
-            for required in listing.requires
-        ],
-    )
-
-
-async def mark_versions(
-    tx: AsyncConnection, package_id: UUID, digests: Mapping[VersionText, str | None]
-) -> None:
-    """Record, for versions whose files were just put, that they are promoted, and their metadata digest."""
-    if not digests:
-        return
-    await tx.execute(
-        text(
-            """
-            INSERT INTO version_state (package_id, version, staged, metadata_digest)
-            VALUES (:package_id, :version, false, :digest)
-            ON CONFLICT (package_id, version)
-            DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
-            """
-        ),
-        [
-            {"package_id": package_id, "version": version, "digest": digest}
-            for version, digest in digests.items()
-        ],
     )
 
 

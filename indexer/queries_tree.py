@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Collection
 
-from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
+from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from indexer.queries import version_row
-from indexer.rows import AdvisoryRow, PackageRow, PackageState
 from shared.locks import package_lock_key, staging_lock_key
 from shared.names import PackageName
 
 _TEXTS = ARRAY(Text)
-
-_PACKAGES = text(
-    """
-    SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
-           COALESCE(s.published_generation, 0) AS published_generation, s.catalog_line,
-           EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
-           EXISTS (SELECT 1 FROM package_owners o JOIN users u ON u.id = o.user_id
-                   WHERE o.package_id = p.id AND u.handle = :official) AS is_official
-    FROM packages p LEFT JOIN index_state s ON s.package_id = p.id
-    WHERE p.name = ANY(:names)
-    ORDER BY p.name COLLATE "C"
-    """
-).bindparams(bindparam("names", type_=_TEXTS))
-
-_VERSIONS = text(
-    """
-    SELECT v.*, COALESCE(s.staged, false) AS staged, s.metadata_digest
-    FROM package_versions v LEFT JOIN version_state s USING (package_id, version)
-    WHERE v.package_id IN :ids
-    """
-).bindparams(bindparam("ids", expanding=True))
-
-_ADVISORIES = text(
-    """
-    SELECT package_id, id, version, kind, severity, summary, details, url, created_at
-    FROM package_version_advisories
-    WHERE package_id IN :ids AND withdrawn_at IS NULL
-    ORDER BY created_at, id
-    """
-).bindparams(bindparam("ids", expanding=True))
 
 
 async def count_packages(tx: AsyncConnection, after: str = "") -> int:
@@ -100,41 +65,6 @@ async def known_versions(tx: AsyncConnection, releases: Collection[tuple[str, st
     )
     values = {"names": [name for name, _ in releases], "versions": [version for _, version in releases]}
     return {(row.name, row.version) for row in await tx.execute(statement, values)}
-
-
-async def states_of(tx: AsyncConnection, names: Sequence[str], official_handle: str) -> list[PackageState]:
-    """The packages with all their rows, in byte order of names; unknown names are left out.
-
-    In a transaction that reads one snapshot. Served by packages_name_key and the primary keys.
-    """
-    heads = list(
-        (await tx.execute(_PACKAGES, {"names": list(names), "official": official_handle})).mappings()
-    )
-    if not heads:
-        return []
-    of_packages = {"ids": [head["id"] for head in heads]}
-    advisories: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
-    for row in (await tx.execute(_ADVISORIES, of_packages)).mappings():
-        values = dict(row)
-        advisories[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
-    versions: defaultdict[UUID, list[RowMapping]] = defaultdict(list)
-    for row in (await tx.execute(_VERSIONS, of_packages)).mappings():
-        versions[row["package_id"]].append(row)
-    return [_state(head, versions[head["id"]], advisories) for head in heads]
-
-
-def _state(head: RowMapping, versions: Sequence[RowMapping], advisories: dict[Any, Any]) -> PackageState:
-    package = PackageRow(
-        id=head["id"],
-        name=head["name"],
-        latest_version=head["latest_version"],
-        is_official=head["is_official"],
-        generation=head["generation"],
-        versions=tuple(
-            version_row(row, advisories.get((head["id"], row["version"]), [])) for row in versions
-        ),
-    )
-    return PackageState(package, head["published_generation"], head["catalog_line"], head["dirty_s"])
 
 
 async def oldest_catalog_change_s(tx: AsyncConnection) -> float | None:

@@ -100,7 +100,7 @@ class Repair:
         if not _is_archive(difference) or difference.package is None or difference.version is None:
             return None
         async with self.parts.database.transaction() as tx:
-            states = await queries_tree.states_of(tx, [difference.package], "")
+            states = await queries.states_of(tx, [difference.package], "")
         rows = states[0].package.versions if states else ()
         return next((row.cksum for row in rows if row.version == difference.version), None)
 

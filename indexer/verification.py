@@ -228,7 +228,7 @@ class Verification:
     async def _states(self, names: Sequence[PackageName]) -> list[PackageState]:
         official = self.parts.settings.official_handle
         async with self.parts.database.transaction("REPEATABLE READ") as tx:
-            return await queries_tree.states_of(tx, names, official)
+            return await queries.states_of(tx, names, official)
 
     def _public_keys(self) -> dict[str, bytes]:
         """The keys that config.json publishes, by id."""

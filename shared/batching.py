@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -42,10 +43,15 @@ class Batcher(Generic[T, R]):
             task.add_done_callback(self._running.discard)
         return await outcome
 
-    async def close(self) -> None:
-        """Wait until nothing is left to do."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def close(self, within_s: float | None = None) -> None:
+        """Wait until nothing is left to do; what is not done within so many seconds is cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._running:
+                    await asyncio.wait(self._running)
+        for late in self._running:
+            late.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(self) -> None:
         while batch := [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,25 +18,29 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from shared.batching import Batcher
 from shared.settings import Settings
-from shared.tracing import carrier
+from shared.tracing import Carrier, carrier
 
-PUBLISH_PACKAGE = "publish_package"
+PUBLISH_PACKAGES = "publish_packages"
 SOCKET_TIMEOUT_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 RECONNECT_S = 0.5
+PACKAGES_A_JOB = 100
 # How long nothing may come before a listener asks whether the connection still stands.
 SILENCE_S = 5.0
+
+# arq keeps the exception that a job ended with as its result; nobody reads it, but it must encode.
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 log = structlog.get_logger()
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What was just published. keys: storage keys put again. generation: of the package's index file."""
+    """What was just published. keys: storage keys put again. generations: of index files, by package."""
 
     keys: tuple[str, ...]
-    package: str | None = None
-    generation: int | None = None
+    generations: dict[str, int] = {}
 
 
 def queue_name(settings: Settings) -> str:
@@ -58,7 +62,7 @@ def connect_queue(settings: Settings) -> ArqRedis:
     )
     return ArqRedis(
         pool,
-        job_serializer=msgspec.json.encode,
+        job_serializer=_encode,
         job_deserializer=msgspec.json.decode,
         default_queue_name=queue_name(settings),
     )
@@ -75,15 +79,20 @@ class Notifier:
         self._queue = queue_name(settings)
         self._channel = change_channel(settings)
         self._silent_until = 0.0
+        self._wakes: Batcher[tuple[str, Carrier | None], None] = Batcher(self._wake, largest=PACKAGES_A_JOB)
 
-    async def wake_worker(self, package: str, generation: int) -> None:
-        """Queue publish_package; the id carries the generation, so a newer change is never swallowed."""
-        job_id = f"publish:{package}:{generation}"
-        # Only while tracing is on, so that a worker of an older version takes the job too.
-        traced: dict[str, Any] = {} if (trace := carrier()) is None else {"trace": trace}
-        await self._send(
-            lambda: self._redis.enqueue_job(PUBLISH_PACKAGE, package, generation, _job_id=job_id, **traced)
-        )
+    async def wake_worker(self, package: str) -> None:
+        """Have a package published soon: one job for all that are asked for at the same time.
+
+        A job has an id of its own, so arq never takes it for one that it did before.
+        """
+        await self._wakes.submit((package, carrier()))
+
+    async def _wake(self, wanted: list[tuple[str, Carrier | None]]) -> Sequence[None]:
+        traces = {package: trace for package, trace in wanted if trace is not None}
+        names = sorted({package for package, _ in wanted})
+        await self._send(lambda: self._redis.enqueue_job(PUBLISH_PACKAGES, names, traces))
+        return [None] * len(wanted)
 
     async def announce(self, change: Change) -> None:
         """Tell readers and waiting publishers what was published."""

@@ -6,7 +6,7 @@ None needs Redis: with it gone, every change is still published within one sweep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -14,14 +14,18 @@ import structlog
 from indexer import queries
 from indexer.catalog_publication import publish_catalog
 from indexer.metrics import PUBLICATION_FAILURES
-from indexer.publication import Parts, publish_config, publish_package, put_doubtful_again
+from indexer.publication import Parts, publish_config, publish_packages, put_doubtful_again
+from shared.batching import Batcher
 from shared.errors import RegistryError
 from shared.expiry import remove_expired
 from shared.names import PackageName
+from shared.tracing import traced
 
-PACKAGES_AT_ONCE = 4
+PACKAGES_A_BATCH = 32
+BATCHES_AT_ONCE = 2
 FINISH_S = 5.0
 EXPIRY_S = 600.0
+LAST_BATCHES_S = 1.0
 
 T = TypeVar("T")
 
@@ -34,10 +38,24 @@ class Schedule:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._catalog_changed = asyncio.Event()
+        self._packages: Batcher[PackageName, int | None] = Batcher(
+            self._publish_batch, largest=PACKAGES_A_BATCH, at_once=BATCHES_AT_ONCE
+        )
 
-    def catalog_changed(self) -> None:
-        """A package was published: the catalog follows after the debounce."""
+    @traced("publication")
+    async def publish(self, name: PackageName) -> int | None:
+        """publish_package, in one batch with others that come at the same time; the catalog follows."""
+        return await self._packages.submit(name)
+
+    async def close(self) -> None:
+        """Let batches end that somebody asked for; what is left over is the next sweep's."""
+        await self._packages.close(LAST_BATCHES_S)
+
+    async def _publish_batch(self, names: Sequence[PackageName]) -> Sequence[int | Exception | None]:
+        unique = list(dict.fromkeys(names))
+        outcomes = dict(zip(unique, await publish_packages(self._parts, unique), strict=True))
         self._catalog_changed.set()
+        return [outcomes[name] for name in names]
 
     async def run(self) -> None:
         """Sweep, rebuild and remove what expired, for ever."""
@@ -83,9 +101,8 @@ class Schedule:
     async def sweep(self) -> int:
         """Publish every dirty package, a page of names at a time; how many were published."""
         published, after = 0, ""
-        gate = asyncio.Semaphore(PACKAGES_AT_ONCE)
         while page := await self._page(after):
-            results = await asyncio.gather(*(self._publish(gate, name) for name in page))
+            results = await asyncio.gather(*map(self._is_published, page))
             published += sum(results)
             after = page[-1]
         return published
@@ -94,19 +111,18 @@ class Schedule:
         async with self._parts.database.transaction() as tx:
             return list(await queries.dirty_packages(tx, after))
 
-    async def _publish(self, gate: asyncio.Semaphore, name: PackageName) -> bool:
-        """One package; a failure is logged and left for the next sweep, so that the others go on."""
-        async with gate:
-            try:
-                await publish_package(self._parts, name)
-            except RegistryError as error:
-                PUBLICATION_FAILURES.labels(error.code).inc()
-                log.error("publication_failed", package=name, code=error.code, reason=error.message)
-                return False
-            except Exception:
-                log.exception("publication_crashed", package=name)
-                return False
-            return True
+    async def _is_published(self, name: PackageName) -> bool:
+        """Publish a package; a failure is logged and left for the next sweep, so that the others go on."""
+        try:
+            await self.publish(name)
+        except RegistryError as error:
+            PUBLICATION_FAILURES.labels(error.code).inc()
+            log.error("publication_failed", package=name, code=error.code, reason=error.message)
+            return False
+        except Exception:
+            log.exception("publication_crashed", package=name)
+            return False
+        return True
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,7 @@ from indexer.publication import Parts
 from shared.database import Database
 from shared.http.operations import Collector, serving_operations
 from shared.http.readiness import Probe, Probes
-from shared.jobs import PUBLISH_PACKAGE, Notifier, connect_queue, queue_name
+from shared.jobs import PUBLISH_PACKAGES, Notifier, connect_queue, queue_name
 from shared.pool_metrics import collect_pool_use
 from shared.settings import Settings
 from shared.storage import open_storage
@@ -55,12 +55,15 @@ async def run(settings: Settings) -> None:
     """Work until cancelled."""
     async with open_parts(settings) as parts:
         schedule = Schedule(parts)
-        async with (
-            serving_operations(settings.metrics_bind, ROLE, _probes(parts), _collectors(parts)),
-            asyncio.TaskGroup() as group,
-        ):
-            group.create_task(schedule.run())
-            group.create_task(_run_queue(settings, parts, schedule))
+        try:
+            async with (
+                serving_operations(settings.metrics_bind, ROLE, _probes(parts), _collectors(parts)),
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(schedule.run())
+                group.create_task(_run_queue(settings, schedule))
+        finally:
+            await schedule.close()
 
 
 def _probes(parts: Parts) -> Probes:
@@ -76,11 +79,11 @@ def _collectors(parts: Parts) -> Sequence[Collector]:
     return (partial(collect_backlog, parts), partial(collect_pool_use, parts.database))
 
 
-async def _run_queue(settings: Settings, parts: Parts, schedule: Schedule) -> None:
+async def _run_queue(settings: Settings, schedule: Schedule) -> None:
     """Take jobs from arq; while Redis is away the schedule goes on alone."""
     while True:
         redis = connect_queue(settings)
-        worker = build_queue_worker(redis, settings, parts, schedule)
+        worker = build_queue_worker(redis, settings, schedule)
         try:
             await _until_cancelled(worker)
         except (RedisError, OSError, TimeoutError) as error:
@@ -115,16 +118,16 @@ async def _drain(worker: Worker) -> None:
 
 
 def build_queue_worker(
-    redis: ArqRedis, settings: Settings, parts: Parts, schedule: Schedule, *, burst: bool = False
+    redis: ArqRedis, settings: Settings, schedule: Schedule, *, burst: bool = False
 ) -> Worker:
     """An arq worker for this registry's queue; burst: stop when the queue is empty (tests)."""
     return Worker(
-        [func(publish, name=PUBLISH_PACKAGE)],
+        [func(publish, name=PUBLISH_PACKAGES)],
         redis_pool=redis,
         job_serializer=redis.job_serializer,
         job_deserializer=redis.job_deserializer,
         queue_name=queue_name(settings),
-        ctx={"parts": parts, "schedule": schedule},
+        ctx={"schedule": schedule},
         burst=burst,
         handle_signals=False,
         max_jobs=MAX_JOBS,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from arq import Retry
 from structlog.contextvars import bound_contextvars
 
 from indexer.metrics import PUBLICATION_FAILURES
-from indexer.publication import Parts, publish_package
 from shared.errors import Unavailable
-from shared.jobs import PUBLISH_PACKAGE
 from shared.names import PackageName
 from shared.tracing import Carrier, span
 from worker.schedule import Schedule
@@ -18,17 +18,26 @@ from worker.schedule import Schedule
 RETRY_S = 0.5
 
 
-async def publish(ctx: dict[str, Any], name: str, generation: int, *, trace: Carrier | None = None) -> None:
-    """Publish a package; generation only makes the job's id. Tried again while a dependency is away.
+async def publish(ctx: dict[str, Any], names: list[str], traces: Mapping[str, Carrier]) -> None:
+    """Publish packages. All are tried again while a dependency of one is away.
 
-    ctx: `parts` and `schedule` of this worker, and what arq adds. trace: of the change behind the job.
+    ctx: `schedule` of this worker, and what arq adds. traces: of the changes behind the job, by package.
     """
-    parts: Parts = ctx["parts"]
     schedule: Schedule = ctx["schedule"]
-    with bound_contextvars(job_id=ctx["job_id"]), span(PUBLISH_PACKAGE, trace, package=name):
-        try:
-            await publish_package(parts, PackageName(name))
-        except Unavailable as error:
-            PUBLICATION_FAILURES.labels(error.code).inc()
-            raise Retry(defer=RETRY_S * ctx["job_try"]) from error
-    schedule.catalog_changed()
+    with bound_contextvars(job_id=ctx["job_id"]):
+        outcomes = await asyncio.gather(
+            *(_publish(schedule, PackageName(name), traces.get(name)) for name in names),
+            return_exceptions=True,
+        )
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for failure in failures:
+        if isinstance(failure, Unavailable):
+            PUBLICATION_FAILURES.labels(failure.code).inc()
+            raise Retry(defer=RETRY_S * ctx["job_try"]) from failure
+    for failure in failures:
+        raise failure
+
+
+async def _publish(schedule: Schedule, name: PackageName, trace: Carrier | None) -> None:
+    with span("publish_package", trace, package=name):
+        await schedule.publish(name)

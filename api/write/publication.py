@@ -14,7 +14,7 @@ VISIBLE_HEADER: Final = "x-x07-index-published"
 async def published(services: Services, name: str, package_id: UUID, generation: int) -> bool:
     """True if readers see the generation by now; false if it will follow."""
     with services.publications.awaiting(name, package_id, generation) as awaited:
-        await services.notifier.wake_worker(name, generation)
+        await services.notifier.wake_worker(name)
         is_visible = await services.publications.is_visible(awaited)
     CHANGES.labels("visible" if is_visible else "later").inc()
     return is_visible

@@ -99,8 +99,8 @@ async def finish(services: Services, code: str, state: str, browser: str | None)
         next_url = parse_next(attempt.next_url)
         secret = await start_session(tx, settings, account.user_id)
     log.info("signed_in", user_id=str(account.user_id))
-    for name, generation in account.changed:
-        await services.notifier.wake_worker(name, generation)
+    for name, _ in account.changed:
+        await services.notifier.wake_worker(name)
     return SignedIn(next_url, secret)
 
 

@@ -38,11 +38,10 @@ class Publications:
 
     def apply(self, change: Change) -> None:
         """A worker says what it published."""
-        if change.package is None or change.generation is None:
-            return
-        for awaited in self._awaited.get(change.package, ()):
-            if change.generation >= awaited.generation:
-                awaited.published.set()
+        for package, generation in change.generations.items():
+            for awaited in self._awaited.get(package, ()):
+                if generation >= awaited.generation:
+                    awaited.published.set()
 
     @contextmanager
     def awaiting(self, name: str, package_id: UUID, generation: int) -> Iterator[Awaited]:

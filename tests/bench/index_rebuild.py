@@ -160,9 +160,7 @@ async def _row(parts: Parts, connection: Any, user: Any, size: int) -> list[str]
 
 async def _package(parts: Parts, name: Any) -> PackageRow:
     async with parts.database.transaction() as tx:
-        locked = await queries.lock_package(tx, name, parts.settings.official_handle)
-        assert locked is not None
-        return await queries.read_package(tx, locked)
+        return (await queries.states_of(tx, [name], parts.settings.official_handle))[0].package
 
 
 async def _timed(do: Callable[[], Awaitable[None]], before: Callable[[], Awaitable[None]]) -> Times:

@@ -131,7 +131,7 @@ async def tree_equals_rows(registry: Registry) -> None:
     async with registry.database.transaction() as tx:
         names = (await tx.exec_driver_sql('SELECT name FROM packages ORDER BY name COLLATE "C"')).scalars()
         for name in names.all():
-            package = await queries.read_package(tx, await queries.lock_package(tx, name, official))
+            package = (await queries.states_of(tx, [name], official))[0].package
             lines.append(render_catalog_line(package))
             expected[index_key(name)] = render_index_file(package)
             for row in package.versions:

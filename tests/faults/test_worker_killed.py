@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from shared.jobs import PUBLISH_PACKAGE, connect_queue
+from shared.jobs import PUBLISH_PACKAGES, connect_queue
 from tests.faults.cluster import Cluster
 from tests.faults.promises import Promises, nothing_stands_without_its_archive
 
@@ -53,15 +53,14 @@ async def test_two_workers_on_one_package_of_which_one_dies_now_and_then(
 
 
 async def test_jobs_run_twice_late_for_nobody_or_never(cluster: Cluster, promises: Promises) -> None:
-    """A job is a wake-up: what is written are the rows of now, whatever generation it names."""
+    """A job is a wake-up: what is written are the rows of now."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     queue = connect_queue(cluster.registry.settings)
     try:
         for minor in range(3):
             await promises.publish(writer.http, "hello", f"0.{minor}.0")
-            for generation in (0, 1, 99):
-                await queue.enqueue_job(PUBLISH_PACKAGE, "hello", generation)
-            await queue.enqueue_job(PUBLISH_PACKAGE, "nobody", 1)
+            for names in (["hello"], ["hello", "nobody"], ["hello", "hello"], ["nobody"]):
+                await queue.enqueue_job(PUBLISH_PACKAGES, names, {})
             promises.tally.faults += 4
         publishing = asyncio.create_task(promises.publish(writer.http, "hello", "1.0.0"))
         while not publishing.done():

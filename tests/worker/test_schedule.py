@@ -110,7 +110,7 @@ async def test_two_workers_on_one_package_publish_it_once(workerless_registry: R
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-    assert [change.generation for change in heard] == [1]
+    assert [change.generations for change in heard] == [{"hello": 1}]
 
 
 async def _is_heard(heard: list[Change]) -> bool:

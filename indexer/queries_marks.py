@@ -1,0 +1,134 @@
+"""SQL that records what was published: of many packages in one statement each, in arrays of one length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from indexer.listing import Listing
+from shared.versions import VersionText
+
+_MARK_VERSIONS = text(
+    """
+    INSERT INTO version_state (package_id, version, staged, metadata_digest)
+    SELECT package_id, version, false, digest
+    FROM unnest(CAST(:package_ids AS uuid[]), CAST(:versions AS text[]), CAST(:digests AS text[]))
+         AS put (package_id, version, digest)
+    ON CONFLICT (package_id, version)
+    DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
+    """
+)
+
+_MARK_PACKAGES = text(
+    """
+    WITH put AS (
+        SELECT * FROM unnest(CAST(:package_ids AS uuid[]), CAST(:generations AS bigint[]),
+                             CAST(:lines AS bytea[])) AS put (package_id, generation, line)
+    ), changed AS (
+        INSERT INTO catalog_changes (package_id) SELECT package_id FROM put
+    )
+    UPDATE index_state s
+    SET published_generation = put.generation, catalog_line = put.line,
+        published_at = now(), dirty_since = NULL
+    FROM put WHERE s.package_id = put.package_id
+    """
+)
+
+_PUT_LISTINGS = text(
+    """
+    INSERT INTO package_listings (package_id, name, latest_version, is_official, description,
+                                  modules_count, facets, archetypes, archetype_document)
+    SELECT package_id, name, latest_version, is_official, description,
+           modules_count, facets, archetypes, archetype_document
+    FROM jsonb_to_recordset(CAST(:listings AS jsonb)) AS listing (
+        package_id uuid, name text, latest_version text, is_official boolean, description text,
+        modules_count integer, facets text[], archetypes text[], archetype_document text)
+    ON CONFLICT (package_id) DO UPDATE
+    SET latest_version = EXCLUDED.latest_version, is_official = EXCLUDED.is_official,
+        description = EXCLUDED.description, modules_count = EXCLUDED.modules_count,
+        facets = EXCLUDED.facets, archetypes = EXCLUDED.archetypes,
+        archetype_document = EXCLUDED.archetype_document
+    """
+)
+
+_PUT_SEARCH_NAMES = text(
+    """
+    INSERT INTO search_names (name, scale_tested)
+    SELECT * FROM unnest(CAST(:names AS text[]), CAST(:tested AS boolean[]))
+    ON CONFLICT (name) DO UPDATE SET scale_tested = EXCLUDED.scale_tested
+    WHERE search_names.scale_tested <> EXCLUDED.scale_tested
+    """
+)
+
+_DROP_REQUIREMENTS = text(
+    "DELETE FROM package_requirements WHERE package_id = ANY(CAST(:package_ids AS uuid[]))"
+)
+
+_PUT_REQUIREMENTS = text(
+    """
+    INSERT INTO package_requirements (required, name, requirement, package_id)
+    SELECT * FROM unnest(CAST(:required AS text[]), CAST(:names AS text[]),
+                         CAST(:requirements AS text[]), CAST(:package_ids AS uuid[]))
+    """
+)
+
+
+async def mark_versions(tx: AsyncConnection, put: Sequence[tuple[UUID, VersionText, str | None]]) -> None:
+    """Record of versions whose files were just put that they are promoted, and their metadata digest."""
+    if not put:
+        return
+    package_ids, versions, digests = _columns(put, 3)
+    await tx.execute(_MARK_VERSIONS, {"package_ids": package_ids, "versions": versions, "digests": digests})
+
+
+async def mark_packages(tx: AsyncConnection, put: Sequence[tuple[UUID, int, bytes]]) -> None:
+    """Record that storage holds these generations, with each package's line for the next catalog."""
+    package_ids, generations, lines = _columns(put, 3)
+    await tx.execute(_MARK_PACKAGES, {"package_ids": package_ids, "generations": generations, "lines": lines})
+
+
+async def put_listings(tx: AsyncConnection, listings: Sequence[tuple[UUID, Listing]]) -> None:
+    """Record what search, archetypes and reverse dependencies say of packages (primary keys).
+
+    The last thing a transaction does: names that are new to search lock the totals of their grams.
+    """
+    rows = [_listing_row(package_id, listing) for package_id, listing in listings]
+    await tx.execute(_PUT_LISTINGS, {"listings": json.dumps(rows)})
+    await tx.execute(_DROP_REQUIREMENTS, {"package_ids": [package_id for package_id, _ in listings]})
+    requirements = [
+        (required.name, listing.name, required.requirement, package_id)
+        for package_id, listing in listings
+        for required in listing.requires
+    ]
+    if requirements:
+        required, names, texts, package_ids = _columns(requirements, 4)
+        await tx.execute(
+            _PUT_REQUIREMENTS,
+            {"required": required, "names": names, "requirements": texts, "package_ids": package_ids},
+        )
+    names, tested = _columns([(listing.name, listing.scale_tested) for _, listing in listings], 2)
+    await tx.execute(_PUT_SEARCH_NAMES, {"names": names, "tested": tested})
+
+
+def _listing_row(package_id: UUID, listing: Listing) -> dict[str, Any]:
+    return {
+        "package_id": str(package_id),
+        "name": listing.name,
+        "latest_version": listing.latest_version,
+        "is_official": listing.is_official,
+        "description": listing.description,
+        "modules_count": listing.modules_count,
+        "facets": listing.facets,
+        "archetypes": listing.archetypes,
+        "archetype_document": listing.archetype_document,
+    }
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    """Rows as so many lists, one a column."""
+    return [[row[place] for row in rows] for place in range(count)]
