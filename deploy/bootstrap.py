@@ -61,6 +61,18 @@ async def ensure_admin(settings: Settings, token_path: Path) -> None:
         await database.close()
 
 
+async def create_user(tx: AsyncConnection, handle: str) -> bool:
+    """Make a user; False if it exists. Raises InvalidName."""
+    made = await tx.execute(
+        upsert(users).values(handle=parse_handle(handle)).on_conflict_do_nothing().returning(users.c.id)
+    )
+    user_id: UUID | None = made.scalar_one_or_none()
+    if user_id is not None:
+        details = {"handle": handle}
+        await audit.record(tx, "user_created", user_id=user_id, token_id=None, details=details)
+    return user_id is not None
+
+
 def _new_token() -> str:
     """A token of 256 random bits (contract, 5.1)."""
     return TOKEN_PREFIX + secrets.token_hex(32)

@@ -12,16 +12,20 @@ from contextlib import contextmanager
 import typer
 
 from deploy.cli import (
+    audit,
     backfill_signatures,
     doctor,
     export,
     gc,
     migrate,
+    owner,
+    package,
     reindex,
     repair,
     serve,
     token,
     up,
+    user,
     verify,
     worker,
 )
@@ -50,7 +54,11 @@ app.command()(gc.gc)
 app.command()(reindex.reindex)
 app.command()(export.export)
 app.command()(backfill_signatures.backfill_signatures)
+app.command()(audit.audit)
+app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
+app.add_typer(owner.app, name="owner")
+app.add_typer(package.app, name="package")
 
 
 def main() -> None:

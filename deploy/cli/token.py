@@ -1,25 +1,22 @@
-"""`x07-registry token`: credentials made by whoever can reach the database."""
+"""`x07-registry token`: credentials, seen and made by whoever can reach the database."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
+from deploy.cli.administration import By, act, checked_handle, moment, print_done, print_rows
+from deploy.cli.options import AsJson, print_json
+
+if TYPE_CHECKING:
+    from deploy.administration.queries import TokenRow
+
 SCOPES = ("publish", "token.manage", "owner.manage", "admin")
 
-app = typer.Typer(help="Make tokens.", no_args_is_help=True)
-
-
-def _checked_handle(value: str) -> str:
-    from shared.errors import InvalidName
-    from shared.names import parse_handle
-
-    try:
-        return parse_handle(value)
-    except InvalidName as error:
-        raise typer.BadParameter(error.message) from None
+app = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
 
 
 def _checked_scopes(value: str) -> str:
@@ -32,21 +29,26 @@ def _checked_scopes(value: str) -> str:
 
 
 Handle = Annotated[
-    str, typer.Option(help="User the token belongs to; made when missing.", callback=_checked_handle)
+    str, typer.Option(help="User the token belongs to; made when missing.", callback=checked_handle)
 ]
 Scopes = Annotated[
     str, typer.Option(help=f"Comma-separated, of {', '.join(SCOPES)}.", callback=_checked_scopes)
 ]
 Label = Annotated[str, typer.Option(help="What the token is for; shown in lists of tokens.")]
+OfHandle = Annotated[
+    str | None,
+    typer.Option("--handle", metavar="HANDLE", help="Only this user's.", callback=checked_handle),
+]
+TokenId = Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")]
 
 
 @app.callback()
 def token() -> None:
-    """Make tokens."""
+    """Make, list and revoke tokens."""
 
 
 @app.command()
-def create(handle: Handle, scopes: Scopes, label: Label = "") -> None:
+def create(handle: Handle, scopes: Scopes, label: Label = "", as_json: AsJson = False) -> None:
     """Make a token and print it, once: only its hash is kept."""
     from api.write.endpoint import Scope
     from deploy.bootstrap import create_token
@@ -55,4 +57,31 @@ def create(handle: Handle, scopes: Scopes, label: Label = "") -> None:
 
     settings = load_settings()
     configure_logging(settings)
-    print(asyncio.run(create_token(settings, handle, [Scope(scope) for scope in scopes.split(",")], label)))
+    wanted = [Scope(scope) for scope in scopes.split(",")]
+    secret = asyncio.run(create_token(settings, handle, wanted, label))
+    if as_json:
+        print_json({"ok": True, "token": secret, "handle": handle, "scopes": sorted(wanted), "label": label})
+    else:
+        print(secret)
+
+
+@app.command("list")
+def list_tokens(handle: OfHandle = None, as_json: AsJson = False) -> None:
+    """List tokens, newest first, revoked ones included; never the secret or its hash."""
+    from deploy.administration import queries
+
+    print_rows(lambda tx: queries.tokens(tx, handle), _line, as_json)
+
+
+@app.command()
+def revoke(token_id: TokenId, by: By = "admin", as_json: AsJson = False) -> None:
+    """Revoke a token, whoever has it; one that is revoked stays so. Exits with 1 if there is none."""
+    from api.write.tokens import revoke_token
+
+    act(by, lambda services, caller: revoke_token(services, caller, token_id))
+    print_done(as_json, f"revoked {token_id}", revoked=str(token_id))
+
+
+def _line(row: TokenRow) -> str:
+    state = f"revoked {moment(row.revoked_at)}" if row.revoked_at else f"used {moment(row.last_used_at)}"
+    return f"{row.id}  {row.handle:<24}  {','.join(row.scopes):<40}  {state}  {row.label}"

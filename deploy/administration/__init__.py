@@ -1,0 +1,1 @@
+"""What an operator asks and does at the command line, over the same rows and rules as the write API."""

@@ -1,0 +1,108 @@
+"""What the commands of administration share: running, printing, and whom the audit trail names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from deploy.cli.options import print_json
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from api.write.principal import Principal
+    from api.write.services import Services
+    from shared.settings import Settings
+
+T = TypeVar("T")
+
+NOT_YET = "; readers will see it when a worker has published it"
+
+
+def checked_handle(value: str | None) -> str | None:
+    """The handle. Raises BadParameter."""
+    from shared.errors import InvalidName
+    from shared.names import parse_handle
+
+    try:
+        return None if value is None else parse_handle(value)
+    except InvalidName as error:
+        raise typer.BadParameter(error.message) from None
+
+
+By = Annotated[
+    str,
+    typer.Option("--by", metavar="HANDLE", help="User whom the audit trail names.", callback=checked_handle),
+]
+HandleArgument = Annotated[str, typer.Argument(metavar="HANDLE", callback=checked_handle)]
+PackageArgument = Annotated[str, typer.Argument(metavar="PACKAGE", help="Name of a package.")]
+
+
+def act(by: str, work: Callable[[Services, Principal], Awaitable[T]]) -> T:
+    """The result of work that is done on behalf of a user. Raises RegistryError."""
+    from deploy.administration.acting import acting_as
+    from shared.names import Handle
+
+    async def run(settings: Settings) -> T:
+        async with acting_as(settings, Handle(by)) as (services, caller):
+            return await work(services, caller)
+
+    return asyncio.run(run(_settings()))
+
+
+def ask(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """The result of a question to the database. Raises RegistryError."""
+    from shared.database import Database
+
+    async def run(settings: Settings) -> T:
+        database = Database(settings)
+        try:
+            async with database.transaction("REPEATABLE READ") as tx:
+                return await work(tx)
+        finally:
+            await database.close()
+
+    return asyncio.run(run(_settings()))
+
+
+def print_rows(
+    rows: Callable[[AsyncConnection], AsyncIterator[T]], line: Callable[[T], str], as_json: bool
+) -> None:
+    """Print rows as they come: one line each, for people or as JSON."""
+
+    async def each(tx: AsyncConnection) -> None:
+        async for row in rows(tx):
+            if as_json:
+                print_json(row)
+            else:
+                print(line(row))
+
+    ask(each)
+
+
+def print_done(as_json: bool, text: str, is_visible: bool = True, **fields: Any) -> None:
+    """Print what was done. is_visible: readers see it already."""
+    if as_json:
+        print_json({"ok": True, **fields, "visible": is_visible})
+    else:
+        print(text + ("" if is_visible else NOT_YET))
+
+
+def moment(value: datetime | None) -> str:
+    """A moment for people: UTC, to the second; a dash for none."""
+    from datetime import UTC
+
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if value is not None else "-"
+
+
+def _settings() -> Settings:
+    from shared.settings import load_settings
+    from shared.telemetry import configure_logging
+
+    settings = load_settings()
+    configure_logging(settings)
+    return settings

@@ -1,0 +1,57 @@
+"""`x07-registry user`: who has an account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from deploy.cli.administration import HandleArgument, ask, moment, print_done, print_rows
+from deploy.cli.options import AsJson, print_json
+
+if TYPE_CHECKING:
+    from deploy.administration.queries import UserRow
+
+app = typer.Typer(help="List, show and create users.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_users(as_json: AsJson = False) -> None:
+    """List users by handle: since when, from where, tokens that work, packages owned."""
+    from deploy.administration import queries
+
+    print_rows(queries.users, _line, as_json)
+
+
+@app.command()
+def show(handle: HandleArgument, as_json: AsJson = False) -> None:
+    """Show a user with the packages that it owns. Exits with 1 if there is none."""
+    from deploy.administration import queries
+    from shared.errors import NotFound
+
+    user = ask(lambda tx: queries.user(tx, handle))
+    if user is None:
+        raise NotFound(f'there is no user "{handle}"')
+    if as_json:
+        print_json(user)
+    else:
+        print(_line(user), *(f"  owns {package}" for package in user.packages), sep="\n")
+
+
+@app.command()
+def create(handle: HandleArgument, as_json: AsJson = False) -> None:
+    """Create a user; one that exists stays as it is.
+
+    Whoever signs in with the GitHub login of that name gets the account, as in the older server.
+    """
+    from deploy.bootstrap import create_user
+
+    is_new = ask(lambda tx: create_user(tx, handle))
+    text = f"created {handle}" if is_new else f"{handle} exists already"
+    print_done(as_json, text, handle=handle, created=is_new)
+
+
+def _line(user: UserRow) -> str:
+    origin = f"github:{user.github_login}" if user.github_login else user.created_via
+    counts = f"{user.tokens} tokens, {len(user.packages)} packages"
+    return f"{user.handle:<24}  {moment(user.created_at)}  {origin:<24}  {counts}"

@@ -1,0 +1,157 @@
+"""Users, tokens, owners, packages and audit at the command line: the rules of the write API, and JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.archives import hello_archive
+from tests.deploy.processes import COMMAND, DEADLINE_S, environment
+from tests.stack import Registry, bearer, eventually
+
+
+class Operator:
+    """Somebody at the command line of a registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        settings = registry.settings
+        self._environment = environment(
+            X07_REGISTRY_DATABASE_URL=settings.database_url.get_secret_value(),
+            X07_REGISTRY_REDIS_URL=settings.redis_url.get_secret_value(),
+            X07_REGISTRY_REDIS_NAMESPACE=settings.redis_namespace,
+            X07_REGISTRY_DATA_DIR=str(settings.data_dir),
+        )
+
+    async def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return await asyncio.to_thread(
+            lambda: subprocess.run(
+                [*COMMAND, *arguments],
+                check=False,
+                capture_output=True,
+                text=True,
+                env=self._environment,
+                timeout=DEADLINE_S,
+                stdin=subprocess.DEVNULL,
+            )
+        )
+
+    async def json(self, *arguments: str) -> list[dict[str, Any]]:
+        """What a command that goes well prints with --json: an object a line."""
+        answer = await self.run(*arguments, "--json")
+        assert answer.returncode == 0, answer.stderr
+        return [json.loads(line) for line in answer.stdout.splitlines()]
+
+    async def refused(self, *arguments: str) -> str:
+        """The last line that a refused command says; its exit status is 1."""
+        answer = await self.run(*arguments)
+        assert (answer.returncode, answer.stdout) == (1, ""), answer
+        return answer.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def operator(fs_registry: Registry) -> Operator:
+    """The operator of the registry."""
+    return Operator(fs_registry)
+
+
+async def test_users_are_created_once_listed_and_shown(operator: Operator) -> None:
+    """A deployment's first accounts, without SQL."""
+    assert (await operator.json("user", "create", "alice"))[0]["created"] is True
+    assert (await operator.json("user", "create", "alice"))[0]["created"] is False
+    assert [user["handle"] for user in await operator.json("user", "list")] == ["alice"]
+    shown = (await operator.json("user", "show", "alice"))[0]
+    assert (shown["created_via"], shown["tokens"], shown["packages"]) == ("bootstrap", 0, [])
+    assert "alice" in (await operator.run("user", "list")).stdout
+    assert await operator.refused("user", "show", "bob") == (
+        'x07-registry: there is no user "bob" (X07REG_NOT_FOUND)'
+    )
+
+
+async def test_a_token_is_made_listed_and_revoked(operator: Operator, fs_registry: Registry) -> None:
+    """A lost token is revoked by whoever runs the registry; its secret is in no list."""
+    made = (await operator.json("token", "create", "--handle", "admin", "--scopes", "publish,admin"))[0]
+    assert (await fs_registry.http.get("/v1/account", headers=bearer(made["token"]))).status_code == 200
+    listed = await operator.json("token", "list", "--handle", "admin")
+    assert [(row["handle"], row["scopes"], row["revoked_at"]) for row in listed] == [
+        ("admin", ["admin", "publish"], None)
+    ]
+    assert await operator.json("token", "list", "--handle", "nobody") == []
+    await operator.json("token", "revoke", listed[0]["id"])
+    assert (await fs_registry.http.get("/v1/account", headers=bearer(made["token"]))).status_code == 401
+    assert (await operator.json("token", "list"))[0]["revoked_at"] is not None
+    assert "X07REG_NOT_FOUND" in await operator.refused(
+        "token", "revoke", "00000000-0000-0000-0000-000000000000"
+    )
+
+
+async def test_owners_are_added_and_removed_by_the_rules_of_the_api(
+    operator: Operator, fs_registry: Registry
+) -> None:
+    """The last owner stays, unknown users are none, and readers see an official owner."""
+    await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
+    for handle in ("admin", "webodik"):
+        await fs_registry.add_user(handle)
+    assert (await operator.json("owner", "add", "hello", "webodik"))[0]["visible"] is True
+    assert await operator.json("owner", "list", "hello") == [{"handle": "alice"}, {"handle": "webodik"}]
+    catalog = await fs_registry.until_in_catalog("hello", "0.1.0")
+    assert await eventually(lambda: _is_official(fs_registry)), catalog
+    await operator.json("owner", "remove", "hello", "alice")
+    assert "last owner" in await operator.refused("owner", "remove", "hello", "webodik")
+    assert "user not found" in await operator.refused("owner", "add", "hello", "nobody")
+    assert "not found" in await operator.refused("owner", "list", "nothing")
+    assert "--by" in await operator.refused("owner", "add", "hello", "alice", "--by", "nobody")
+
+
+async def _is_official(registry: Registry) -> bool:
+    return bool((await registry.until_in_catalog("hello", "0.1.0"))["is_official"])
+
+
+async def test_a_package_is_transferred_and_a_version_removed(
+    operator: Operator, fs_registry: Registry
+) -> None:
+    """What lawyers and people who leave ask for; a question comes first, and the trail tells it all."""
+    alice = await fs_registry.add_publisher("alice")
+    for version in ("0.1.0", "0.2.0"):
+        assert (await fs_registry.publish(hello_archive(version=version), alice)).status_code == 200
+    for handle in ("admin", "bob"):
+        await fs_registry.add_user(handle)
+    await operator.json("package", "transfer", "hello", "bob", "--by", "alice")
+    assert (await fs_registry.publish(hello_archive(version="0.3.0"), alice)).status_code == 403
+    remove = ("package", "remove-version", "hello", "0.2.0", "--reason", "court order 12/2026")
+    assert (await operator.run(*remove)).returncode == 1
+    assert (await operator.json(*remove, "--yes"))[0]["visible"] is True
+    assert (await fs_registry.http.get("/v1/packages/hello/0.2.0/download")).status_code == 404
+    shown = (await operator.json("package", "show", "hello"))[0]
+    assert (shown["owners"], shown["latest_version"]) == (["bob"], "0.1.0")
+    assert [row["version"] for row in shown["versions"]] == ["0.1.0"]
+    assert [(row["version"], row["reason"]) for row in shown["removed"]] == [("0.2.0", "court order 12/2026")]
+    assert "removed: court order 12/2026" in (await operator.run("package", "show", "hello")).stdout
+    assert [row["name"] for row in await operator.json("package", "list", "--owner", "bob")] == ["hello"]
+    assert await operator.json("package", "list", "--owner", "alice") == []
+    assert "no such version" in await operator.refused(*remove, "--yes")
+
+
+async def test_audit_events_are_found_by_each_condition(operator: Operator, fs_registry: Registry) -> None:
+    """Oldest first, one JSON object a line; conditions hold together."""
+    await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
+    await operator.json("user", "create", "admin")
+    await operator.json("owner", "add", "hello", "admin")
+    assert [event["action"] for event in await operator.json("audit")] == [
+        "publish",
+        "user_created",
+        "owner_added",
+    ]
+    assert [event["package_version"] for event in await operator.json("audit", "--actor", "alice")] == [
+        "0.1.0"
+    ]
+    assert len(await operator.json("audit", "--package", "hello", "--action", "owner_added")) == 1
+    assert await operator.json("audit", "--package", "hello", "--actor", "nobody") == []
+    assert len(await operator.json("audit", "--since", "2026-01-01")) == 3
+    assert await operator.json("audit", "--since", "2999-01-01T00:00:00Z") == []
+    text = (await operator.run("audit", "--action", "publish")).stdout
+    assert text.split()[1:] == ["alice", "publish", "hello", "0.1.0"]
