@@ -6,9 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
+from typer.main import get_command
 
+from deploy.cli import app as cli
 from shared import errors
 from shared.settings import Settings, variable_of
 
@@ -35,7 +38,22 @@ def errors_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"settings.md": settings_table, "errors.md": errors_table}
+def commands_reference() -> str:
+    """The help of every command, one section each."""
+    root = get_command(cli.app)
+    sections = [f"### {path}\n\n```\n{text}\n```" for path, text in _help_of(root, "x07-registry", None)]
+    return "\n\n".join(sections)
+
+
+def _help_of(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    """Path and help of a command and of each below it, as a terminal of 100 columns shows them."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+    yield f"`{context.command_path}`", command.get_help(context)
+    for child, subcommand in getattr(command, "commands", {}).items():
+        yield from _help_of(subcommand, child, context)
+
+
+TABLES = {"settings.md": settings_table, "errors.md": errors_table, "commands.md": commands_reference}
 
 
 def with_table(page: str, table: str) -> str:

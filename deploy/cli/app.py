@@ -64,7 +64,7 @@ app.add_typer(package.app, name="package")
 def main() -> None:
     """Run the command line. Exits with 2 for wrong settings or arguments, 1 for what cannot be done."""
     with told():
-        app()
+        app(prog_name="x07-registry")
 
 
 @contextmanager

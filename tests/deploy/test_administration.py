@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.archives import hello_archive
-from tests.deploy.processes import COMMAND, DEADLINE_S, environment
+from tests.deploy.forked_commands import Answer, Commands
+from tests.deploy.processes import environment
 from tests.stack import Registry, bearer, eventually
 
 
 class Operator:
     """Somebody at the command line of a registry."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, commands: Commands, registry: Registry) -> None:
+        self._commands = commands
         settings = registry.settings
         self._environment = environment(
             X07_REGISTRY_DATABASE_URL=settings.database_url.get_secret_value(),
@@ -26,19 +28,9 @@ class Operator:
             X07_REGISTRY_DATA_DIR=str(settings.data_dir),
         )
 
-    async def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    async def run(self, *arguments: str) -> Answer:
         """Run a command to its end."""
-        return await asyncio.to_thread(
-            lambda: subprocess.run(
-                [*COMMAND, *arguments],
-                check=False,
-                capture_output=True,
-                text=True,
-                env=self._environment,
-                timeout=DEADLINE_S,
-                stdin=subprocess.DEVNULL,
-            )
-        )
+        return await asyncio.to_thread(self._commands.run, arguments, self._environment)
 
     async def json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command that goes well prints with --json: an object a line."""
@@ -53,10 +45,18 @@ class Operator:
         return answer.stderr.splitlines()[-1]
 
 
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    """Starts commands."""
+    commands = Commands()
+    yield commands
+    commands.close()
+
+
 @pytest.fixture
-def operator(fs_registry: Registry) -> Operator:
+def operator(commands: Commands, fs_registry: Registry) -> Operator:
     """The operator of the registry."""
-    return Operator(fs_registry)
+    return Operator(commands, fs_registry)
 
 
 async def test_users_are_created_once_listed_and_shown(operator: Operator) -> None:

@@ -34,7 +34,7 @@ def test_help_explains_every_command() -> None:
     """A newcomer finds the commands without the documentation."""
     answer = run("--help")
     assert answer.returncode == 0
-    assert all(command in answer.stdout for command in ("up", "serve", "worker", "migrate", "token"))
+    assert all(command in answer.stdout for command in ("up", "serve", "worker", "doctor", "package"))
 
 
 def test_wrong_settings_are_told_in_one_line() -> None:
@@ -107,3 +107,13 @@ def test_the_read_service_runs_alone_and_stops_on_a_signal(tmp_path: Path) -> No
             assert (word, answer.read()) == ("listening", b"ok")
         server.send_signal(signal.SIGTERM)
         assert server.wait(DEADLINE_S) == -signal.SIGTERM
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    """What `--install-completion` sets up asks the command like this."""
+    for words, expected in (("x07-registry pack", "package"), ("x07-registry audit --act", "--actor")):
+        index = str(len(words.split()) - 1)
+        variables = {"_X07_REGISTRY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": index}
+        answer = run(**variables)
+        assert answer.returncode == 0, answer.stderr
+        assert expected in answer.stdout.split()
