@@ -9,7 +9,7 @@ DEV_STAMP := .venv/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check format test fuzz bench golden openapi docs-tables lock clean
+.PHONY: help install run check format test edge-test fuzz bench golden openapi docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ format: $(DEV_STAMP) ## Format the code
 
 test: check ## Check, then run every test on real servers
 	$(BIN)/python -m pytest -n 3
+
+edge-test: $(DEV_STAMP) ## Install nginx if it is missing, and run the shipped edge in front of real tiers
+	@PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { apt-get update -q && apt-get install -y -q nginx-light; }
+	$(BIN)/python -m pytest tests/edge
 
 golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 	X07_GOLDEN=write $(BIN)/python -m pytest -q -p no:randomly tests/indexer

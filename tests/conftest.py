@@ -18,6 +18,7 @@ from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.valkey import EmbeddedValkey
 from deploy.migrations.runner import migrate
 from shared.settings import Settings
+from tests.edge.nginx import find_nginx
 from tests.seaweedfs import SeaweedFs
 from tests.stack import Registry, running_registry
 
@@ -26,7 +27,15 @@ SEED = b64encode(bytes(range(32))).decode()
 SIGNING = {"pkg_signing_ed25519_secret_b64": SEED, "pkg_signing_key_id": "key-2026-01"}
 MakeSettings = Callable[..., Awaitable[Settings]]
 
+collect_ignore = [] if find_nginx() else ["edge"]
+
 _numbers = itertools.count(1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud what was left out."""
+    if collect_ignore:
+        terminalreporter.section("nginx is not installed: run `make edge-test` for tests/edge", red=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""The shipped nginx configuration, run by a real nginx before real tiers."""

@@ -1,0 +1,98 @@
+"""An nginx with the shipped files, unchanged but for the two that are the operator's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from deploy.local.child import ChildProcess
+from tests.stack import eventually
+
+# As root, nginx would work as another user, to whom the test's directory is closed.
+DIRECTIVES = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx"
+
+
+def find_nginx() -> str | None:
+    """Where nginx is, if it is installed; it seldom is on a user's path."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def nginx_program() -> str:
+    """Where nginx is. Fails when it is not installed: `make edge-test` does that."""
+    if (found := find_nginx()) is None:
+        raise RuntimeError("nginx is not installed; run `make edge-test`")
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on now; nginx cannot be handed a socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def write_configuration(directory: Path, port: int, reads: Sequence[str], writes: Sequence[str]) -> Path:
+    """The shipped files in a directory, with these HOST:PORTs; the main file."""
+    shutil.copytree(SHIPPED, directory)
+    (directory / "listen.conf").write_text(f"listen 127.0.0.1:{port};\n")
+    upstreams = (directory / "upstreams.conf").read_text()
+    for placeholder, servers in (("read:8080", reads), ("write:8081", writes)):
+        line = next(line for line in upstreams.splitlines() if placeholder in line)
+        replaced = "\n".join(line.replace(placeholder, server) for server in servers)
+        upstreams = upstreams.replace(line, replaced)
+    (directory / "upstreams.conf").write_text(upstreams)
+    return directory / "nginx.conf"
+
+
+@asynccontextmanager
+async def running_nginx(directory: Path, reads: Sequence[str], writes: Sequence[str]) -> AsyncIterator[str]:
+    """An edge before these HOST:PORTs; its URL. Its access log is DIRECTORY/log."""
+    port = free_port()
+    main, prefix = write_configuration(directory / "conf", port, reads, writes), directory / "run"
+    prefix.mkdir()
+    with (directory / "log").open("wb") as output:
+        command = [nginx_program(), "-p", f"{prefix}/", "-c", str(main), "-g", DIRECTIVES]
+        child = ChildProcess(command, death_signal=signal.SIGTERM, output=output)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with httpx.AsyncClient(base_url=url) as http:
+            await eventually(lambda: _answers(http, child, directory / "log"))
+        yield url
+    finally:
+        await child.stop(signal.SIGTERM, grace_s=10)
+
+
+async def _answers(http: httpx.AsyncClient, child: ChildProcess, log: Path) -> bool:
+    if not child.is_running:
+        raise RuntimeError(log.read_text())
+    try:
+        await http.get("/healthz")
+    except httpx.TransportError:
+        return False
+    return True
+
+
+async def checked(main: Path, prefix: Path) -> str:
+    """What `nginx -t` says, in one text; fails when it refuses."""
+    process = await asyncio.create_subprocess_exec(
+        nginx_program(),
+        "-t",
+        "-p",
+        f"{prefix}/",
+        "-c",
+        str(main),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
