@@ -9,6 +9,7 @@ PROGRAMS = {
     "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",
     "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
     "warm_start": "from the command to the first answer of a registry",
+    "hostile": "good publishes and reads while one bad publisher keeps four connections busy",
     "index_rebuild": "an index file of 1, 100 and 1,000 versions made and published again",
 }
 
