@@ -84,6 +84,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=False,
+            hide_parameters=True,  # no value, which may be a secret, in the text of an error
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 

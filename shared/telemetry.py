@@ -22,11 +22,12 @@ SHARED_PROCESSORS: tuple[structlog.typing.Processor, ...] = (
 
 def configure_logging(settings: Settings) -> None:
     """Set up structlog once a process; called by the command line, never by a library module."""
+    # The default for a terminal shows local variables in tracebacks, secrets among them.
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     rendering: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
