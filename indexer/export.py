@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from indexer.checks import digest_of
+from indexer.fetching import Fetched, fetch
 from indexer.places import DOCUMENTS, place_of
 from indexer.together import together
 from indexer.verification import Progress, pages
@@ -31,9 +32,10 @@ from shared.blobs import (
     archive_key,
     metadata_key,
 )
+from shared.errors import TornBlob
 from shared.names import PackageName
 from shared.storage.filesystem import FileSystemStorage
-from shared.storage.interface import Found, Missing, Storage
+from shared.storage.interface import Found, Storage
 from shared.versions import VersionText
 
 VERSIONS_AT_ONCE: Final = 8
@@ -54,15 +56,6 @@ class Problem:
 
     key: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A blob in a file of ours. digest: SHA-256 of its bytes."""
-
-    path: Path
-    digest: str
-    size_bytes: int
 
 
 @dataclass(slots=True)
@@ -95,13 +88,16 @@ class Export:
         """Bring the mirror up to date; every problem. Raises StorageUnavailable or StorageFailed."""
         await self._mirror.create()
         with tempfile.TemporaryDirectory(prefix="x07-export-") as spool:
-            catalog = await self._fetch(CATALOG_KEY, Path(spool) / "catalog.json")
+            catalog = await fetch(self._source, CATALOG_KEY, Path(spool) / "catalog.json")
             await self._put_body(CONFIG_KEY, self._config, JSON_TYPE)
             self._progress.begin("packages")
             async for info in self._source.scan("index/"):
                 if _is_index_file(info.key):
-                    async for problem in self._package(info.key, Path(spool)):
-                        yield problem
+                    try:
+                        async for problem in self._package(info.key, Path(spool)):
+                            yield problem
+                    except TornBlob:
+                        yield Problem(info.key, "it, or a document of its versions, is torn")
                     self._progress.advance()
             if catalog is None:
                 yield Problem(CATALOG_KEY, "the registry has none")
@@ -140,25 +136,13 @@ class Export:
         if await self._has(key, line.cksum):
             return None
         with tempfile.TemporaryDirectory(dir=spool) as directory:
-            fetched = await self._fetch(key, Path(directory) / "archive")
+            fetched = await fetch(self._source, key, Path(directory) / "archive")
             if fetched is None:
                 return Problem(key, "the registry has none")
             if fetched.digest != line.cksum:
                 return Problem(key, f"its SHA-256 is {fetched.digest}, not {line.cksum}")
             await self._put_file(key, fetched, ARCHIVE_TYPE)
         return None
-
-    async def _fetch(self, key: str, path: Path) -> Fetched | None:
-        """Read a blob into a file and hash what came; None when there is no blob."""
-        digest, size_bytes = hashlib.sha256(), 0
-        async with self._source.open(key) as opened:
-            if isinstance(opened, Missing):
-                return None
-            with path.open("wb") as file:
-                async for chunk in opened.chunks:
-                    digest.update(chunk)
-                    size_bytes += file.write(chunk)
-        return Fetched(path, digest.hexdigest(), size_bytes)
 
     async def _has(self, key: str, digest: str) -> bool:
         """True if the mirror holds these very bytes."""

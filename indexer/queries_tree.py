@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -55,13 +56,26 @@ async def known_names(tx: AsyncConnection, names: Collection[str]) -> set[str]:
 
 async def known_versions(tx: AsyncConnection, releases: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the names and versions that have a row (packages_name_key, primary key)."""
+    return await _among(tx, "package_versions", releases)
+
+
+async def removed_among(tx: AsyncConnection, releases: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the names and versions that were removed for legal reasons (primary key)."""
+    return await _among(tx, "version_tombstones", releases)
+
+
+async def _among(
+    tx: AsyncConnection,
+    table: Literal["package_versions", "version_tombstones"],
+    releases: Collection[tuple[str, str]],
+) -> set[tuple[str, str]]:
     statement = text(
-        """
+        f"""
         SELECT p.name, v.version
         FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[])) AS asked (name, version)
         JOIN packages p ON p.name = asked.name
-        JOIN package_versions v ON v.package_id = p.id AND v.version = asked.version
-        """
+        JOIN {table} v ON v.package_id = p.id AND v.version = asked.version
+        """  # noqa: S608 - one of two tables
     )
     values = {"names": [name for name, _ in releases], "versions": [version for _, version in releases]}
     return {(row.name, row.version) for row in await tx.execute(statement, values)}

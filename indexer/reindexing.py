@@ -8,14 +8,12 @@ from typing import Final
 
 from indexer import queries, queries_tree
 from indexer.catalog_publication import publish_catalog
-from indexer.publication import Parts, publish_config, publish_package
-from indexer.together import together
-from indexer.verification import Progress
+from indexer.publication import Parts, publish_config, publish_packages
+from indexer.verification import Progress, pages
 from shared.errors import RegistryError
-from shared.names import PackageName
 
 PACKAGES_A_PAGE: Final = 100
-PACKAGES_AT_ONCE: Final = 4
+PACKAGES_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +38,12 @@ async def reindex(parts: Parts, names: Sequence[str], progress: Progress) -> Asy
         for name in page:
             if name not in known:
                 yield Failed(name, "there is no such package")
-        for failed in await together(*(_publish(parts, name) for name in known), at_once=PACKAGES_AT_ONCE):
-            if failed is not None:
-                yield failed
+        for some in pages(known, PACKAGES_AT_ONCE):
+            for name, outcome in zip(some, await publish_packages(parts, some), strict=True):
+                if isinstance(outcome, RegistryError):
+                    yield Failed(name, f"{outcome.message} ({outcome.code})")
+                elif isinstance(outcome, Exception):
+                    raise outcome
         progress.advance(len(page))
     await publish_catalog(parts, anew=True)
 
@@ -62,11 +63,3 @@ async def _pages(parts: Parts, names: Sequence[str], progress: Progress) -> Asyn
             return
         yield list(page)
         after = page[-1]
-
-
-async def _publish(parts: Parts, name: str) -> Failed | None:
-    try:
-        await publish_package(parts, PackageName(name))
-    except RegistryError as error:
-        return Failed(name, f"{error.message} ({error.code})")
-    return None

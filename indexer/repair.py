@@ -8,7 +8,6 @@ removed. Rows are never changed. May be stopped at any point and started again.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from indexer import queries, queries_tree
 from indexer.catalog_publication import publish_catalog
 from indexer.checks import digest_of
 from indexer.differences import Difference, Kind
+from indexer.fetching import fetch
 from indexer.places import place_of
 from indexer.publication import Parts, publish_config, publish_package
 from indexer.verification import Verification
@@ -28,7 +28,7 @@ from shared.blobs import ARCHIVE_TYPE, archive_key, staging_key
 from shared.errors import RegistryError
 from shared.jobs import Change
 from shared.names import PackageName
-from shared.storage.interface import Missing, Storage
+from shared.storage.interface import Storage
 from shared.versions import VersionText
 
 # What publishing a package again can make right.
@@ -122,19 +122,13 @@ class Repair:
 
     async def _put_again(self, source: Storage, key: str, target: str, checksum: str) -> bool:
         """Put the bytes under the target, with their digest. False: they changed on the way."""
-        digest = hashlib.sha256()
         with tempfile.TemporaryDirectory(prefix="x07-repair-") as directory:
-            path = Path(directory) / "archive"
-            async with source.open(key) as opened:
-                if isinstance(opened, Missing):
-                    return False
-                with path.open("wb") as file:
-                    async for chunk in opened.chunks:
-                        digest.update(chunk)
-                        file.write(chunk)
-            if digest.hexdigest() != checksum:
+            fetched = await fetch(source, key, Path(directory) / "archive")
+            if fetched is None or fetched.digest != checksum:
                 return False
-            await self.parts.storage.put_file(target, path, content_type=ARCHIVE_TYPE, digest=checksum)
+            await self.parts.storage.put_file(
+                target, fetched.path, content_type=ARCHIVE_TYPE, digest=checksum
+            )
         return True
 
     async def _mend_extra(self, difference: Difference) -> Outcome:
@@ -142,7 +136,7 @@ class Repair:
         if place is None:
             return Outcome(difference, False, "left alone: it is not known what it is")
         if place.is_archive:
-            return Outcome(difference, False, "left alone: an archive is never removed")
+            return await self._mend_extra_archive(difference, place.package, str(place.version))
         async with self.parts.database.transaction() as tx:
             # Nobody can create the package, or the version, before the file is gone.
             await queries_tree.lock_name(tx, place.package)
@@ -154,6 +148,15 @@ class Repair:
                 await self.parts.storage.delete(difference.key)
         await self.parts.notifier.announce(Change((difference.key,)))
         return Outcome(difference, True, "published meanwhile" if is_known else "removed")
+
+    async def _mend_extra_archive(self, difference: Difference, name: str, version: str) -> Outcome:
+        """Only a version that was removed for legal reasons loses its archive, by its publication."""
+        async with self.parts.database.transaction() as tx:
+            is_removed = bool(await queries_tree.removed_among(tx, [(name, version)]))
+        if not is_removed:
+            return Outcome(difference, False, "left alone: an archive is never removed")
+        await republish(self.parts, [PackageName(name)])
+        return Outcome(difference, True, "removed, as its version was")
 
 
 async def republish(parts: Parts, names: Sequence[PackageName]) -> None:

@@ -18,9 +18,9 @@ LINE = re.compile(r"^\s*(?:\w+=\S+ )*x07-registry (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def commands_of(page: Path) -> Iterator[list[str]]:
-    """The arguments of each command in the page's shell blocks."""
-    for block in BLOCK.findall(page.read_text()):
+def commands_of(text: str) -> Iterator[list[str]]:
+    """The arguments of each command in the shell blocks of a page, or of a part of it."""
+    for block in BLOCK.findall(text):
         for line in LINE.findall(block.replace("\\\n", " ")):
             words = shlex.split(line, comments=True)
             yield words[: next((at for at, word in enumerate(words) if word in ("|", ">", "&&")), None)]
@@ -29,7 +29,7 @@ def commands_of(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_exist(page: Path) -> None:
     """A reader can copy them."""
-    for words in commands_of(page):
+    for words in commands_of(page.read_text()):
         command = typer.main.get_command(app)
         while hasattr(command, "commands"):
             assert words

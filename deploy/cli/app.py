@@ -20,6 +20,7 @@ from deploy.cli import (
     migrate,
     owner,
     package,
+    rebuild,
     reindex,
     repair,
     serve,
@@ -53,6 +54,7 @@ app.command()(repair.repair)
 app.command()(gc.gc)
 app.command()(reindex.reindex)
 app.command()(export.export)
+app.command()(rebuild.rebuild_from_tree)
 app.command()(backfill_signatures.backfill_signatures)
 app.command()(audit.audit)
 app.add_typer(user.app, name="user")
