@@ -88,7 +88,9 @@ def rendered_files(package: PackageRow) -> Iterator[ExpectedFile]:
         yield ExpectedFile(index_key(package.name), digest, len(body), package.name, chunks=lambda: (body,))
 
 
-def row_differences(state: PackageState, public_keys: Mapping[str, bytes]) -> Iterator[Difference]:
+def row_differences(
+    state: PackageState, public_keys: Mapping[str, bytes], late_s: float
+) -> Iterator[Difference]:
     """What the rows alone tell: late changes, a stale catalog line, signatures that do not verify.
 
     public_keys: 32 raw bytes by id, as config.json publishes them; without any, no signature is checked.
@@ -96,7 +98,7 @@ def row_differences(state: PackageState, public_keys: Mapping[str, bytes]) -> It
     package = state.package
     key = index_key(package.name)
     if not state.is_clean:
-        if state.dirty_s is None or state.dirty_s > LATE_S:
+        if state.dirty_s is None or state.dirty_s >= late_s:
             since = "from the start" if state.dirty_s is None else f"for {state.dirty_s:.0f} s"
             yield Difference(Kind.UNPUBLISHED, key, f"changes wait {since}", package.name)
     elif state.catalog_line != render_catalog_line(package):

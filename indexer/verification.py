@@ -60,12 +60,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One walk. deep: hash every byte. orphan_after_s: staged bytes older than this should be gone."""
+    """One walk. deep: hash every byte. orphan_after_s: staged bytes older than this should be gone.
+
+    late_s: a change that waits this long to be published is a difference.
+    """
 
     parts: Parts
     progress: Progress
     deep: bool
     orphan_after_s: float
+    late_s: float = LATE_S
 
     async def run(self, after: str = "") -> AsyncIterator[Difference]:
         """Every difference. after: the name behind which the packages are looked at.
@@ -120,7 +124,7 @@ class Verification:
         return []
 
     async def _compare(self, state: PackageState) -> list[Difference]:
-        found = list(row_differences(state, self._public_keys()))
+        found = list(row_differences(state, self._public_keys(), self.late_s))
         for rows in pages(state.package.versions, KEYS_A_PAGE):
             for differences in await together(*(self._of_archive(state.package, row) for row in rows)):
                 found += differences
@@ -166,7 +170,7 @@ class Verification:
             waits_s = await queries_tree.oldest_catalog_change_s(tx)
             if waits_s is not None:
                 late = Difference(Kind.UNPUBLISHED, CATALOG_KEY, f"changes wait for {waits_s:.0f} s")
-                return [late] if waits_s > LATE_S else []
+                return [late] if waits_s >= self.late_s else []
             with tempfile.TemporaryDirectory(prefix="x07-catalog-") as directory:
                 path = Path(directory) / "catalog.json"
                 digest = await spool(path, render_catalog(queries.catalog_lines(tx)))

@@ -59,7 +59,8 @@ async def _repair(settings: Settings, deep: bool, as_json: bool, after: str, cop
         if other is not None:
             stack.push_async_callback(other.close)
         with open_walk() as progress, Findings("repair", as_json=as_json) as findings:
-            verification = Verification(parts, progress, deep, settings.staging_keep_seconds)
+            # There may be no worker: what waits is published here.
+            verification = Verification(parts, progress, deep, settings.staging_keep_seconds, late_s=0)
             async for outcome in Repair(parts, verification, other).run(after):
                 word = "mended" if outcome.is_mended else "left"
                 text = f"{word}  {line_of(outcome.difference)}; {outcome.action}"

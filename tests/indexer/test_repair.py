@@ -69,9 +69,6 @@ async def test_an_archive_that_is_lost_is_told_and_the_rest_is_mended(settled: R
 async def test_what_no_worker_published_is_published(workerless_registry: Registry) -> None:
     """Repair needs no worker beside it."""
     await workerless_registry.publish(hello_archive(), await workerless_registry.add_publisher())
-    await workerless_registry.rows(
-        "UPDATE index_state SET dirty_since = now() - interval '1 hour' RETURNING 1"
-    )
     assert all(outcome.is_mended for outcome in await repaired(workerless_registry))
     assert await kinds(workerless_registry) == []
 

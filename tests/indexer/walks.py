@@ -53,7 +53,7 @@ async def kinds(registry: Registry, **options: Any) -> list[tuple[str, str]]:
 async def repaired(registry: Registry, *, deep: bool = False, copies: Storage | None = None) -> list[Outcome]:
     """What a repair did."""
     async with open_parts(registry.settings) as parts:
-        verification = Verification(parts, Silent(), deep, DAY_S)
+        verification = Verification(parts, Silent(), deep, DAY_S, late_s=0)
         return [outcome async for outcome in Repair(parts, verification, copies).run()]
 
 
