@@ -1,4 +1,7 @@
-"""The ASGI applications that a process can serve: write, read, or both on one address."""
+"""The ASGI applications that a process can serve: write, read, or both on one address.
+
+The write API is imported by those that serve it: a read process is smaller by a third without it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,12 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.read.app import ReadService
 from api.read.fast_path import READ_SERVICE
-from api.write.app import build_app, open_services
-from api.write.services import Services
 from deploy.app_kind import AppKind
 from shared.http.cors import CorsMiddleware
 from shared.http.observation import ObservationMiddleware
@@ -21,10 +22,12 @@ from shared.http.operations import Collector, serving_operations
 from shared.http.readiness import Probes
 from shared.http.request_id import RequestIdMiddleware
 from shared.jobs import ChangeListener
-from shared.pool_metrics import collect_pool_use
 from shared.settings import Settings
 from shared.storage import open_storage
 from shared.tracing import stop_tracing
+
+if TYPE_CHECKING:
+    from api.write.services import Services
 
 State = dict[str, Any]
 Opener = Callable[[State], AbstractAsyncContextManager[ASGIApp]]
@@ -59,6 +62,7 @@ class Application:
 
 def build_write_app(settings: Settings) -> ASGIApp:
     """The write API alone."""
+    from api.write.app import build_app, open_services
 
     @asynccontextmanager
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
@@ -86,6 +90,7 @@ def build_read_app(settings: Settings) -> ASGIApp:
 
 def build_combined_app(settings: Settings) -> ASGIApp:
     """Both on one address: what the read service handles goes to it, the rest to the write API."""
+    from api.write.app import build_app, open_services
 
     @asynccontextmanager
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
@@ -124,6 +129,8 @@ async def _operations(
 
 
 def _pool_of(services: Services) -> Collector:
+    from shared.pool_metrics import collect_pool_use
+
     return functools.partial(collect_pool_use, services.database)
 
 

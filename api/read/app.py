@@ -43,12 +43,15 @@ class ReadService:
     """ASGI application for GET and HEAD of the published tree."""
 
     def __init__(self, storage: Storage, settings: Settings) -> None:
-        """Memory for bodies is settings.read_cache_bytes: 5/8 to keep, 1/8 to load, 1/4 to stream."""
+        """Memory for bodies is settings.read_cache_bytes: 1/2 to keep, 1/8 to load, 1/4 to stream.
+
+        The rest is left to the allocator, which cannot fill every gap.
+        """
         self._index_host = settings.index_host.lower().encode()
         tree, memory_bytes = StandingTree(storage), max(settings.read_cache_bytes, LEAST_BYTES)
         loader = Loader(tree, whole_bytes=memory_bytes // WHOLE_SHARE, in_flight_bytes=memory_bytes // 8)
         self._tree = tree
-        self._cache = BlobCache(settings.read_cache_bytes * 5 // 8)
+        self._cache = BlobCache(settings.read_cache_bytes // 2)
         self._cache.on_removed = self._forget
         self.ttl_s = settings.read_ttl_seconds
         self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)

@@ -1,0 +1,136 @@
+"""The memory of a read process with default settings, whatever is asked of it: the figure is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from shared.names import parse_name, shard_path
+from tests.deploy.processes import COMMAND, environment
+from tests.shared.http.raw import Connection, head
+
+MOST_MIB = 160
+IDLE = 10_000
+HOST = b"host: registry.example"
+NAMES = [f"name-{number:04d}" for number in range(1200)]
+BIG, WHOLE = 30 << 20, 250 << 10
+
+
+class ReadProcess:
+    """A running `serve read`."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self._process = process
+        self.address = address
+
+    @property
+    def most_mib(self) -> float:
+        """The most that was resident so far."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+    async def open(
+        self, count: int, data: bytes = b"", *, receive_bytes: int | None = None
+    ) -> list[Connection]:
+        """Connections that each sent this, and take nothing."""
+        opened = []
+        for _ in range(count):
+            connection = await Connection.open(self.address, receive_bytes=receive_bytes)
+            if data:
+                await connection.send(data)
+            opened.append(connection)
+        return opened
+
+    async def get(self, targets: Sequence[str], readers: int = 16) -> None:
+        """Ask for each of the targets, some at a time, and take all of it."""
+        left = iter(targets)
+
+        async def read() -> None:
+            for target in left:
+                connection = await Connection.open(self.address)
+                await connection.send(head(target.encode(), HOST, b"connection: close"))
+                assert (await connection.read_all()).startswith(b"HTTP/1.1 200")
+                connection.close()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(readers):
+                group.create_task(read())
+
+
+@contextmanager
+def read_process(root: Path) -> Iterator[ReadProcess]:
+    """One over this tree, allowed as many files as any process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with subprocess.Popen(
+        [*COMMAND, "serve", "read", "--bind", "127.0.0.1:0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(X07_REGISTRY_DATA_DIR=str(root)),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield ReadProcess(process, process.stdout.readline().split()[1])
+        finally:
+            process.kill()
+
+
+def write(root: Path, key: str, size_bytes: int) -> None:
+    """A blob, as another tool would copy it there."""
+    path = root / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(os.urandom(size_bytes))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """More than a cache holds: index files of 64 KiB, archives just small enough to keep, and big ones."""
+    write(tmp_path, "index/config.json", 100)
+    for name in NAMES:
+        write(tmp_path, f"index/{shard_path(parse_name(name))}", 64 << 10)
+    for number in range(100):
+        write(tmp_path, f"dl/whole/0.1.{number}/download", WHOLE)
+    for number in range(2):
+        write(tmp_path, f"dl/big/0.1.{number}/download", BIG)
+    return tmp_path
+
+
+async def test_a_read_process_stays_small_whatever_is_asked_of_it(tree: Path) -> None:
+    """Names and archives beyond its cache, slow readers, endless heads, bodies, 10,000 idle connections."""
+    wholes = [f"/v1/packages/whole/0.1.{number}/download" for number in range(100)]
+    bigs = [f"/v1/packages/big/0.1.{number}/download" for number in range(2)]
+    figures = {}
+    with read_process(tree) as server:
+        figures["started"] = server.most_mib
+        await server.get([f"/index/{shard_path(parse_name(name))}" for name in NAMES])
+        figures["1,200 index files of 64 KiB"] = server.most_mib
+        await server.get(wholes)
+        await server.get(bigs * 8)
+        figures["100 archives of 250 KiB, 30 MiB sixteen times"] = server.most_mib
+        slow = []
+        for target in [*wholes, *bigs * 50]:
+            slow += await server.open(2, head(target.encode(), HOST), receive_bytes=4096)
+        figures["400 readers of them who take nothing"] = server.most_mib
+        half = await server.open(1000, b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 90)
+        half += await server.open(500, b"GET / HTTP/1.1\r\nhost: a\r\na: " + b"b" * 30_000)
+        figures["1,500 half-sent heads"] = server.most_mib
+        bodies = await server.open(
+            300, head(bigs[0].encode(), HOST, b"content-length: 1000000") + bytes(300_000)
+        )
+        figures["300 GET with a body"] = server.most_mib
+        idle = await server.open(IDLE)
+        last = await server.open(1, head(b"/index/config.json", HOST))
+        assert (await last[0].read()).startswith(b"HTTP/1.1 200")
+        figures[f"{IDLE:,} idle connections"] = server.most_mib
+        del slow, half, bodies, idle, last
+    for stage, mib in figures.items():
+        print(f"{mib:6.1f} MiB after {stage}")
+    assert max(figures.values()) < MOST_MIB, figures

@@ -1,0 +1,203 @@
+"""Connections that ask too much, too slowly, or take nothing: refused or held within bounds, never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from shared.http import connections, guarded_protocol
+from shared.http.connections import Connections
+from shared.http.guarded_protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, GuardedProtocol
+from tests.shared.http.raw import Connection, conversation, head
+from tests.stack import eventually, serving
+
+HOST = b"host: registry.example"
+BODY = bytes(1 << 16)
+
+
+class Application:
+    """Answers with 64 KiB when it is let; counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for stage in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{stage}.complete"})
+            return
+        self.asked += 1
+        await self.is_open.wait()
+        headers = [(b"content-length", str(len(BODY)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": BODY})
+
+
+@asynccontextmanager
+async def guarded() -> AsyncIterator[tuple[Application, str]]:
+    """A server, and its address."""
+    application = Application()
+    gc.collect()  # servers of earlier tests
+    async with serving(application) as url:
+        yield application, url.removeprefix("http://")
+
+
+def held() -> Connections:
+    """The book-keeping of the one server."""
+    (server,) = GuardedProtocol._all.values()
+    return server
+
+
+async def _eventually(condition: Callable[[], bool]) -> None:
+    async def is_so() -> bool:
+        return condition()
+
+    await eventually(is_so)
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "message"),
+    [
+        (head(b"/" + b"a" * MAX_TARGET_BYTES, HOST), 414, "request target is too long"),
+        (b"GET /" + b"a" * MAX_TARGET_BYTES, 414, "request target is too long"),
+        (head(b"/", HOST, b"a: " + b"b" * MAX_HEAD_BYTES), 431, "request headers are too long"),
+        (b"GET / HTTP/1.1\r\na: " + b"b" * MAX_HEAD_BYTES, 431, "request headers are too long"),
+        (head(b"/", HOST, *[b"a: b"] * MAX_HEADERS), 431, "request has too many headers"),
+        (b"G\x00T / HTTP/1.1\r\n\r\n", 400, "request is not HTTP"),
+        (head(b"/", HOST, b"content-length: x"), 400, "request is not HTTP"),
+        (head(b"/", HOST, b"a\x00b: c"), 400, "request is not HTTP"),
+        (head(b"/", HOST, b"content-length: 5", b"transfer-encoding: chunked"), 400, "request is not HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "request is not HTTP"),
+    ],
+)
+async def test_what_is_over_a_limit_is_refused_in_json(data: bytes, status: int, message: str) -> None:
+    """Each refusal has a request id and ends the connection; the application does not hear of it."""
+    async with guarded() as (application, address):
+        answer = await conversation(address, data)
+        lines, _, body = answer.partition(b"\r\n\r\n")
+        assert lines.startswith(b"HTTP/1.1 %d " % status)
+        assert b"connection: close" in lines
+        error = json.loads(body)
+        assert error["message"] == message
+        assert b"x-request-id: %s" % error["request_id"].encode() in lines
+        assert application.asked == 0
+
+
+async def test_heads_up_to_the_limits_are_taken() -> None:
+    """A limit is not a bit lower than it says."""
+    async with guarded() as (application, address):
+        lines = [HOST, *[b"a: b"] * (MAX_HEADERS - 2), b"connection: close"]
+        target = b"/" + b"a" * (MAX_TARGET_BYTES - 1)
+        assert (await conversation(address, head(target, *lines))).startswith(b"HTTP/1.1 200")
+        assert application.asked == 1
+
+
+async def test_trailers_and_chunk_extensions_are_heads_too() -> None:
+    """What is between the bytes of a body does not grow either."""
+    async with guarded() as (_, address):
+        begun = head(b"/", HOST, b"transfer-encoding: chunked", method=b"POST")
+        for endless in (b"0\r\na: " + b"b" * (2 * MAX_HEAD_BYTES), b"1;" + b"a" * (2 * MAX_HEAD_BYTES)):
+            connection = await Connection.open(address)
+            await connection.send(begun)
+            await connection.send(endless)
+            assert await connection.is_ended()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "data"),
+    [
+        ("HEAD_TIMEOUT_S", b"GET / HTTP/1.1\r\nhost: a\r\na: "),
+        ("HEAD_TIMEOUT_S", b"G"),
+        ("DRAIN_TIMEOUT_S", head(b"/", HOST, b"content-length: 9") + b"half"),
+        ("STALL_TIMEOUT_S", head(b"/", HOST) * 200),
+    ],
+)
+async def test_who_sends_or_takes_too_slowly_is_dropped(
+    timeout: str, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then does not keep a connection: half a head, half a body, answers that wait."""
+    monkeypatch.setattr(guarded_protocol, timeout, 0.2)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with guarded() as (_, address):
+        connection = await Connection.open(address, receive_bytes=4096)
+        await connection.send(data)
+        await _eventually(lambda: len(held()._live) == 1)
+        began = time.monotonic()
+        while held()._live:
+            await connection.send(b"x" if timeout == "HEAD_TIMEOUT_S" else b"")
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - began < 5
+
+
+async def test_requests_sent_ahead_wait_unread() -> None:
+    """One is answered at a time; the others are bytes, and most of them stay with the client."""
+    async with guarded() as (application, address):
+        application.is_open.clear()
+        connection = await Connection.open(address)
+        await connection.send(head(b"/", HOST) * 1000)
+        await _eventually(lambda: application.asked == 1)
+        await asyncio.sleep(0.1)  # long enough for others to be begun, were they
+        assert application.asked == 1
+        application.is_open.set()
+        while application.asked < 1000:
+            assert await connection.read()
+
+
+async def test_too_many_connections_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest idle go first; whoever comes is answered."""
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 40)
+    async with guarded() as (_, address):
+        opened = [await Connection.open(address) for _ in range(200)]
+        await opened[-1].send(head(b"/", HOST))
+        assert (await opened[-1].read()).startswith(b"HTTP/1.1 200")
+
+        await _eventually(lambda: 20 <= len(held()._live) <= 40)
+        assert await opened[0].is_ended()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 90],
+        [head(b"/", HOST) * 20],
+    ],
+)
+async def test_what_clients_make_us_hold_is_bounded_together(
+    pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-sent heads, or answers that nobody takes: those who stand still the longest are dropped."""
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 1 << 20)
+    async with guarded() as (_, address):
+        opened = []
+        for _ in range(100):
+            connection = await Connection.open(address, receive_bytes=4096)
+            for piece in pieces:
+                await connection.send(piece)
+            opened.append(connection)
+        await _eventually(lambda: 0 < len(held()._live) < 100)
+        last = await Connection.open(address)
+        await last.send(head(b"/", HOST))
+        assert (await last.read()).startswith(b"HTTP/1.1 200")
+        assert held()._held_bytes <= 1 << 20
+
+
+async def test_a_body_with_get_is_dropped_as_it_comes() -> None:
+    """It means nothing (RFC 9110, 9.3.1); the next request on the connection is answered."""
+    async with guarded() as (application, address):
+        connection = await Connection.open(address)
+        size = 4 << 20
+        await connection.send(head(b"/", HOST, b"content-length: %d" % size) + bytes(size))
+        await connection.send(head(b"/", HOST, b"connection: close"))
+        answers = await connection.read_all()
+        assert answers.count(b"HTTP/1.1 200") == 2
+        assert application.asked == 2
