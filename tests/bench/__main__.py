@@ -6,6 +6,7 @@ import importlib
 import sys
 
 PROGRAMS = {
+    "reads": "reads of index files and archives beside nginx and others; misses, freshness, memory",
     "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",
     "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
     "warm_start": "from the command to the first answer of a registry",

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
@@ -60,6 +60,9 @@ class Peer(Protocol):
     def prepare(self, name: str, archive: bytes) -> tuple[str, str, bytes, dict[str, str]]:
         """The call that publishes version 0.1.0 of a package: method, path, body, headers."""
 
+    def page(self, name: str) -> str:
+        """Where clients read of one package."""
+
 
 class Devpi:
     """devpi-server on sqlite, its default, with one user and one index."""
@@ -99,6 +102,10 @@ class Devpi:
         body += _part(f'name="content"; filename="{name}-0.1.0.tar.gz"', archive) + b"--bench--\r\n"
         headers = {"content-type": "multipart/form-data; boundary=bench", **self._auth}
         return "POST", "/bench/dev/", body, headers
+
+    def page(self, name: str) -> str:
+        """Its simple page."""
+        return f"/bench/dev/+simple/{name}/"
 
 
 class Verdaccio:
@@ -145,6 +152,10 @@ class Verdaccio:
         }
         return "PUT", f"/{name}", json_body(document), {**JSON, **self._auth}
 
+    def page(self, name: str) -> str:
+        """Its document."""
+        return f"/{name}"
+
 
 JSON = {"content-type": "application/json", "accept": "application/json"}
 
@@ -154,8 +165,8 @@ def running_devpi(directory: Path) -> Iterator[Devpi]:
     """Install it if need be and run it. Raises NotInstalled."""
     environment = HOME / "devpi"
     if not (environment / "bin/devpi-server").exists():
-        _install([sys.executable, "-m", "venv", environment])
-        _install([environment / "bin/pip", "install", "--quiet", "devpi-server"])
+        install([sys.executable, "-m", "venv", environment])
+        install([environment / "bin/pip", "install", "--quiet", "devpi-server"])
     peer = Devpi(environment / "bin", directory)
     try:
         yield peer
@@ -172,7 +183,7 @@ def running_verdaccio(directory: Path) -> Iterator[Verdaccio]:
     if not (folder / "node_modules/.bin/verdaccio").exists():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text(json.dumps(VERDACCIO_PACKAGE))
-        _install(["npm", "install", "--prefix", folder, "--no-fund", "--no-audit", "verdaccio"])
+        install(["npm", "install", "--prefix", folder, "--no-fund", "--no-audit", "verdaccio"])
     peer = Verdaccio(folder / "node_modules/.bin", directory)
     try:
         yield peer
@@ -180,7 +191,8 @@ def running_verdaccio(directory: Path) -> Iterator[Verdaccio]:
         stop(peer.process)
 
 
-def _install(command: list[str | Path]) -> None:
+def install(command: list[str | Path]) -> None:
+    """Run an installer. Raises NotInstalled."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_S)
     except subprocess.TimeoutExpired:
@@ -209,11 +221,17 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start(command: list[str | Path], log: Path) -> subprocess.Popen[bytes]:
-    """Start a server with its output in a file."""
+def start(
+    command: list[str | Path], log: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a server with its output in a file. env: None: ours."""
     with log.open("wb") as output:
         return subprocess.Popen(
-            command, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
+            command,
+            cwd=log.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ if env is None else env),
         )
 
 

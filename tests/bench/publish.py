@@ -93,12 +93,12 @@ def main() -> None:
 
 def _ours(up: Up) -> Side:
     """The registry, with a token for each publisher."""
-    settings = Settings(database_url=_database(up, "postgres"))
+    settings = Settings(database_url=database_url(up, "postgres"))
     tokens = [
         asyncio.run(create_token(settings, f"bench-{number}", [Scope.PUBLISH], "bench"))
         for number in range(PUBLISHERS)
     ]
-    asyncio.run(_execute(_database(up, "postgres"), "UPDATE users SET github_email_verified = true"))
+    asyncio.run(execute(database_url(up, "postgres"), "UPDATE users SET github_email_verified = true"))
 
     def publish(client: Client, publisher: int) -> Callable[[], None]:
         name = _new_name()
@@ -160,8 +160,8 @@ async def _floor(up: Up, directory: Path) -> Times:
     number = uuid.uuid4().hex
     root = directory / f"floor-{number}"
     root.mkdir()
-    await _execute(_database(up, "postgres"), f"CREATE DATABASE floor_{number}")
-    url = _database(up, f"floor_{number}")
+    await execute(database_url(up, "postgres"), f"CREATE DATABASE floor_{number}")
+    url = database_url(up, f"floor_{number}")
     await migrate(Settings(database_url=url))
     connection = await asyncpg.connect(url)
     try:
@@ -183,7 +183,7 @@ async def _timed_floor(floor: Floor) -> Times:
     return Times(each, sum(each))
 
 
-async def _execute(url: str, sql: str) -> None:
+async def execute(url: str, sql: str) -> None:
     connection: Any = await asyncpg.connect(url)
     try:
         await connection.execute(sql)
@@ -191,7 +191,7 @@ async def _execute(url: str, sql: str) -> None:
         await connection.close()
 
 
-def _database(up: Up, name: str) -> str:
+def database_url(up: Up, name: str) -> str:
     """A database of the embedded Postgres that `up` started."""
     sockets = (up.data_dir / "run").resolve()
     return f"postgresql://postgres@/{name}?host={sockets}&port=5432"
