@@ -54,6 +54,7 @@ class ReadService:
         self._cache = BlobCache(settings.read_cache_bytes // 2)
         self._cache.on_removed = self._forget
         self.ttl_s = settings.read_ttl_seconds
+        self.has_access_log = settings.access_log
         self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)
         self.fast = FastAnswers(settings.cors_origins)
         self._streams = Streams(tree, memory_bytes // 4)

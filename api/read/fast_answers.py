@@ -11,7 +11,7 @@ from typing import Final
 from api.read.answer import Fields, content_fields, validator_fields
 from api.read.cache import CachedBlob
 from api.read.representation import Representation
-from api.read.routes import BlobRoute, canonical_route
+from api.read.routes import BlobRoute, canonical_route, pattern_of
 from shared.encodings import Coding
 from shared.http.conditional import ByteRange
 from shared.http.cors import ALLOW_ORIGIN, CREDENTIALS, EXPOSED, VARY
@@ -36,14 +36,25 @@ class FastAnswer:
         self.body = representation.body or b""
 
 
+class Tally:
+    """Fast answers of one route that are not in the metrics yet, by status."""
+
+    __slots__ = ("not_modified", "ok")
+
+    def __init__(self) -> None:
+        self.ok = self.not_modified = 0
+
+
 class FastTarget:
-    """A cached blob, and its answers by what readers accept."""
+    """A cached blob, and its answers by what readers accept. route: its pattern, as metrics name it."""
 
-    __slots__ = ("answers", "blob", "key", "line")
+    __slots__ = ("answers", "blob", "line", "path", "route", "tally")
 
-    def __init__(self, key: str, line: bytes, blob: CachedBlob) -> None:
-        self.key = key
-        self.line = line
+    def __init__(self, path: bytes, route: str, tally: Tally, blob: CachedBlob) -> None:
+        self.path = path
+        self.line = b"GET " + path + b" HTTP/1.1"
+        self.route = route
+        self.tally = tally
         self.blob = blob
         self.answers: dict[tuple[Coding, ...], FastAnswer] = {}
 
@@ -53,6 +64,7 @@ class FastAnswers:
 
     def __init__(self, cors_origins: Sequence[str]) -> None:
         self.targets: dict[bytes, FastTarget] = {}
+        self.tallies: dict[str, Tally] = {}
         self._by_key: dict[str, FastTarget] = {}
         self._extra = _cors_fields(cors_origins)
         self.takes_origin = not cors_origins
@@ -65,7 +77,8 @@ class FastAnswers:
         path, route = canonical_route(key)
         target = self._by_key.get(key)
         if target is None or target.blob is not blob:
-            target = FastTarget(key, b"GET " + path + b" HTTP/1.1", blob)
+            pattern = pattern_of(route)
+            target = FastTarget(path, pattern, self.tallies.setdefault(pattern, Tally()), blob)
             self._by_key[key] = self.targets[target.line] = target
         if codings not in target.answers:
             shared = (one for one in target.answers.values() if one.etag == representation.etag)

@@ -26,9 +26,9 @@ from time import monotonic
 from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
+import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 from uvicorn.server import ServerState
 
 from api.read.app import ReadService
@@ -37,6 +37,7 @@ from api.read.header_memo import HeaderMemo
 from api.read.metrics import FAST_NOT_MODIFIED, FAST_OK, HITS
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.http.request_id import RequestIds
+from shared.metrics import HTTP_REQUESTS
 
 READ_SERVICE: Final = "read_service"
 """Key of the ReadService in the lifespan's state, for FastProtocol."""
@@ -45,6 +46,8 @@ END: Final = b"\r\n\r\n"
 # A blob older than this share of its time-to-live is confirmed while it is still served.
 CONFIRM_AFTER: Final = 0.75
 COUNTS_WAIT_S: Final = 1.0
+
+log = structlog.get_logger()
 
 
 class FastServer:
@@ -59,7 +62,7 @@ class FastServer:
         self.confirm_after_s = service.ttl_s * CONFIRM_AFTER
         self.default_headers: list[tuple[bytes, bytes]] | None = None
         self.ok = self.not_modified = b""
-        self.oks = self.not_modifieds = 0
+        self.has_access_log = service.has_access_log
         self._state = state
         self._loop = loop
 
@@ -72,11 +75,14 @@ class FastServer:
 
     def _flush_counts(self) -> None:
         """Bring the metrics up to date; one by one they would cost as much as the answer."""
-        oks, not_modifieds, self.oks, self.not_modifieds = self.oks, self.not_modifieds, 0, 0
-        FAST_OK.inc(oks)
-        FAST_NOT_MODIFIED.inc(not_modifieds)
-        HITS.inc(oks + not_modifieds)
-        self._state.total_requests += oks + not_modifieds
+        for route, tally in self.service.fast.tallies.items():
+            ok, not_modified, tally.ok, tally.not_modified = tally.ok, tally.not_modified, 0, 0
+            FAST_OK.inc(ok)
+            FAST_NOT_MODIFIED.inc(not_modified)
+            HITS.inc(ok + not_modified)
+            for status, count in ((200, ok), (304, not_modified)):
+                if count:
+                    HTTP_REQUESTS.labels("GET", route, status).inc(count)
 
 
 class FastProtocol(GuardedProtocol):
@@ -120,34 +126,33 @@ class FastProtocol(GuardedProtocol):
             return False
         if self.server_state.default_headers is not fast.default_headers:
             fast.tick()
+        request_id = fast.next_id()
         if wish.if_none_match and wish.has(answer.etag):
             status = 304
-            fast.not_modifieds += 1
-            self.transport.write(
-                b"".join((fast.not_modified, answer.not_modified, fast.next_id().encode(), END))
-            )
+            target.tally.not_modified += 1
+            self.transport.write(b"".join((fast.not_modified, answer.not_modified, request_id.encode(), END)))
         else:
             status = 200
-            fast.oks += 1
-            self.transport.write(b"".join((fast.ok, answer.ok, fast.next_id().encode(), END, answer.body)))
+            target.tally.ok += 1
+            self.transport.write(b"".join((fast.ok, answer.ok, request_id.encode(), END, answer.body)))
         self._since, blob.was_used = now, True
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         if age_s > fast.confirm_after_s:
             fast.service.blobs.refresh_ahead(blob)
-        if self.access_log:
-            self._log(target, status)
+        if fast.has_access_log:
+            _log(target, status, request_id, monotonic() - now)
         return True
 
-    def _log(self, target: FastTarget, status: int) -> None:
-        """As uvicorn does on the long way."""
-        path = target.line.split(b" ")[1].decode("ascii")
-        scope: Any = {"client": self.client, "path": path, "query_string": b""}
-        self.access_logger.info(
-            '%s - "%s %s HTTP/%s" %d',
-            get_client_addr(scope),
-            "GET",
-            get_path_with_query_string(scope),
-            "1.1",
-            status,
-        )
+
+def _log(target: FastTarget, status: int, request_id: str, seconds: float) -> None:
+    """The line that the long way writes (shared/http/observation.py)."""
+    log.info(
+        "http_request",
+        request_id=request_id,
+        method="GET",
+        path=target.path.decode(),
+        route=target.route,
+        status=status,
+        duration_ms=round(seconds * 1000, 3),
+    )

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.read.app import ReadService
@@ -25,6 +27,7 @@ from deploy.asgi import at_the_edge
 from shared.blobs import CATALOG_KEY, CONFIG_KEY
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.jobs import Change
+from shared.metrics import HTTP_REQUESTS
 from shared.settings import Settings
 from shared.storage.filesystem import FileSystemStorage
 from tests.api.read.faulty_storage import put
@@ -57,9 +60,9 @@ class Ways:
     @property
     def fast_answers(self) -> int:
         """How many answers the fast path gave, in the metrics already or not yet."""
-        server = FastProtocol._servers[self.fast.state]
         counted = FAST_OK._value.get() + FAST_NOT_MODIFIED._value.get()
-        return int(counted) + server.oks + server.not_modifieds
+        waiting = sum(tally.ok + tally.not_modified for tally in self.service.fast.tallies.values())
+        return int(counted) + waiting
 
     async def warm(self) -> None:
         """Every blob is cached, and the fast path knows it in every coding."""
@@ -90,14 +93,16 @@ def variant(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def both_ways(root: Path, origins: tuple[str, ...] = (), ttl_s: float = 3600) -> AsyncIterator[Ways]:
+async def both_ways(
+    root: Path, origins: tuple[str, ...] = (), ttl_s: float = 3600, *, access_log: bool = False
+) -> AsyncIterator[Ways]:
     """Both ways over a small published tree, warm."""
     storage = FileSystemStorage(root)
     for key in PATHS:
         await put(storage, key, key.encode() + LINES)
     for suffix in (".gz", ".zst"):
         await put(storage, KEY + suffix, suffix.encode() + variant(LINES), identity=KEY.encode() + LINES)
-    settings = Settings(data_dir=root, read_ttl_seconds=ttl_s, cors_origins=origins)
+    settings = Settings(data_dir=root, read_ttl_seconds=ttl_s, cors_origins=origins, access_log=access_log)
     ways = Ways(ReadService(storage, settings), settings)
     await ways.warm()
     yield ways
@@ -398,19 +403,25 @@ async def test_a_blob_whose_time_is_over_is_not_answered_fast(tmp_path: Path) ->
                 await asyncio.sleep(0.01)
 
 
-async def test_access_logs_have_the_fast_answers_too(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same line as on the long way, for whoever turns uvicorn's logger on."""
-    async with both_ways(tmp_path) as ways:
-        monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
-        lines = []
+async def test_access_logs_and_metrics_have_the_fast_answers_too(tmp_path: Path) -> None:
+    """The same line, and the same count by route, as on the long way."""
+    route = HTTP_REQUESTS.labels("GET", "/index/{path}", 200)
+    async with both_ways(tmp_path, access_log=True) as ways:
+        FastProtocol._servers[ways.fast.state]._flush_counts()
+        lines, counts = [], []
         for endpoint in (ways.fast, ways.long):
-            with caplog.at_level(logging.INFO, logger="uvicorn.access"):
-                caplog.clear()
+            before = route._value.get()
+            with capture_logs(processors=[merge_contextvars]) as captured:
                 await endpoint.hear([request(PATHS[KEY], HOST)])
-                lines.append([record.getMessage() for record in caplog.records])
-        assert lines[0] == lines[1] == [' - "GET /index/he/ll/hello HTTP/1.1" 200']
+            FastProtocol._servers[ways.fast.state]._flush_counts()
+            counts.append(route._value.get() - before)
+            (line,) = [one for one in captured if one["event"] == "http_request"]
+            assert len(line.pop("request_id")) == 32
+            assert line.pop("duration_ms") >= 0
+            lines.append(line)
+        assert lines[0] == lines[1]
+        assert lines[0]["path"] == "/index/he/ll/hello"
+        assert counts == [1, 1]
 
 
 def test_the_memo_keeps_no_secret_and_is_bounded() -> None:

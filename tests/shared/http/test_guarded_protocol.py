@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import pytest
+from uvicorn.server import ServerState
 
 from shared.http import connections, guarded_protocol
 from shared.http.connections import Connections
@@ -47,15 +48,19 @@ class Application:
 async def guarded() -> AsyncIterator[tuple[Application, str]]:
     """A server, and its address."""
     application = Application()
-    gc.collect()  # servers of earlier tests
-    async with serving(application) as url:
+    async with serving(application, Guarded) as url:
         yield application, url.removeprefix("http://")
 
 
+class Guarded(GuardedProtocol):
+    """The protocol, with a book of its own for the server that runs now."""
+
+    _all: ClassVar[WeakKeyDictionary[ServerState, Connections]] = WeakKeyDictionary()
+
+
 def held() -> Connections:
-    """The book-keeping of the one server."""
-    (server,) = GuardedProtocol._all.values()
-    return server
+    """The book-keeping of that server."""
+    return list(Guarded._all.values())[-1]
 
 
 async def _eventually(condition: Callable[[], bool]) -> None:
