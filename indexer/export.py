@@ -21,7 +21,6 @@ import msgspec
 from indexer.checks import digest_of
 from indexer.fetching import Fetched, fetch
 from indexer.places import DOCUMENTS, place_of
-from indexer.together import together
 from indexer.verification import Progress, pages
 from shared.blobs import (
     ARCHIVE_TYPE,
@@ -36,6 +35,7 @@ from shared.errors import TornBlob
 from shared.names import PackageName
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import Found, Storage
+from shared.storage.together import together
 from shared.versions import VersionText
 
 VERSIONS_AT_ONCE: Final = 8

@@ -27,7 +27,6 @@ from indexer.listing import listing_of
 from indexer.metadata import render_metadata
 from indexer.metrics import PUBLICATION_SECONDS
 from indexer.rows import PackageRow, VersionRow
-from indexer.together import together
 from shared.blobs import (
     CATALOG_KEY,
     CONFIG_KEY,
@@ -45,6 +44,7 @@ from shared.names import PackageName
 from shared.settings import Settings
 from shared.stop_points import stop_at
 from shared.storage.interface import Storage
+from shared.storage.together import together
 from shared.versions import VersionText
 
 log = structlog.get_logger()

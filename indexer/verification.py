@@ -36,10 +36,10 @@ from indexer.encodings import read_chunks
 from indexer.places import DOCUMENTS, Place, place_of
 from indexer.publication import Parts
 from indexer.rows import PackageRow, PackageState, VersionRow
-from indexer.together import together
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, staging_key
 from shared.errors import DatabaseCorrupt
 from shared.names import PackageName
+from shared.storage.together import together
 
 PACKAGES_A_PAGE: Final = 100
 KEYS_A_PAGE: Final = 500

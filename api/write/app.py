@@ -12,9 +12,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from structlog.contextvars import bind_contextvars
 
+from api.write.acceptance import Acceptance
 from api.write.checks import Checks
 from api.write.endpoint import Auth, Endpoint, build_routes
 from api.write.github import open_github
+from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
 from api.write.principal import authenticate
 from api.write.queries.sessions import set_last_seen
@@ -47,6 +49,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     storage = await open_storage(settings)
     publications = Publications(database, settings.publish_wait_seconds)
     rate_limits, checks = RateLimits(settings), Checks(settings)
+    acceptance, known_tokens = Acceptance(settings, database, storage), KnownTokens(database)
     last_used, last_seen = LastUsed(database, set_last_used), LastUsed(database, set_last_seen)
     listener = ChangeListener(settings, publications.apply, on_gap=lambda: None)
     tasks = [asyncio.create_task(part.run()) for part in (listener, last_used, last_seen)]
@@ -62,6 +65,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             github,
             rate_limits,
             checks,
+            acceptance,
+            known_tokens,
         )
     finally:
         for task in tasks:
@@ -71,6 +76,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await last_seen.write()
         if github is not None:
             await github.close()
+        await acceptance.close()
+        await known_tokens.close()
         await checks.close()
         await rate_limits.close()
         await notifier.close()

@@ -11,7 +11,6 @@ from api.write.credentials import bearer_token
 from api.write.credentials import secret_hash as secret_hash
 from api.write.csrf import require_csrf
 from api.write.endpoint import Auth, Endpoint, Scope
-from api.write.queries import tokens
 from api.write.services import Services
 from api.write.sessions import current_session, session_scopes
 from shared.errors import AuthInvalid, AuthRequired, Forbidden
@@ -55,8 +54,7 @@ async def _from_token(services: Services, request: Request, endpoint: Endpoint) 
     token = bearer_token(request)
     if token is None:
         raise AuthRequired
-    async with services.database.transaction() as tx:
-        row = await tokens.by_hash(tx, secret_hash(token))
+    row = await services.known_tokens.by_hash(secret_hash(token))
     if row is None:
         raise AuthInvalid
     if row.revoked_at is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from api.write.checks import Checks
 from api.write.github import Github
 from api.write.kept_totals import KeptTotals
+from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
 from api.write.rate_limits import RateLimits
 from api.write.waiting import Publications
@@ -17,6 +19,9 @@ from shared.http.readiness import Probe, Probes
 from shared.jobs import Notifier
 from shared.settings import Settings
 from shared.storage.interface import Storage
+
+if TYPE_CHECKING:  # it needs this module
+    from api.write.acceptance import Acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Services:
     github: Github | None
     rate_limits: RateLimits
     checks: Checks
+    acceptance: Acceptance
+    known_tokens: KnownTokens
     search_totals: KeptTotals = field(default_factory=KeptTotals)
 
     @property

@@ -18,7 +18,7 @@ async def test_a_publish_is_followed_through_the_logs_by_request_id_actor_and_pa
     async def jobs() -> list[dict[str, object]]:
         return [line for line in roles.log("worker", "package_published") if "job_id" in line]
 
-    assert [line["job_id"] for line in await eventually(jobs)] == ["publish:hello:1"]
+    assert [line["package"] for line in await eventually(jobs)] == ["hello"]
 
 
 async def test_the_reader_logs_each_answer_without_query_or_credentials(roles: Roles) -> None:

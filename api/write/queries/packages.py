@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, func, insert, select, text, update
+from sqlalchemy import exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,14 +46,6 @@ async def get(tx: AsyncConnection, name: PackageName) -> Package:
     package = await find(tx, name)
     if package is None:
         raise NotFound
-    return package
-
-
-async def add(tx: AsyncConnection, name: PackageName, creator: UUID) -> Package:
-    """Create a package owned by its creator."""
-    result = await tx.execute(insert(packages).values(name=name, created_by=creator).returning(packages.c.id))
-    package = Package(result.scalar_one(), name, None)
-    await tx.execute(insert(package_owners).values(package_id=package.id, user_id=creator))
     return package
 
 

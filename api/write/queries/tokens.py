@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.tables import tokens, users
+from shared.tables import tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,19 @@ class OwnedToken:
     revoked_at: datetime | None
 
 
-_BY_HASH = select(
-    tokens.c.id.label("token_id"),
-    tokens.c.scopes,
-    tokens.c.revoked_at,
-    users.c.id.label("user_id"),
-    users.c.handle,
-    users.c.github_email_verified,
-).join_from(tokens, users)
+_BY_HASHES = text(
+    """
+    SELECT t.token_hash, t.id, t.scopes, t.revoked_at, u.id, u.handle, u.github_email_verified
+    FROM tokens t JOIN users u ON u.id = t.user_id
+    WHERE t.token_hash = ANY(CAST(:hashes AS text[]))
+    """
+)
 
 
-async def by_hash(tx: AsyncConnection, token_hash: str) -> TokenRow | None:
-    """The token with this SHA-256 hex, revoked or not (tokens_token_hash_key)."""
-    result = await tx.execute(_BY_HASH.where(tokens.c.token_hash == token_hash))
-    row = result.one_or_none()
-    return TokenRow(**row._mapping) if row is not None else None
+async def by_hashes(tx: AsyncConnection, hashes: Sequence[str]) -> dict[str, TokenRow]:
+    """Tokens by their SHA-256 hex, revoked or not (tokens_token_hash_key)."""
+    result = await tx.execute(_BY_HASHES, {"hashes": list(hashes)})
+    return {token_hash: TokenRow(*row) for token_hash, *row in result}
 
 
 async def set_last_used(tx: AsyncConnection, token_ids: Sequence[UUID]) -> None:

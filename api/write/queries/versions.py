@@ -8,25 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, insert, or_, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.tables import package_versions, version_state, version_tombstones
-
-
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """What a publish inserts. manifest: the whole JSON as uploaded. signature: key id and 64 raw bytes."""
-
-    package_id: UUID
-    version: str
-    cksum: str
-    manifest: dict[str, Any]
-    published_by: UUID
-    scale_classes_supported: Sequence[str]
-    scale_tested: bool
-    scale_test_evidence_ref: str | None
-    signature: tuple[str, bytes] | None
+from shared.tables import package_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +37,6 @@ async def is_published(tx: AsyncConnection, package_id: UUID, version: str) -> b
     """True if the version has a row (primary key)."""
     row = exists().where(package_versions.c.package_id == package_id, package_versions.c.version == version)
     return bool((await tx.execute(select(row))).scalar_one())
-
-
-async def is_taken(tx: AsyncConnection, package_id: UUID, version: str) -> bool:
-    """True if the version is published, or was and has been removed (both primary keys)."""
-    is_published, is_removed = (
-        exists().where(table.c.package_id == package_id, table.c.version == version)
-        for table in (package_versions, version_tombstones)
-    )
-    return bool((await tx.execute(select(or_(is_published, is_removed)))).scalar_one())
-
-
-async def add(tx: AsyncConnection, new: NewVersion) -> None:
-    """Insert a version whose archive waits in staging."""
-    key_id, signature = new.signature or (None, None)
-    await tx.execute(
-        insert(package_versions).values(
-            package_id=new.package_id,
-            version=new.version,
-            cksum=new.cksum,
-            manifest=new.manifest,
-            published_by=new.published_by,
-            scale_classes_supported=list(new.scale_classes_supported),
-            scale_tested=new.scale_tested,
-            scale_test_evidence_ref=new.scale_test_evidence_ref,
-            signature_kind="ed25519" if new.signature else None,
-            signature_key_id=key_id,
-            signature_bytes=signature,
-        )
-    )
-    await tx.execute(insert(version_state).values(package_id=new.package_id, version=new.version))
 
 
 async def summaries(tx: AsyncConnection, package_id: UUID) -> list[VersionSummary]:

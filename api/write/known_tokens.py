@@ -1,0 +1,37 @@
+"""Looking up bearer tokens: those that come at the same time share a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from api.write.queries import tokens
+from api.write.queries.tokens import TokenRow
+from shared.batching import Batcher
+from shared.database import Database
+
+A_BATCH: Final = 100
+BATCHES_AT_ONCE: Final = 2
+
+
+class KnownTokens:
+    """The tokens in the database, asked each time: a revoked one is refused from then on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asked: Batcher[str, TokenRow | None] = Batcher(
+            self._ask, largest=A_BATCH, at_once=BATCHES_AT_ONCE
+        )
+
+    async def by_hash(self, token_hash: str) -> TokenRow | None:
+        """The token with this SHA-256 hex, revoked or not."""
+        return await self._asked.submit(token_hash)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._asked.close()
+
+    async def _ask(self, hashes: Sequence[str]) -> Sequence[TokenRow | None]:
+        async with self._database.transaction() as tx:
+            rows = await tokens.by_hashes(tx, hashes)
+        return [rows.get(token_hash) for token_hash in hashes]
