@@ -7,9 +7,11 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.installed-run
 DEV_STAMP := .venv/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --no-header --extra build
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check format test edge-test fuzz bench golden openapi docs-tables lock clean
+.PHONY: help install run check deploy-check format test edge-test image-test fuzz bench golden openapi docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -41,6 +43,10 @@ check: $(DEV_STAMP) ## Lint, types, import direction, the OpenAPI document
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.deployment_checks
+
+deploy-check: $(DEV_STAMP) ## Check the deployment files with their own tools; part of check
+	$(BIN)/python -m tests.deployment_checks
 	$(BIN)/python -m deploy.openapi --check
 
 format: $(DEV_STAMP) ## Format the code
@@ -53,6 +59,9 @@ test: check ## Check, then run every test on real servers
 edge-test: $(DEV_STAMP) ## Install nginx if it is missing, and run the shipped edge in front of real tiers
 	@PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { apt-get update -q && apt-get install -y -q nginx-light; }
 	$(BIN)/python -m pytest tests/edge
+
+image-test: $(DEV_STAMP) ## Install the image's layout anew, without an engine, and start each role from it
+	X07_IMAGE_INSTALL=full $(BIN)/python -m pytest tests/deploy/test_image_layout.py --timeout 600
 
 golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 	X07_GOLDEN=write $(BIN)/python -m pytest -q -p no:randomly tests/indexer
@@ -71,10 +80,9 @@ bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
 
 lock: $(DEV_STAMP) ## Resolve the lock files again from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --extra build --extra local -o requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --extra build --extra local --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra local -o requirements.lock pyproject.toml
+	$(COMPILE) --extra tracing -o requirements-image.lock pyproject.toml
+	$(COMPILE) --extra local --extra tracing --extra dev -o requirements-dev.lock pyproject.toml
 
 clean: ## Remove .venv and caches; data/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

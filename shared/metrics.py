@@ -15,6 +15,7 @@ HTTP_REQUESTS: Final = Counter(
     "Answered requests. route: the pattern, not the path; `unknown` when no route took the request.",
     ["method", "route", "status"],
 )
+HTTP_IN_FLIGHT: Final = Gauge("x07_http_requests_in_flight", "Requests that are being answered now.")
 HTTP_SECONDS: Final = Histogram(
     "x07_http_request_seconds",
     "From the request's head to the end of the answer. The read tier's fast path is not in it.",

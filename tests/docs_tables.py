@@ -23,7 +23,7 @@ def settings_table() -> str:
     """One row for each variable."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        variables = ", else ".join(f"`{variable}`" for variable in _variables(name, field))
+        variables = ", else ".join(f"`{variable}`" for variable in variables_of(name, field))
         rows.append(f"| {variables} | {_default(field)} | {field.description} |")
     return "\n".join(rows)
 
@@ -63,7 +63,7 @@ def with_table(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
-def _variables(name: str, field: FieldInfo) -> list[str]:
+def variables_of(name: str, field: FieldInfo) -> list[str]:
     if isinstance(field.validation_alias, AliasChoices):
         return [str(choice) for choice in field.validation_alias.choices]
     return [variable_of(name)]

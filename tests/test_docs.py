@@ -30,7 +30,7 @@ def test_make_help_lists_every_target() -> None:
 
 def test_lock_files_name_no_host() -> None:
     """Which registry serves a package is the machine's business."""
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-image.lock"):
         text = (ROOT / name).read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text

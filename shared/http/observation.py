@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from shared.metrics import HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 ROUTE: Final = "route"
@@ -42,9 +42,11 @@ class ObservationMiddleware:
                 status = message["status"]
             await send(message)
 
+        HTTP_IN_FLIGHT.inc()
         try:
             await self._app(scope, receive, send_observed)
         finally:
+            HTTP_IN_FLIGHT.dec()
             self._observe(scope, status, time.perf_counter() - begun)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:

@@ -1,0 +1,134 @@
+"""What no tool knows of the deployment files: our own names, ports, secrets and limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.settings import Settings
+from tests.docs_tables import variables_of
+from tests.edge.nginx import SHIPPED
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TIERS = ("read", "write", "worker")
+SECRET = re.compile(r"SECRET|PASSWORD|DATABASE_URL|ACCESS_KEY")
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Every Kubernetes object that is shipped."""
+    texts = [path.read_text() for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))]
+    return [one for text in texts for one in yaml.safe_load_all(text)]
+
+
+def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
+    """Objects of some kinds by name, without the prefix that all have."""
+    found = [one for one in manifests() if one["kind"] in kinds]
+    return {one["metadata"]["name"].removeprefix("x07-registry-"): one for one in found}
+
+
+def compose() -> dict[str, Any]:
+    """The compose file."""
+    parsed: dict[str, Any] = yaml.safe_load((DEPLOY / "container" / "compose.yaml").read_text())
+    return parsed
+
+
+def shipped_texts() -> Iterator[tuple[str, str]]:
+    """Name and text of each file that sets variables."""
+    for folder in ("container", "kubernetes", "systemd"):
+        for path in sorted((DEPLOY / folder).iterdir()):
+            yield f"{folder}/{path.name}", path.read_text()
+
+
+@pytest.mark.parametrize("name", sorted(dict(shipped_texts())))
+def test_every_variable_in_a_shipped_file_is_a_setting(name: str) -> None:
+    """A variable with a slip of the pen is silently ignored, in production."""
+    known = {one for field, info in Settings.model_fields.items() for one in variables_of(field, info)}
+    assert set(re.findall(r"X07_REGISTRY_[A-Z0-9_]+", dict(shipped_texts())[name])) <= known
+
+
+def test_pods_run_without_root_on_a_root_they_cannot_write() -> None:
+    """For all that we ship, the edge included."""
+    for name, one in of_kind("Deployment", "Job").items():
+        pod = one["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["capabilities"]["drop"] == ["ALL"], name
+            assert "memory" in container["resources"]["limits"], name
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_each_tier_scales_and_is_disrupted_by_itself(tier: str) -> None:
+    """A deployment, an autoscaler that names it, a budget and probes for each."""
+    deployment, scaler = of_kind("Deployment")[tier], of_kind("HorizontalPodAutoscaler")[tier]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert of_kind("PodDisruptionBudget")[tier]["spec"]["selector"]["matchLabels"] == labels
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+
+
+def test_each_tier_has_a_signal_of_its_own() -> None:
+    """What makes a reader busy says nothing of the workers."""
+    scalers = of_kind("HorizontalPodAutoscaler")
+    signals = [json.dumps(scalers[tier]["spec"]["metrics"]) for tier in TIERS]
+    assert len(set(signals)) == len(TIERS)
+
+
+def test_secrets_are_named_and_never_written() -> None:
+    """By reference in Kubernetes, from the environment in compose."""
+    for one in manifests():
+        assert one["kind"] != "Secret"
+        if one["kind"] == "ConfigMap":
+            assert not [key for key in one["data"] if SECRET.search(key)]
+    for name, service in compose()["services"].items():
+        for key, value in service.get("environment", {}).items():
+            if SECRET.search(key):
+                assert re.search(r"\$\{[A-Z0-9_]+:\?", value), (name, key)
+
+
+def test_readers_are_given_no_way_to_the_database() -> None:
+    """Neither its address, nor the network."""
+    pod = of_kind("Deployment")["read"]["spec"]["template"]["spec"]
+    named = [
+        source["secretRef"]["name"] for source in pod["containers"][0]["envFrom"] if "secretRef" in source
+    ]
+    assert named == ["x07-registry-storage"]
+    ports = of_kind("NetworkPolicy")["read-out"]["spec"]["egress"][0]["ports"]
+    assert 5432 not in [port["port"] for port in ports]
+    assert not any("DATABASE" in key for key in compose()["services"]["read"]["environment"])
+
+
+def test_the_edge_finds_the_tiers_where_they_listen() -> None:
+    """One port each, in every way to deploy."""
+    texts = {
+        "nginx": (SHIPPED / "upstreams.conf").read_text(),
+        "edge.yaml": (DEPLOY / "kubernetes" / "edge.yaml").read_text(),
+    }
+    for name, text in texts.items():
+        assert set(re.findall(r"server \S*(read:\d+|write:\d+)", text)) == {"read:8080", "write:8081"}, name
+    services = compose()["services"]
+    for tier, port in (("read", 8080), ("write", 8081)):
+        assert services[tier]["command"][-1] == f"0.0.0.0:{port}"
+        container = of_kind("Deployment")[tier]["spec"]["template"]["spec"]["containers"][0]
+        assert container["args"][-1] == f"0.0.0.0:{port}"
+        assert of_kind("Service")[tier]["spec"]["ports"][0]["port"] == port
+        assert f":{port}" in (DEPLOY / "systemd" / f"x07-registry-{tier}.service").read_text()
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    """A file that is not named is not applied."""
+    folder = DEPLOY / "kubernetes"
+    named = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    assert sorted(named) == sorted(p.name for p in folder.glob("*.yaml") if p.stem != "kustomization")

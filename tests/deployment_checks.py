@@ -1,0 +1,100 @@
+"""The files in deploy/, checked by their own tools: `make check`. A tool that is missing is told aloud.
+
+hadolint and the schemas of Kubernetes come from the lock file; nginx, systemd and kubectl are the machine's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.edge.nginx import find_nginx, write_configuration
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+PROGRAM = "/opt/x07-registry/bin/x07-registry"
+BIN = Path(sys.executable).parent
+
+
+class ToolMissing(Exception):
+    """The tool is not on this machine; the message names it."""
+
+
+def check_containerfile() -> None:
+    """hadolint."""
+    _run(BIN / "hadolint", DEPLOY / "container" / "Containerfile")
+
+
+def check_manifests() -> None:
+    """kubernetes-validate, strict: a misspelt field is refused."""
+    manifests = [path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.stem != "kustomization"]
+    _run(BIN / "kubernetes-validate", "--strict", "--quiet", *sorted(manifests))
+
+
+def check_kustomization() -> None:
+    """kubectl kustomize."""
+    _run(_tool("kubectl"), "kustomize", DEPLOY / "kubernetes")
+
+
+def check_units() -> None:
+    """systemd-analyze verify, with a program that is there in the place of ours."""
+    with tempfile.TemporaryDirectory() as directory:
+        for path in (DEPLOY / "systemd").iterdir():
+            if path.suffix in (".service", ".target"):
+                (Path(directory) / path.name).write_text(path.read_text().replace(PROGRAM, "/bin/true"))
+        units = [f"{directory}/{name}" for name in ("x07-registry.target", "x07-registry-worker@0.service")]
+        _run(_tool("systemd-analyze"), "verify", "--man=no", *units)
+
+
+def check_edge() -> None:
+    """nginx -t."""
+    nginx = find_nginx()
+    if nginx is None:
+        raise ToolMissing("nginx")
+    with tempfile.TemporaryDirectory() as directory:
+        main = write_configuration(Path(directory) / "conf", 18080, ["127.0.0.1:1"], ["127.0.0.1:2"])
+        _run(nginx, "-t", "-q", "-p", f"{directory}/", "-c", main)
+
+
+CHECKS: tuple[Callable[[], None], ...] = (
+    check_containerfile,
+    check_manifests,
+    check_kustomization,
+    check_units,
+    check_edge,
+)
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ToolMissing(name)
+    return found
+
+
+def _run(*command: str | Path) -> None:
+    """Raises SystemExit with what the tool said, if it is not content. Some only print."""
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    said = (result.stdout if result.returncode else "") + result.stderr
+    if result.returncode or "warn" in said.lower():
+        raise SystemExit(f"{' '.join(map(str, command))}\n{said}")
+
+
+def outcomes() -> Iterator[str]:
+    """One line a check. Raises SystemExit when one fails."""
+    for check in CHECKS:
+        what = (check.__doc__ or "").split(",")[0].rstrip(".")
+        try:
+            check()
+        except ToolMissing as missing:
+            yield f"deploy/: NOT CHECKED by {what}: {missing} is not installed"
+        else:
+            yield f"deploy/: checked by {what}"
+
+
+if __name__ == "__main__":
+    for line in outcomes():
+        print(line)
