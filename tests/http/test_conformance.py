@@ -1,0 +1,49 @@
+"""Whatever is sent, the registry answers as its OpenAPI document says: found by Schemathesis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from shared.settings import Settings
+from tests.archives import hello_archive
+from tests.fuzz.conformance import run_schemathesis
+from tests.stack import ALL_SCOPES, Registry, running_registry
+
+META = {"x07c_compat": ">=0.1.111 <0.3.0", "archetype": "cli"}
+# Random requests an operation, and where they begin: `make fuzz` sends many, and others each time.
+EXAMPLES = int(os.environ.get("X07_FUZZ_EXAMPLES", "3"))
+SEED = int(os.environ.get("X07_FUZZ_SEED", "1"))
+
+
+@pytest_asyncio.fixture
+async def everything(github_settings: Settings) -> AsyncIterator[Registry]:
+    """A registry with sign-in and a package, that counts no attempts."""
+    unlimited = {f"{of}_attempts_per_minute": 0 for of in ("sign_in", "token_creation", "publish")}
+    settings = github_settings.model_copy(update=unlimited)
+    async with running_registry(settings) as running:
+        owner = await running.add_publisher("octo")
+        answer = await running.publish(hello_archive(meta=META), owner)
+        assert answer.status_code == 200, answer.text
+        yield running
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["with_a_token", "without"])
+async def test_every_answer_is_one_that_the_document_tells(
+    everything: Registry, tmp_path: Path, is_known: bool
+) -> None:
+    """No 5xx, no undocumented status, header or content type, no body off its schema."""
+    headers = await everything.add_publisher("root", *ALL_SCOPES) if is_known else {}
+    status, report = await run_schemathesis(
+        everything.url,
+        tmp_path,
+        headers,
+        examples=EXAMPLES if is_known else 1,
+        phases="examples,coverage,fuzzing" if is_known else "examples,fuzzing",
+        seed=SEED,
+    )
+    assert status == 0, report
