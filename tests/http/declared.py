@@ -1,0 +1,34 @@
+"""Requests made from the declared routes, so that a new route is tested with the rest."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from uuid import uuid4
+
+from api.write.endpoint import Endpoint
+
+VALUES: Final = {
+    "name": "hello",
+    "version": "0.1.0",
+    "handle": "bob",
+    "token_id": str(uuid4()),
+    "id": str(uuid4()),
+}
+GOOD_BODIES: Final[dict[str, dict[str, Any]]] = {
+    "CreateTokenRequest": {"label": "ci", "scopes": ["publish"]},
+    "AddOwnerRequest": {"handle": "bob"},
+    "YankRequest": {"yanked": True},
+    "CreateAdvisoryRequest": {"kind": "broken", "severity": "high", "summary": "x"},
+    "ScaleEvidenceRequest": {"evidence_ref": "https://x07.io/e.json"},
+}
+
+
+def path_of(endpoint: Endpoint, **values: str) -> str:
+    """The endpoint's path with values in it."""
+    return re.sub(r"{(\w+)}", lambda match: {**VALUES, **values}[match[1]], endpoint.path)
+
+
+def body_of(endpoint: Endpoint) -> dict[str, Any]:
+    """For httpx: a body that is fine, where one is read. KeyError for a model that has none here."""
+    return {} if endpoint.request is None else {"json": GOOD_BODIES[endpoint.request.__name__]}
