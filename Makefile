@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --no-annotate --no-header --extra build
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check deploy-check format test edge-test image-test fuzz bench golden openapi docs-tables lock clean
+.PHONY: help install run check deploy-check format test edge-test image-test fuzz soak bench golden openapi docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ fuzz: $(DEV_STAMP) ## Fuzz the checks of archives for SECONDS (120), then the AP
 	$(BIN)/python -m tests.fuzz.archives --seconds $(or $(SECONDS),120)
 	X07_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) X07_FUZZ_SEED=$$RANDOM \
 		$(BIN)/python -m pytest -q tests/http/test_conformance.py
+
+soak: $(DEV_STAMP) ## Kill, cut and fill everything for MINUTES (10) from SEED; writes docs/reliability.md
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
 	$(BIN)/python -m tests.bench

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -16,6 +17,7 @@ from tests.archives import hello_archive
 from tests.fault_proxy import Cut, Fault, FaultProxy, Refuse
 from tests.faults.cluster import Cluster, Process
 from tests.faults.conftest import MakeCluster
+from tests.faults.depth import rounds
 from tests.faults.disks import small_disk
 from tests.faults.promises import Promises
 from tests.faults.servers import Servers
@@ -36,7 +38,7 @@ async def test_a_restart_costs_some_answers_and_no_acknowledgement(
 ) -> None:
     """Publishes run all the while; afterwards everything works, and no process was started again."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
-    for round_ in range(2):
+    for round_ in range(rounds(2)):
         stop = asyncio.Event()
         publishers = [
             asyncio.create_task(publish_until(stop, promises, writer, f"package{number}", round_))
@@ -149,7 +151,7 @@ async def test_a_full_disk_under_postgres_is_told_as_such_and_passes(
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     await promises.publish(writer.http, "hello", "0.0.0")
     url = cluster.registry.settings.database_url.get_secret_value()
-    place = servers.home.data_dir / f"small-{random.getrandbits(32):08x}"
+    place = servers.home.data_dir / f"small-{uuid4().hex}"
     with small_disk(place, size_kib=2048, owner=servers.home.account) as disk:
         await servers.sql(f"CREATE TABLESPACE small LOCATION '{disk}'")
         await servers.sql("ALTER TABLE package_versions SET TABLESPACE small", url)

@@ -13,13 +13,14 @@ from redis.asyncio import Redis
 from tests.fault_proxy import FaultProxy, Hang
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import MakeCluster
+from tests.faults.depth import IS_SOAK
 from tests.faults.promises import Promises, index_lines
 from tests.faults.servers import Servers
 from tests.faults.tally import Tally
 from tests.stack import eventually
 
 ROW = "Redis emptied, restarted, away for a minute, full"
-AWAY_S = 3.0
+AWAY_S = 60.0 if IS_SOAK else 2.0
 
 Fault = Callable[[Servers], Awaitable[None]]
 

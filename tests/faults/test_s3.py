@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -44,7 +45,7 @@ async def cluster(make_cluster: MakeCluster, seaweedfs: SeaweedFs, proxy: FaultP
     values: dict[str, Any] = {
         "storage": "s3",
         **seaweedfs.settings,
-        "s3_prefix": f"faults-{random.getrandbits(32):08x}/",
+        "s3_prefix": f"faults-{uuid4().hex}/",
         "s3_endpoint": f"http://127.0.0.1:{proxy.port}",
         "s3_timeout_seconds": 0.5,
     }

@@ -7,6 +7,7 @@ import random
 
 from shared.jobs import PUBLISH_PACKAGES, connect_queue
 from tests.faults.cluster import Cluster
+from tests.faults.depth import rounds, some
 from tests.faults.promises import Promises, nothing_stands_without_its_archive
 
 ROW = "worker killed at each point of a publication; two workers; a job run twice, late, never"
@@ -20,7 +21,8 @@ async def test_a_publication_cut_off_at_any_point_is_finished_by_the_next_worker
 ) -> None:
     """Each victim finds what the last one left; readers never see a line without its archive."""
     writer, reader = await cluster.start_all("write", "read", publish_wait_seconds=0)
-    for number, point in enumerate((*POINTS, *(f"change:{n}" for n in range(1, LAST_CHANGE + 1)))):
+    changes = [f"change:{number}" for number in range(1, LAST_CHANGE + 1)]
+    for number, point in enumerate((*some(POINTS, 3), *some(changes, 3))):
         answer = await promises.publish(writer.http, "hello", f"0.{number}.0")
         assert answer is not None
         assert answer.status_code == 200
@@ -37,7 +39,7 @@ async def test_two_workers_on_one_package_of_which_one_dies_now_and_then(
 ) -> None:
     """The files stay those of the rows, and the other worker goes on."""
     writer, reader, _, victim = await cluster.start_all("write", "read", "worker", "worker")
-    for number in range(3):
+    for number in range(rounds(3)):
         under_way = [
             asyncio.create_task(promises.publish(writer.http, "hello", f"{number}.{minor}.0"))
             for minor in range(6)

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 from tests.faults.cluster import Cluster
+from tests.faults.depth import rounds
 from tests.faults.promises import Promises, nothing_stands_without_its_archive
 
 ROW = "write process killed at each point of a publish"
@@ -35,7 +36,7 @@ async def test_writers_killed_at_random_moments_block_no_version(
 ) -> None:
     """Several publishes of each are under way, wherever they happen to be."""
     (writer, reader, _), victims = await asyncio.gather(
-        cluster.start_all("write", "read", "worker"), cluster.start_all(*["write"] * VICTIMS)
+        cluster.start_all("write", "read", "worker"), cluster.start_all(*["write"] * rounds(VICTIMS))
     )
     for number, victim in enumerate(victims):
         versions = [f"{number}.{minor}.0" for minor in range(VERSIONS)]

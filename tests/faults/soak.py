@@ -1,0 +1,106 @@
+"""`make soak`: the fault tests again and again, each round with a seed of its own, and their figures.
+
+A round is a pytest session over tests/faults with every choice made, not some. Its tests add up what
+they tried and what came of it; docs/reliability.md is written from the sum. A failure is told with the
+command that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.faults.tally import REPORT, Tally
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
+BEGIN, END = "<!-- made by `make soak` -->", "<!-- end -->"
+TEST_TIMEOUT_S = 900
+COLUMNS = ("fault", "tried", "faults", "acknowledged", "lost", "stuck", "recovery, median", "recovery, worst")
+
+
+def main() -> None:
+    """Run rounds until the time is over, and write the page. Exits with 1 when a round failed."""
+    parser = argparse.ArgumentParser(prog="make soak")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=None, help="of the first round; the next has the next")
+    arguments = parser.parse_args()
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
+    begun, failed, tallies = time.monotonic(), [], {}
+    rounds = 0
+    while rounds == 0 or time.monotonic() - begun < 60 * arguments.minutes:
+        print(f"round {rounds + 1}, seed {seed + rounds}", flush=True)
+        if not run_round(seed + rounds, tallies):
+            failed.append(seed + rounds)
+        rounds += 1
+    minutes = (time.monotonic() - begun) / 60
+    text = render(list(tallies.values()), seed=seed, rounds=rounds, failed=failed, minutes=minutes)
+    print(text)
+    page = PAGE.read_text()
+    before, _, rest = page.partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    sys.exit(1 if failed else 0)
+
+
+def run_round(seed: int, tallies: dict[str, Tally]) -> bool:
+    """One session; its figures go to the tallies by row. True if every test passed."""
+    command = [
+        *(sys.executable, "-m", "pytest", "tests/faults", "-q", "-p", "no:cacheprovider"),
+        *(f"--randomly-seed={seed}", f"--timeout={TEST_TIMEOUT_S}"),
+    ]
+    with tempfile.TemporaryDirectory(prefix="x07-soak-") as directory:
+        report = Path(directory) / "report.ndjson"
+        report.touch()
+        ended = subprocess.run(command, check=False, env={**os.environ, REPORT: str(report)})
+        for line in report.read_text().splitlines():
+            tally = Tally(**json.loads(line))
+            tallies.setdefault(tally.row, Tally(tally.row)).add(tally)
+    if ended.returncode != 0:
+        print(f"repeat it with: {REPORT}=/dev/null {' '.join(command)}", flush=True)
+    return ended.returncode == 0
+
+
+def render(tallies: Sequence[Tally], *, seed: int, rounds: int, failed: Sequence[int], minutes: float) -> str:
+    """The table, with where and when it was made."""
+    which = f" (seeds {', '.join(map(str, failed))})" if failed else ""
+    lines = [
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make soak MINUTES={minutes:.0f} SEED={seed}`",
+        f"on {machine()}: {rounds} rounds, of which {len(failed)} failed{which}.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"| --- {'| ---: ' * (len(COLUMNS) - 1)}|",
+    ]
+    lines += [row_of(tally) for tally in sorted(tallies, key=lambda tally: tally.row.lower())]
+    return "\n".join(lines)
+
+
+def row_of(tally: Tally) -> str:
+    """One line of the table; recovery in seconds, from the end of the last fault of a test."""
+    seconds = tally.recover_s or [0.0]
+    numbers = (tally.tried, tally.faults, tally.acknowledged, tally.lost, tally.stuck)
+    times = (statistics.median(seconds), max(seconds))
+    figures = [*(f"{number:,}" for number in numbers), *(f"{time_s:.2f} s" for time_s in times)]
+    return f"| {' | '.join([tally.row, *figures])} |"
+
+
+def machine() -> str:
+    """What it ran on."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
