@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,23 +11,23 @@ from typing import Any, Literal
 
 import httpx
 
-from deploy.local.child import ChildProcess
 from shared.database import Database
 from shared.settings import Settings, variable_of
 from shared.storage import open_storage
-from tests.deploy.processes import COMMAND, environment
+from tests.faults.forked import Forked
 from tests.stack import Registry, eventually
 
 Kind = Literal["write", "read", "worker"]
 START_DEADLINE_S = 30.0
-KILL_DEADLINE_S = 10.0
 CRASH = "Traceback (most recent call last)"
+# How a read service ends a connection in the middle of a body, on purpose.
+CUT_ON_PURPOSE = "StreamCut"
 
 
 class Process:
     """One process of a registry. http: talks to it, if it listens."""
 
-    def __init__(self, kind: Kind, child: ChildProcess, log: Path) -> None:
+    def __init__(self, kind: Kind, child: Forked, log: Path) -> None:
         self.kind = kind
         self.child = child
         self.log = log
@@ -52,7 +51,7 @@ class Process:
 
     async def kill(self) -> None:
         """End it without a warning."""
-        await self.child.stop(signal.SIGKILL, grace_s=KILL_DEADLINE_S)
+        await self.child.kill()
 
     async def close(self) -> None:
         """End it, and the client."""
@@ -77,14 +76,8 @@ class Cluster:
         """Start a process; a tier is there when it listens. overrides: settings by field name."""
         log = self._directory / f"{kind}-{next(self._numbers)}.log"
         arguments = [kind] if kind == "worker" else ["serve", kind, "--bind", "127.0.0.1:0"]
-        with log.open("wb") as output:
-            child = ChildProcess(
-                [*COMMAND, *arguments],
-                death_signal=signal.SIGKILL,
-                environment=environment(**self.variables(**overrides)),
-                output=output,
-            )
-        process = Process(kind, child, log)
+        log.touch()
+        process = Process(kind, Forked(arguments, self.variables(**overrides), log), log)
         self._processes.append(process)
         if kind != "worker":
             await process.until_listening()
@@ -105,8 +98,12 @@ class Cluster:
 
     def crashes(self) -> list[str]:
         """The tracebacks in the logs: errors that nobody foresaw."""
-        texts = [process.log.read_text(errors="replace") for process in self._processes]
-        return [text for text in texts if CRASH in text]
+        return [
+            line
+            for process in self._processes
+            for line in process.log.read_text(errors="replace").splitlines()
+            if CRASH in line and CUT_ON_PURPOSE not in line
+        ]
 
 
 @asynccontextmanager
