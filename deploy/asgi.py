@@ -61,12 +61,15 @@ class Application:
 
 
 def build_write_app(settings: Settings) -> ASGIApp:
-    """The write API alone."""
+    """The write API alone. Raises SettingsError when the linter's program is not there."""
     from api.write.app import build_app, open_services
+    from api.write.linter import open_linter
+
+    linter = open_linter(settings)
 
     @asynccontextmanager
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
-        async with open_services(settings) as services:
+        async with open_services(settings, linter) as services:
             app = at_the_edge(build_app(services), settings)
             async with _operations(settings, AppKind.WRITE, services.dependencies, _pool_of(services)):
                 yield app
@@ -89,12 +92,18 @@ def build_read_app(settings: Settings) -> ASGIApp:
 
 
 def build_combined_app(settings: Settings) -> ASGIApp:
-    """Both on one address: what the read service handles goes to it, the rest to the write API."""
+    """Both on one address: what the read service handles goes to it, the rest to the write API.
+
+    Raises SettingsError when the linter's program is not there.
+    """
     from api.write.app import build_app, open_services
+    from api.write.linter import open_linter
+
+    linter = open_linter(settings)
 
     @asynccontextmanager
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
-        async with open_services(settings) as services, _open_read(settings) as reads:
+        async with open_services(settings, linter) as services, _open_read(settings) as reads:
             state[READ_SERVICE] = reads
             writes = build_app(services)
 

@@ -7,6 +7,7 @@ which may be a secret.
 from __future__ import annotations
 
 import re
+import shlex
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -86,6 +87,19 @@ def parse_optional_text(value: object) -> str | None:
     return (str(value).strip() or None) if value is not None else None
 
 
+def parse_lint_command(value: object) -> str | None:
+    """A command line with both placeholders; raises ValueError."""
+    line = parse_optional_text(value)
+    if line is not None:
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise ValueError(f"a command line as a shell reads it ({error})") from None
+        if not all(any(name in word for word in words[1:]) for name in ("{file}", "{world}")):
+            raise ValueError("a command line with {file} and {world} among its arguments")
+    return line
+
+
 def parse_prefix(value: object) -> str:
     """A key prefix: slashes at both ends stripped, one added at the end when not empty."""
     stripped = str(value).strip().strip("/")
@@ -144,6 +158,7 @@ SortedList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_sorted_l
 UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(parse_user_ids)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networks)]
+LintCommand = Annotated[str | None, BeforeValidator(parse_lint_command)]
 OptionalText = Annotated[str | None, BeforeValidator(parse_optional_text)]
 KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
 BaseUrl = Annotated[str, BeforeValidator(parse_base_url)]

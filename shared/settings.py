@@ -19,6 +19,7 @@ from shared.setting_types import (
     Boolean,
     CommaList,
     KeyPrefix,
+    LintCommand,
     LoweredList,
     Networks,
     OptionalBind,
@@ -154,6 +155,16 @@ class Settings(BaseSettings):
     )
     check_seconds: float = Field(
         10.0, ge=0.1, le=120, description="Processor time that the check of an archive may take, seconds."
+    )
+    lint_command: LintCommand = Field(
+        None, description="Linter of the toolchain, with `{file}` and `{world}`: docs/lint.md."
+    )
+    lint_processes: int = Field(2, ge=1, le=64, description="Linters that run at once.")
+    lint_seconds: float = Field(
+        10.0, ge=0.1, le=600, description="How long a linter may take for a module in a world."
+    )
+    lint_memory_bytes: int = Field(
+        1_073_741_824, ge=16_777_216, description="Address space of a linter, bytes."
     )
     publish_wait_seconds: float = Field(
         5.0,

@@ -18,6 +18,7 @@ from api.write.endpoint import Auth, Endpoint, build_routes
 from api.write.github import open_github
 from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
+from api.write.linter import Linter
 from api.write.principal import authenticate
 from api.write.queries.sessions import set_last_seen
 from api.write.queries.tokens import set_last_used
@@ -43,12 +44,15 @@ UNKNOWN_PATH = Endpoint(method="GET", path="/{path:path}", handler=_unknown_path
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """The parts of a write process with their background tasks, closed at the end."""
+async def open_services(settings: Settings, linter: Linter | None = None) -> AsyncIterator[Services]:
+    """The parts of a write process with their background tasks, closed at the end.
+
+    linter: of uploads, besides the built-in checks.
+    """
     database, notifier, github = Database(settings), Notifier(settings), open_github(settings)
     storage = await open_storage(settings)
     publications = Publications(database, settings.publish_wait_seconds)
-    rate_limits, checks = RateLimits(settings), Checks(settings)
+    rate_limits, checks = RateLimits(settings), Checks(settings, linter)
     acceptance, known_tokens = Acceptance(settings, database, storage), KnownTokens(database)
     last_used, last_seen = LastUsed(database, set_last_used), LastUsed(database, set_last_seen)
     listener = ChangeListener(settings, publications.apply, on_gap=lambda: None)

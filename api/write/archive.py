@@ -69,6 +69,22 @@ def check_archive(
     return CheckedArchive(release.name, release.version, release.worlds, manifest, scale)
 
 
+def extract_modules(path: Path, directory: Path) -> dict[str, Path]:
+    """Write the listed modules of an archive that passed check_archive below a directory; files by id.
+
+    Blocks; meant for a thread.
+    """
+    with path.open("rb") as file:
+        tar = Tar(file)
+        manifest, entries = _read_manifest(tar)
+        modules: dict[str, Path] = {}
+        for module_id, entry in _find_modules(manifest, files_by_path(entries)).items():
+            modules[module_id] = directory / module_path(manifest.module_root, module_id)
+            modules[module_id].parent.mkdir(parents=True, exist_ok=True)
+            modules[module_id].write_bytes(tar.read(entry, MAX_MODULE_BYTES))
+    return modules
+
+
 def _read_manifest(tar: Tar) -> tuple[Manifest, list[Entry]]:
     """Checks 4 to 6: the first entry that is a manifest, of any type; and all entries."""
     manifest: Manifest | None = None

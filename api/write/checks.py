@@ -22,6 +22,7 @@ import structlog
 
 from api.write.archive import CheckedArchive
 from api.write.check_process import LENGTH_BYTES, Task, frame, parse_outcome
+from api.write.linter import Linter
 from shared.errors import BadArchive, Internal, Unavailable
 from shared.settings import Settings
 
@@ -35,7 +36,8 @@ log = structlog.get_logger()
 class Checks:
     """The pool of a write process. Its processes start when they are needed, and stay."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, linter: Linter | None = None) -> None:
+        self._linter = linter
         self._limit_s = settings.check_seconds
         self._hosts = settings.scale_evidence_allowed_hosts
         self._buckets = settings.scale_evidence_allowed_s3_buckets
@@ -45,13 +47,17 @@ class Checks:
         self._waiting: Counter[UUID] = Counter()
 
     async def check(self, publisher: UUID, path: Path) -> CheckedArchive:
-        """What an uploaded archive publishes. Raises the refusals of check_archive.
+        """What an uploaded archive publishes. Raises the refusals of check_archive and of the linter.
 
         BadArchive too when it takes longer than allowed, Unavailable when this machine is too busy.
         """
         task = Task(str(path), self._limit_s, tuple(self._hosts), tuple(self._buckets))
-        async with self._turn(publisher), self._free:
-            return parse_outcome(await self._ask(task))
+        async with self._turn(publisher):
+            async with self._free:
+                archive = parse_outcome(await self._ask(task))
+            if self._linter is not None:
+                await self._linter.lint(archive, path)
+        return archive
 
     @asynccontextmanager
     async def _turn(self, publisher: UUID) -> AsyncIterator[None]:

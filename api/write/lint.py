@@ -37,12 +37,18 @@ class LintReport:
         self._count = 0
 
     def add(self, module: Module) -> None:
-        """Lint a module. It must be clean in one world; its errors count if it is clean in none."""
-        diagnostics = _lint_in_worlds(module, self._worlds)
+        """Lint a module by the built-in rules."""
+        self.add_diagnostics(module.module_id, _lint_in_worlds(module, self._worlds))
+
+    def add_diagnostics(self, module_id: str, diagnostics: Mapping[str, Sequence[Diagnostic]]) -> None:
+        """A module with its sorted errors in each world, whoever found them.
+
+        It must be clean in one world; its errors count if it is clean in none.
+        """
         clean = {world for world in self._worlds if not diagnostics[world]}
         self._clean_worlds |= clean
         if not clean:
-            self._count_errors(module.module_id, diagnostics)
+            self._count_errors(module_id, diagnostics)
 
     def require_clean(self) -> None:
         """Raise PublishLintFailed if a module is clean in no world, or a world has no clean module."""
@@ -56,7 +62,8 @@ class LintReport:
     def _count_errors(self, module_id: str, diagnostics: Mapping[str, Sequence[Diagnostic]]) -> None:
         for world in self._worlds:
             for error in diagnostics[world]:
-                self._count_error(f"[{world}] {module_id}: {error.code} {error.message} at {error.pointer}")
+                place = f" at {error.pointer}" if error.pointer else ""
+                self._count_error(f"[{world}] {module_id}: {error.code} {error.message}{place}")
         if not any(error.is_of_world for world in self._worlds for error in diagnostics[world]):
             self._count_error(f"module {rust_quote(module_id)} failed x07c lint in all allowed worlds")
 

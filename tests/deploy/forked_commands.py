@@ -1,7 +1,7 @@
 """Commands as real processes, cheaply: one process imports the program, and forks one for each command.
 
-Run as `python -m tests.deploy.forked_commands` it is that process: a JSON request a line on stdin, an answer a
-line on stdout.
+Run as `python -m tests.deploy.forked_commands` it is that process: a JSON request a line on stdin, an
+answer a line on stdout.
 """
 
 from __future__ import annotations

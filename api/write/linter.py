@@ -1,0 +1,169 @@
+"""The toolchain's own linter, run over an upload's modules in each allowed world (docs/lint.md).
+
+It is asked after the built-in checks. What it says is judged by the same rule (lint.py) and comes back
+in the same error. Its processes are bounded for the whole server; what one run may take is in
+lint_process.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from api.write.archive import CheckedArchive, extract_modules
+from api.write.lint import LintReport
+from api.write.lint_process import Limits, Ran, TooMuch, isolation, run_limited
+from api.write.lint_rules import Diagnostic
+from shared.errors import Internal, PublishLintFailed
+from shared.settings import Settings, SettingsError
+from shared.text import rust_quote
+
+# All runs of one upload together, as a multiple of what one may take.
+UPLOAD_FACTOR: Final = 6
+MESSAGE_CHARACTERS: Final = 500
+ERROR: Final = "error"
+EXIT_CLEAN, EXIT_FOUND = 0, 1
+
+_SPACE = re.compile(r"\s+")
+
+log = structlog.get_logger()
+
+
+class Location(msgspec.Struct, frozen=True):
+    """Where a finding is. ptr: JSON pointer (RFC 6901)."""
+
+    ptr: str | None = None
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """One finding, as the toolchain writes it; other fields are ignored."""
+
+    code: str
+    message: str = ""
+    severity: str = ERROR
+    loc: Location | None = None
+
+
+class LinterOutput(msgspec.Struct, frozen=True):
+    """What a linter writes to stdout."""
+
+    diagnostics: tuple[Reported, ...] = ()
+
+
+class Linter:
+    """Runs the configured command; one set of process places a server."""
+
+    def __init__(self, command: Sequence[str], settings: Settings) -> None:
+        self._command = tuple(command)
+        self._limits = Limits(settings.lint_seconds, settings.lint_memory_bytes)
+        self._places = asyncio.Semaphore(settings.lint_processes)
+        self._spool = settings.spool_dir
+
+    async def lint(self, archive: CheckedArchive, path: Path) -> None:
+        """Raise PublishLintFailed for what the linter finds, or if it is not done in time.
+
+        path: the archive, which passed the built-in checks. Raises Internal if the linter itself fails.
+        """
+        directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lint-", dir=self._spool))
+        try:
+            modules = await asyncio.to_thread(extract_modules, path, directory)
+            async with asyncio.timeout(UPLOAD_FACTOR * self._limits.seconds):
+                report = LintReport(archive.worlds)
+                for module_id, file in modules.items():
+                    found = await self._in_each_world(archive.worlds, module_id, file, directory)
+                    report.add_diagnostics(module_id, dict(zip(archive.worlds, found, strict=True)))
+        except TimeoutError:
+            raise _failed(f"the linter takes too long for {len(modules)} modules") from None
+        finally:
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        report.require_clean()
+
+    async def _in_each_world(
+        self, worlds: Sequence[str], module_id: str, file: Path, directory: Path
+    ) -> list[list[Diagnostic]]:
+        """The errors of a module in each world. The first run that is cut off ends the others."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                runs = [group.create_task(self._run(world, module_id, file, directory)) for world in worlds]
+        except* (PublishLintFailed, Internal) as failures:
+            raise failures.exceptions[0] from None
+        return [run.result() for run in runs]
+
+    async def _run(self, world: str, module_id: str, file: Path, directory: Path) -> list[Diagnostic]:
+        values = {"{world}": world, "{file}": str(file)}
+        command = [_filled(argument, values) for argument in self._command]
+        try:
+            async with self._places:
+                ran = await run_limited(command, directory, self._limits)
+        except TooMuch as error:
+            raise _failed(f"[{world}] {module_id}: the linter {error}") from None
+        return _errors_of(ran, world, module_id)
+
+
+def open_linter(settings: Settings) -> Linter | None:
+    """The linter of the settings, if there is one. Blocks a moment; raises SettingsError."""
+    if settings.lint_command is None:
+        return None
+    command = shlex.split(settings.lint_command)
+    program = shutil.which(command[0])
+    if program is None:
+        missing = rust_quote(command[0])
+        raise SettingsError(f"X07_REGISTRY_LINT_COMMAND: there is no program {missing} on PATH")
+    isolation()
+    return Linter((str(Path(program).absolute()), *command[1:]), settings)
+
+
+def _filled(argument: str, values: dict[str, str]) -> str:
+    for placeholder, value in values.items():
+        argument = argument.replace(placeholder, value)
+    return argument
+
+
+def _errors_of(ran: Ran, world: str, module_id: str) -> list[Diagnostic]:
+    """The errors that a run tells, sorted, each once. Raises Internal for a run that failed."""
+    output = _parse_output(ran.stdout)
+    found = output.diagnostics if output is not None else ()
+    errors = {_diagnostic(reported) for reported in found if reported.severity == ERROR}
+    if output is None or not (ran.status == EXIT_CLEAN or (ran.status == EXIT_FOUND and errors)):
+        log.error(
+            "lint_command_failed",
+            status=ran.status,
+            world=world,
+            module=module_id,
+            stderr=ran.stderr[-MESSAGE_CHARACTERS:].decode(errors="replace"),
+        )
+        raise Internal
+    return sorted(errors)
+
+
+def _parse_output(stdout: bytes) -> LinterOutput | None:
+    """The report; an empty one if nothing was said, None for what is none."""
+    if not stdout.strip():
+        return LinterOutput()
+    try:
+        return msgspec.json.decode(stdout, type=LinterOutput)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _diagnostic(reported: Reported) -> Diagnostic:
+    pointer = reported.loc.ptr if reported.loc is not None else None
+    return Diagnostic(_line(pointer or ""), _line(reported.code), _line(reported.message))
+
+
+def _line(text: str) -> str:
+    """The text on one line, cut where nobody would read on."""
+    return _SPACE.sub(" ", text).strip()[:MESSAGE_CHARACTERS]
+
+
+def _failed(error: str) -> PublishLintFailed:
+    return PublishLintFailed(f"x07AST lint failed (1 error(s)).\n{error}")
