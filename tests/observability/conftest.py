@@ -57,7 +57,7 @@ async def operations_url(process: Process) -> str:
     return f"http://{line['host']}:{line['port']}"
 
 
-@pytest_asyncio.fixture(scope="module")
+@pytest_asyncio.fixture(scope="session")
 async def roles(
     new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Roles]:
