@@ -43,11 +43,11 @@ check: $(DEV_STAMP) ## Lint, types, import direction, the OpenAPI document
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m deploy.openapi --check
 	$(BIN)/python -m tests.deployment_checks
 
 deploy-check: $(DEV_STAMP) ## Check the deployment files with their own tools; part of check
 	$(BIN)/python -m tests.deployment_checks
-	$(BIN)/python -m deploy.openapi --check
 
 format: $(DEV_STAMP) ## Format the code
 	$(BIN)/ruff format .
