@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_m
 from shared.http.readiness import ReadyResponse
 
 # A second sample for each series, which no dashboard asks for.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PROCESS: Final = Info("x07_process", "Which role this process has.")
 
