@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --no-annotate --no-header --extra build
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check deploy-check format test edge-test image-test fuzz soak bench golden openapi docs-tables lock clean
+.PHONY: help install run check deploy-check format test edge-test image-test fuzz soak bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 
 openapi: $(DEV_STAMP) ## Rewrite openapi/openapi.json from the routes
 	$(BIN)/python -m deploy.openapi
+
+docs: $(DEV_STAMP) ## Build the documentation as a site into site/, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-tables: $(DEV_STAMP) ## Rewrite the tables in docs/ that come from the code
 	$(BIN)/python -m tests.docs_tables
