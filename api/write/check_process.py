@@ -73,6 +73,7 @@ def parse_outcome(body: bytes) -> CheckedArchive:
 
 def main() -> None:
     """Check what comes until nothing does. Past its time a check ends the process, with SIGPROF."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # quietly, when the process that asks was killed
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     _write(sys.stdout.buffer, frame(READY))
     while head := sys.stdin.buffer.read(LENGTH_BYTES):

@@ -26,6 +26,7 @@ from tests.faults.tally import REPORT, Tally
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- made by `make soak` -->", "<!-- end -->"
 TEST_TIMEOUT_S = 900
+PROCESSES = "2"
 COLUMNS = ("fault", "tried", "faults", "acknowledged", "lost", "stuck", "recovery, median", "recovery, worst")
 
 
@@ -55,7 +56,7 @@ def main() -> None:
 def run_round(seed: int, tallies: dict[str, Tally]) -> bool:
     """One session; its figures go to the tallies by row. True if every test passed."""
     command = [
-        *(sys.executable, "-m", "pytest", "tests/faults", "-q", "-p", "no:cacheprovider"),
+        *(sys.executable, "-m", "pytest", "tests/faults", "-q", "-n", PROCESSES, "-p", "no:cacheprovider"),
         *(f"--randomly-seed={seed}", f"--timeout={TEST_TIMEOUT_S}"),
     ]
     with tempfile.TemporaryDirectory(prefix="x07-soak-") as directory:
