@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+from functools import cache
 from typing import Any
 
 from shared.settings import Settings
-from tests.deploy.test_cli import run
+from tests.deploy.forked_commands import Answer, Commands
+from tests.deploy.processes import environment
 
-COMMAND_S = 60.0
+
+@cache
+def _commands() -> Commands:
+    """One for the whole run of the tests."""
+    commands = Commands()
+    atexit.register(commands.close)
+    return commands
+
+
+def run(*arguments: str, **variables: str) -> Answer:
+    """Run a command to its end."""
+    return _commands().run(arguments, environment(**variables))
 
 
 def document(*arguments: str, **variables: str) -> tuple[int, Any]:
     """Exit status and JSON of a command."""
-    answer = run(*arguments, "--json", deadline_s=COMMAND_S, **variables)
+    answer = run(*arguments, "--json", **variables)
     return answer.returncode, json.loads(answer.stdout)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from deploy.local.postgres import EmbeddedPostgres
@@ -18,9 +19,8 @@ from shared.names import shard_path
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.commands import COMMAND_S, document, variables_of
+from tests.deploy.commands import document, run, variables_of
 from tests.deploy.older_server import REVOKED, SESSION, TOKEN, OlderServer, archive_of
-from tests.deploy.test_cli import run
 from tests.docs_tables import DOCS
 from tests.stack import Registry, bearer, eventually, running_registry
 from tests.test_docs_commands import commands_of
@@ -78,7 +78,7 @@ async def test_the_guide_takes_over_a_registry_with_the_same_answers(
     ]
     assert [words[0] for words in steps] == ["doctor", "migrate", "reindex", "verify", "verify"]
     for words in steps[1:3]:
-        answer = run(*words, deadline_s=COMMAND_S, **variables)
+        answer = run(*words, **variables)
         assert answer.returncode == 0, answer.stdout + answer.stderr
     status, report = document("verify", **variables)
     assert (status, [(item["kind"], item["key"]) for item in report["findings"]]) == (
@@ -145,12 +145,11 @@ async def _is_published(registry: Registry) -> bool:
     return not dirty and not await registry.rows("SELECT 1 FROM catalog_changes")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_migration_waits_for_the_older_servers_transactions_and_misses_none(
     settings: Settings, older: OlderServer
 ) -> None:
     """A package that is being created while the tables are adopted is published like all others."""
-    if not settings.stores_files:
-        return  # storage has no part in it
     transaction = older.sql.transaction()
     await transaction.start()
     await older.insert("in-flight", "1.0.0", {})

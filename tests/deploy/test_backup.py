@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from deploy.local.postgres import PROGRAMS
@@ -17,13 +18,13 @@ from shared.storage import open_storage
 from shared.storage.interface import Storage
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.commands import COMMAND_S, document, variables_of
-from tests.deploy.test_cli import run
+from tests.deploy.commands import document, run, variables_of
 from tests.docs_tables import DOCS
 from tests.indexer.walks import everything, kinds, overwrite, publish_all, settle
 from tests.stack import Registry, bearer, running_registry
 from tests.test_docs_commands import commands_of
 
+PROGRAM_S = 60.0
 ADVISORY = {
     "kind": "security",
     "severity": "high",
@@ -39,7 +40,7 @@ def postgres_program(name: str, *arguments: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     program = Path(spec.origin).parent / PROGRAMS / name
-    subprocess.run([program, *arguments], check=True, timeout=COMMAND_S)
+    subprocess.run([program, *arguments], check=True, timeout=PROGRAM_S)
 
 
 @pytest_asyncio.fixture
@@ -97,7 +98,7 @@ def run_all(steps: list[list[str]], settings: Settings, mirror: Path) -> list[An
     for words in steps:
         arguments = [word.replace("/backup/x07-mirror", str(mirror)) for word in words]
         if words[0] == "migrate":
-            results.append((run("migrate", deadline_s=COMMAND_S, **variables).returncode, None))
+            results.append((run("migrate", **variables).returncode, None))
         else:
             results.append(document(*arguments, **variables))
     return results
@@ -136,6 +137,7 @@ async def test_a_dump_and_a_later_copy_make_a_whole_registry(
         assert owners == []
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_rows_that_are_newer_than_the_copy_are_told_and_mended_from_a_mirror(
     registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
 ) -> None:
@@ -185,6 +187,7 @@ async def test_a_lost_database_is_rebuilt_from_the_tree(
         assert (await again.http.get("/v1/packages/hello/owners")).json()["owners"] == ["bob"]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_tree_that_is_damaged_is_rebuilt_as_far_as_it_goes(
     registry: Registry, elsewhere: Callable[..., Awaitable[Settings]]
 ) -> None:
@@ -204,6 +207,7 @@ async def test_a_tree_that_is_damaged_is_rebuilt_as_far_as_it_goes(
         assert [tuple(row) for row in rows] == [("0.1.0", "hello"), ("0.2.0+b.1", "hello")]
 
 
+@pytest.mark.parametrize("storage_settings", ["s3"], indirect=True)
 async def test_lost_storage_comes_back_from_a_mirror(
     registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
 ) -> None:

@@ -16,9 +16,7 @@ from deploy.cli.token import SCOPES
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 
 
-def run(
-    *arguments: str, deadline_s: float = DEADLINE_S, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -26,7 +24,7 @@ def run(
         capture_output=True,
         text=True,
         env=environment(**variables),
-        timeout=deadline_s,
+        timeout=DEADLINE_S,
     )
 
 
