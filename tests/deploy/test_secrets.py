@@ -27,7 +27,7 @@ from tests.stack import bearer, eventually, running_registry, serving
 
 SEED = b64encode(secrets.token_bytes(32)).decode()
 DATABASE_PASSWORD, REDIS_PASSWORD = "hidden-database-password", "hidden-redis-password"
-LEAST_CHARACTERS = 8
+LEAST_CHARACTERS, BEGINNING = 8, 20
 
 
 @dataclass
@@ -57,13 +57,13 @@ class Run:
         return Browser(await self.clients.enter_async_context(client), self.github.url)
 
     def require_silence(self, *more: str) -> None:
-        """No secret in any log, error or metric."""
+        """No secret in any log, error or metric, not even its beginning: long values are told in part."""
         said = [*self.errors, *more]
         said += [log.read_text(errors="replace") for log in self.cluster._directory.glob("*.log")]
         for name, secret in self.secrets.items():
             assert len(secret) >= LEAST_CHARACTERS, f"{name} is too short to be looked for"
             for text in said:
-                at = text.find(secret)
+                at = text.find(secret[:BEGINNING])
                 assert at < 0, f"{name} is in: …{text[max(0, at - 300) : at + 100]}…"
 
 
@@ -96,7 +96,7 @@ async def a_run(
             "log_level": "debug",
             "access_log": True,
             "metrics_bind": "127.0.0.1:0",
-            "publish_wait_seconds": 5,
+            "publish_wait_seconds": 30,
             "sweep_seconds": 0.5,
         }
         settings = Settings(**{**values, "cors_origins": (WEB_ORIGIN,)})
