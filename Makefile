@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --no-annotate --no-header --extra build
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check deploy-check format test edge-test image-test fuzz soak bench golden openapi docs docs-tables lock clean
+.PHONY: help install run check audit deploy-check format test edge-test image-test browser-test fuzz soak bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -45,9 +45,13 @@ check: $(DEV_STAMP) ## Lint, types, import direction, the OpenAPI document
 	$(BIN)/lint-imports
 	$(BIN)/python -m deploy.openapi --check
 	$(BIN)/python -m tests.deployment_checks
+	@$(BIN)/python -m tests.audit_dependencies
 
 deploy-check: $(DEV_STAMP) ## Check the deployment files with their own tools; part of check
 	$(BIN)/python -m tests.deployment_checks
+
+audit: $(DEV_STAMP) ## Look for known vulnerabilities in the locked dependencies
+	@$(BIN)/python -m tests.audit_dependencies
 
 format: $(DEV_STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -82,6 +86,12 @@ fuzz: $(DEV_STAMP) ## Fuzz the checks of archives for SECONDS (120), then the AP
 
 soak: $(DEV_STAMP) ## Kill, cut and fill everything for MINUTES (10) from SEED; writes docs/reliability.md
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+browser-test: $(DEV_STAMP) ## A person's way in a real browser; installs Debian's Chromium where it is missing
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+		echo "==> installing chromium and chromium-driver (Debian)"; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
+	$(BIN)/python -m pytest -q -n0 tests/webui/walk.py
 
 bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
 	$(BIN)/python -m tests.bench

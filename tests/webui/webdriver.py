@@ -1,0 +1,119 @@
+"""A real Chromium, driven over WebDriver (W3C): as much of the protocol as one walk needs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from tests.stack import eventually
+
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # Chromium refuses to run as root with it
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DEADLINE_S = 30.0
+
+
+class Chromium:
+    """A browser window. http: at the session's address."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def open(self, url: str) -> None:
+        """Go to a page."""
+        await self._command("POST", "/url", {"url": url})
+
+    async def url(self) -> str:
+        """Where it is."""
+        return str(await self._command("GET", "/url"))
+
+    async def click(self, selector: str) -> None:
+        """Click what a CSS selector finds, as soon as it is there."""
+        await self._command("POST", f"/element/{await self._find(selector)}/click", {})
+
+    async def type(self, selector: str, text: str) -> None:
+        """Type into a field."""
+        await self._command("POST", f"/element/{await self._find(selector)}/value", {"text": text})
+
+    async def text(self, selector: str) -> str:
+        """What an element shows."""
+        return str(await self._command("GET", f"/element/{await self._find(selector)}/text"))
+
+    async def until_text(self, selector: str, wanted: str) -> str:
+        """Wait until an element's text has this in it; the text."""
+
+        async def has_it() -> str | None:
+            text = await self.text(selector)
+            return text if wanted in text else None
+
+        return str(await eventually(has_it, DEADLINE_S))
+
+    async def cookies(self) -> list[dict[str, Any]]:
+        """The cookies of the page's host."""
+        found: list[dict[str, Any]] = await self._command("GET", "/cookie")
+        return found
+
+    async def run(self, script: str) -> Any:
+        """What a script returns."""
+        return await self._command("POST", "/execute/sync", {"script": script, "args": []})
+
+    async def _find(self, selector: str) -> str:
+        async def found() -> str | None:
+            using = {"using": "css selector", "value": selector}
+            answer = await self._http.post("/element", json=using)
+            return str(answer.json()["value"][ELEMENT]) if answer.status_code == 200 else None
+
+        return str(await eventually(found, DEADLINE_S))
+
+    async def _command(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = await self._http.request(method, path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["value"]
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Chromium]:
+    """A fresh browser. Needs Debian's chromium and chromium-driver (`make browser-test` installs them)."""
+    program = shutil.which("chromedriver")
+    assert program is not None, "chromedriver is not installed: run make browser-test"
+    driver = await asyncio.create_subprocess_exec(program, "--port=0", stdout=asyncio.subprocess.PIPE)
+    try:
+        with tempfile.TemporaryDirectory(prefix="x07-chromium-") as profile:
+            address = f"http://127.0.0.1:{await _port(driver)}"
+            options = {"args": [*FLAGS, f"--user-data-dir={profile}"]}
+            wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
+            async with httpx.AsyncClient(base_url=address, timeout=60) as http:
+                answer = await http.post("/session", json=wanted)
+                assert answer.status_code == 200, answer.text
+                session = f"/session/{answer.json()['value']['sessionId']}"
+                async with httpx.AsyncClient(base_url=address + session, timeout=60) as window:
+                    yield Chromium(window)
+                await http.delete(session)
+    finally:
+        driver.terminate()
+        await driver.communicate()
+
+
+async def _port(driver: asyncio.subprocess.Process) -> int:
+    """The port that the driver says it has."""
+    assert driver.stdout is not None
+    async with asyncio.timeout(DEADLINE_S):
+        async for line in driver.stdout:
+            if found := re.search(rb"started successfully on port ([0-9]+)", line):
+                return int(found[1])
+    raise RuntimeError("chromedriver ended")
