@@ -31,7 +31,8 @@ POOL_WAIT_S = 10.0
 # deadlocks, lack of resources, shutdown; then lock timeout, read-only standby, a transaction that idled
 # too long, and a database, schema, table or column that a migration is about to make.
 RETRY_CLASSES = ("08", "40", "53", "57", "58")
-RETRY_CODES = ("55P03", "25006", "25P03", "3D000", "3F000", "42P01", "42703")
+READ_ONLY = "25006"
+RETRY_CODES = ("55P03", READ_ONLY, "25P03", "3D000", "3F000", "42P01", "42703")
 DATA_EXCEPTION_CLASS = "22"
 LIBPQ_ONLY = frozenset(
     {
@@ -118,6 +119,9 @@ class Database:
         except RegistryError:
             raise
         except DRIVER_ERRORS as error:
+            if _sqlstate(error) == READ_ONLY:
+                # A server that became a standby stays one: the next connection may find the new primary.
+                await self._engine.dispose()
             raise as_registry_error(error) from error
 
     def pool_use(self) -> PoolUse:
@@ -143,18 +147,24 @@ def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
 
 def as_registry_error(error: BaseException) -> RegistryError:
     """The error that a driver's error stands for; what it says goes to the log only."""
-    causes = list(_causes(error))
-    sqlstate = next((cause.sqlstate for cause in causes if isinstance(cause, asyncpg.PostgresError)), None)
+    sqlstate = _sqlstate(error)
     structlog.get_logger().warning("database_error", error=type(error).__name__, sqlstate=sqlstate)
     if sqlstate is None:
         return DatabaseUnavailable() if isinstance(error, LOST) else DatabaseFailed()
-    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in causes):
+    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in _causes(error)):
         return DatabaseUnavailable()  # a newer schema beside us; the statement is prepared anew next time
     if sqlstate[:2] in RETRY_CLASSES or sqlstate in RETRY_CODES:
         return DatabaseUnavailable()
     if sqlstate[:2] == DATA_EXCEPTION_CLASS:
         return BadRequest("a value cannot be stored")
     return DatabaseFailed()
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE of the error or of what caused it, if Postgres gave one."""
+    return next(
+        (cause.sqlstate for cause in _causes(error) if isinstance(cause, asyncpg.PostgresError)), None
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[Any]:

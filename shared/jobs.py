@@ -143,6 +143,8 @@ class ChangeListener:
                 await self._listen()
             except (RedisError, OSError, TimeoutError) as error:
                 log.info("change_listener_disconnected", error=type(error).__name__)
+            except Exception:
+                log.exception("change_listener_crashed")  # deaf for a moment, but not for ever
             await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self) -> None:

@@ -88,6 +88,8 @@ async def _run_queue(settings: Settings, schedule: Schedule) -> None:
             await _until_cancelled(worker)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queue_unavailable", error=type(error).__name__)
+        except Exception:
+            log.exception("queue_crashed")  # the schedule, which guarantees, must not end with it
         finally:
             await _drain(worker)
             await redis.aclose(close_connection_pool=True)

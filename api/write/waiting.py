@@ -13,7 +13,7 @@ from uuid import UUID
 
 from api.write.queries import packages
 from shared.database import Database
-from shared.errors import DatabaseUnavailable
+from shared.errors import RegistryError
 from shared.jobs import Change
 
 POLL_S = 0.25
@@ -56,12 +56,15 @@ class Publications:
                 del self._awaited[name]
 
     async def is_visible(self, awaited: Awaited) -> bool:
-        """Wait until readers see the generation, at most the configured time; whether they do."""
+        """Wait until readers see the generation, at most the configured time; whether they do.
+
+        The change is committed: whatever fails here, it is acknowledged.
+        """
         try:
             async with asyncio.timeout(self._wait_s):
                 while not await self._heard_or_stored(awaited):
                     pass
-        except (TimeoutError, DatabaseUnavailable):
+        except (TimeoutError, RegistryError):
             return False
         return True
 

@@ -24,6 +24,10 @@ from tests.faults.servers import Servers
 from tests.faults.tally import Tally
 
 ROW = "Postgres restarted, cut mid-transaction, pool exhausted, disk full on its side"
+CUT_EVERYBODY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 MANY_VERSIONS = 200
 """More than the messages of a publish: the loop ends by itself where the faults no longer strike."""
 
@@ -128,6 +132,25 @@ async def test_no_connection_left_is_told_in_time(
     for version in ("0.1.0", "9.0.0", "9.1.0"):
         await promises.publish_again(fresh.http, "hello", version)
         await promises.publish_again(small.http, "hello", version)
+    await promises.are_kept(reader.http)
+
+
+async def test_a_server_that_became_a_standby_is_left_for_the_new_primary(
+    cluster: Cluster, promises: Promises, servers: Servers
+) -> None:
+    """Connections to it would stay read-only for ever: they are given up, and publishes go on."""
+    writer, reader, _ = await cluster.start_all("write", "read", "worker")
+    url = cluster.registry.settings.database_url.get_secret_value()
+    database = url.partition("@/")[2].partition("?")[0]
+    await promises.publish(writer.http, "hello", "0.0.0")
+    await servers.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    await servers.sql(CUT_EVERYBODY)
+    promises.tally.faults += 1
+    answer = await promises.publish(writer.http, "hello", "0.1.0")
+    assert answer is not None
+    assert answer.status_code == 503, answer.text
+    await servers.sql(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    await promises.publish_again(writer.http, "hello", "0.1.0")
     await promises.are_kept(reader.http)
 
 
