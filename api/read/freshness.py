@@ -78,7 +78,8 @@ class FreshBlobs:
         while (known := self._known(key, needed, asked, is_refresh=is_refresh)) is None:
             flight = self._flights.get(key) or self._take_off(key)
             outcome = await asyncio.shield(_task_of(flight))
-            if flight.began >= needed:
+            is_gone = isinstance(outcome, Missing) and _is_promised(key)
+            if flight.began >= (asked if is_gone else needed):
                 return outcome
         return known
 
@@ -199,12 +200,21 @@ class FreshBlobs:
         return Served(blob)
 
     def _remember_missing(self, key: str, began: float) -> None:
-        if len(key) > MISSING_KEY_CHARS:
+        if len(key) > MISSING_KEY_CHARS or _is_promised(key):
             return
         self._missing[key] = began
         self._missing.move_to_end(key)
         if len(self._missing) > MISSING_REMEMBERED:
             self._missing.popitem(last=False)
+
+
+def _is_promised(key: str) -> bool:
+    """True for archives and their documents: whoever saw their line in an index file must find them.
+
+    That line may have been read by another process, so storage is asked each time: that one of them is
+    missing is never remembered.
+    """
+    return key.startswith("dl/")
 
 
 def _found(blob: CachedBlob) -> dict[Coding, Representation | None]:

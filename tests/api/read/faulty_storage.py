@@ -19,12 +19,16 @@ from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Open
 
 
 class FaultyStorage:
-    """A store that waits while it is held, and raises while `fault` is set. calls: by method."""
+    """A store that waits while it is held, and raises while `fault` is set.
+
+    calls: by method. looks: how many of them to get have read what is there.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.fault: type[RegistryError] | None = None
         self.calls: Counter[str] = Counter()
+        self.looks = 0
         self.held_bytes = 0
         self.most_held_bytes = 0
         self._open_road = asyncio.Event()
@@ -41,6 +45,7 @@ class FaultyStorage:
     async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
         await self._called("get")
         outcome = await self.storage.get(key, if_revision=if_revision)
+        self.looks += 1
         if isinstance(outcome, Found):
             self.held_bytes += len(outcome.body)
             self.most_held_bytes = max(self.most_held_bytes, self.held_bytes)

@@ -71,9 +71,10 @@ class Ways:
                 await self.fast.hear([request(path, HOST, b"Accept-Encoding: " + accepted)])
 
     async def heard(self, *pieces: bytes) -> Heard:
-        """What both ways say; fails if they do not say the same."""
+        """What both ways say; fails if they do not say the same, or fail at all."""
         fast, long = await self.fast.hear(pieces), await self.long.hear(pieces)
         assert fast == long
+        assert b"HTTP/1.1 500" not in fast.data
         return fast
 
 

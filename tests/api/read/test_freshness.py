@@ -164,6 +164,34 @@ async def test_a_name_found_missing_while_its_publish_came_is_asked_again(storag
     assert await body_of(blobs) == b"one"
 
 
+async def test_an_archive_is_there_for_whoever_saw_its_line(storage: FaultyStorage) -> None:
+    """However shortly before it was missing: another process may have the line, without a message."""
+    blobs, archive = fresh_blobs(storage), "dl/hello/0.1.0/download"
+    assert await body_of(blobs, archive) is None
+    await put(storage.storage, archive, b"archive")
+    assert await body_of(blobs, archive) == b"archive"
+
+
+async def test_an_archive_is_not_missing_because_an_older_question_found_it_so(
+    storage: FaultyStorage,
+) -> None:
+    """A load that began before the reader asked may have looked before the archive was put."""
+    blobs, document = fresh_blobs(storage), "dl/hello/0.1.0/metadata"
+    storage.hold()
+    early = asyncio.create_task(body_of(blobs, document))
+
+    async def has_looked() -> bool:
+        return storage.looks == 1
+
+    await eventually(has_looked)
+    await put(storage.storage, document, b"{}")
+    late = asyncio.create_task(body_of(blobs, document))
+    await asyncio.sleep(0)
+    storage.release()
+    assert await early is None
+    assert await late == b"{}"
+
+
 async def test_what_is_remembered_of_missing_names_is_bounded(storage: FaultyStorage) -> None:
     """In number, and by leaving out keys that are longer than any name of today."""
     blobs = fresh_blobs(storage)
