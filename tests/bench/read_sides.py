@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import os
@@ -103,24 +104,29 @@ def archive_path(name: str) -> str:
 async def fill(settings: Settings, count: int, *, with_archives: int = 1) -> None:
     """Put count index files of 1.7 KB, and archives of 24 KB for the first of them."""
     storage = await open_storage(settings)
+    places = asyncio.Semaphore(64)
+
+    async def put(key: str, body: bytes) -> None:
+        async with places:
+            digest = hashlib.sha256(body).hexdigest()
+            await storage.put(key, body, content_type=content_type_of(key), digest=digest)
+
     try:
-        await _put(storage, CONFIG_KEY, b"{}")
-        for number, name in enumerate(names(count)):
-            line = b'{"schema_version":"x07.index-entry@0.1.0","name":"%s","version":"0.1.' % name.encode()
-            body = (line + hashlib.sha256(name.encode()).hexdigest().encode() * 40)[
-                : INDEX_BYTES - 2
-            ] + b"}\n"
-            await _put(storage, index_key(parse_name(name)), body)
-            if number < with_archives:
-                key = archive_key(parse_name(name), parse_version("0.1.0"))
-                await _put(storage, key, os.urandom(ARCHIVE_BYTES))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(put(CONFIG_KEY, b"{}"))
+            for number, name in enumerate(names(count)):
+                group.create_task(put(index_key(parse_name(name)), _index_file(name)))
+                if number < with_archives:
+                    key = archive_key(parse_name(name), parse_version("0.1.0"))
+                    group.create_task(put(key, os.urandom(ARCHIVE_BYTES)))
     finally:
         await storage.close()
 
 
-async def _put(storage: Any, key: str, body: bytes) -> None:
-    digest = hashlib.sha256(body).hexdigest()
-    await storage.put(key, body, content_type=content_type_of(key), digest=digest)
+def _index_file(name: str) -> bytes:
+    line = f'{{"schema_version":"x07.index-entry@0.1.0","name":"{name}","version":"0.1.'
+    filling = hashlib.sha256(name.encode()).hexdigest() * 40
+    return (line + filling)[: INDEX_BYTES - 3].encode() + b'"}\n'
 
 
 def variables(settings: Settings, **others: str) -> dict[str, str]:
