@@ -44,8 +44,11 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def queue_name(settings: Settings) -> str:
-    """The arq queue of this registry."""
-    return f"{settings.redis_namespace}:queue"
+    """The arq queue of this registry.
+
+    It is named after the job, so that during an upgrade no worker takes jobs that it does not know.
+    """
+    return f"{settings.redis_namespace}:queue:{PUBLISH_PACKAGES}"
 
 
 def change_channel(settings: Settings) -> str:

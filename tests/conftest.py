@@ -19,6 +19,7 @@ from deploy.local.valkey import EmbeddedValkey
 from deploy.migrations.runner import migrate
 from shared.settings import Settings
 from tests.edge.nginx import find_nginx
+from tests.loud import tell
 from tests.seaweedfs import SeaweedFs
 from tests.stack import Registry, running_registry
 
@@ -34,6 +35,7 @@ _numbers = itertools.count(1)
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say aloud what was left out."""
+    tell(terminalreporter)
     if collect_ignore:
         terminalreporter.section("nginx is not installed: run `make edge-test` for tests/edge", red=True)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import httpx
 
@@ -18,6 +18,26 @@ from tests.faults.forked import Forked
 from tests.stack import Registry, eventually
 
 Kind = Literal["write", "read", "worker"]
+
+
+class Child(Protocol):
+    """A running command."""
+
+    @property
+    def is_running(self) -> bool:
+        """False once it has ended."""
+
+    async def ended(self) -> str:
+        """Wait for the end; how it ended."""
+
+    async def stop(self) -> str:
+        """Ask it to end, by SIGTERM, and wait; how it ended."""
+
+    async def kill(self) -> None:
+        """End it without a warning."""
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path], Child]
 START_DEADLINE_S = 30.0
 CRASH = "Traceback (most recent call last)"
 # How a read service ends a connection in the middle of a body, on purpose.
@@ -27,7 +47,7 @@ CUT_ON_PURPOSE = "StreamCut"
 class Process:
     """One process of a registry. http: talks to it, if it listens."""
 
-    def __init__(self, kind: Kind, child: Forked, log: Path) -> None:
+    def __init__(self, kind: Kind, child: Child, log: Path) -> None:
         self.kind = kind
         self.child = child
         self.log = log
@@ -72,12 +92,15 @@ class Cluster:
         self._processes: list[Process] = []
         self.registry = registry
 
-    async def start(self, kind: Kind, **overrides: Any) -> Process:
-        """Start a process; a tier is there when it listens. overrides: settings by field name."""
+    async def start(self, kind: Kind, *, launch: Launch = Forked, **overrides: Any) -> Process:
+        """Start a process; a tier is there when it listens. overrides: settings by field name.
+
+        launch: starts a command of this program, or of another version of it.
+        """
         log = self._directory / f"{kind}-{next(self._numbers)}.log"
         arguments = [kind] if kind == "worker" else ["serve", kind, "--bind", "127.0.0.1:0"]
         log.touch()
-        process = Process(kind, Forked(arguments, self.variables(**overrides), log), log)
+        process = Process(kind, launch(arguments, self.variables(**overrides), log), log)
         self._processes.append(process)
         if kind != "worker":
             await process.until_listening()
@@ -127,4 +150,5 @@ async def open_cluster(values: Mapping[str, Any], directory: Path, **behind: Any
             raise
         finally:
             await cluster.close()
-        assert cluster.crashes() == []
+        crashes = cluster.crashes()
+        assert crashes == [], "\n".join(crashes)[-6000:]

@@ -56,6 +56,11 @@ class Forked:
         status = await asyncio.shield(self._status)
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
+    async def stop(self) -> str:
+        """Ask it to end, by SIGTERM, and wait; how it ended."""
+        self._process.terminate()
+        return await self.ended()
+
     async def kill(self) -> None:
         """End it without a warning."""
         if self.is_running:
