@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -15,6 +16,7 @@ from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.promises import Promises
 from tests.faults.servers import Servers
 from tests.faults.tally import Tally
+from tests.seaweedfs import SeaweedFs
 
 MakeCluster = Callable[..., Awaitable[Cluster]]
 
@@ -54,9 +56,12 @@ async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCl
 
 
 @pytest_asyncio.fixture
-async def cluster(make_cluster: MakeCluster) -> Cluster:
-    """A cluster over a directory, without a process yet."""
-    return await make_cluster()
+async def cluster(make_cluster: MakeCluster, request: pytest.FixtureRequest) -> Cluster:
+    """A cluster without a process yet: over a directory, or over a bucket where the parameter is s3."""
+    if getattr(request, "param", "fs") == "fs":
+        return await make_cluster()
+    seaweedfs: SeaweedFs = request.getfixturevalue("seaweedfs")
+    return await make_cluster(storage="s3", s3_prefix=f"faults-{uuid4().hex}/", **seaweedfs.settings)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from shared.jobs import PUBLISH_PACKAGES, connect_queue
 from tests.faults.cluster import Cluster
 from tests.faults.depth import rounds, some
@@ -16,6 +18,7 @@ LAST_CHANGE = 9
 """What a worker changes in storage to publish one version and the catalog."""
 
 
+@pytest.mark.parametrize("cluster", ["fs", "s3"], indirect=True)
 async def test_a_publication_cut_off_at_any_point_is_finished_by_the_next_worker(
     cluster: Cluster, promises: Promises
 ) -> None:

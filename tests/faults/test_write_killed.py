@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from tests.faults.cluster import Cluster
 from tests.faults.depth import rounds
 from tests.faults.promises import Promises, nothing_stands_without_its_archive
@@ -15,6 +17,7 @@ VICTIMS = 3
 VERSIONS = 6
 
 
+@pytest.mark.parametrize("cluster", ["fs", "s3"], indirect=True)
 async def test_a_publish_cut_off_at_any_point_can_be_made_again(cluster: Cluster, promises: Promises) -> None:
     """The retry finds nothing, staged bytes, or the whole version: 200 or 409, never stuck."""
     (writer, reader, _), victims = await asyncio.gather(
