@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import structlog
@@ -90,10 +90,20 @@ async def _run_queue(settings: Settings, schedule: Schedule) -> None:
             log.warning("queue_unavailable", error=type(error).__name__)
         except Exception:
             log.exception("queue_crashed")  # the schedule, which guarantees, must not end with it
+            await _forget(redis, settings)
         finally:
             await _drain(worker)
             await redis.aclose(close_connection_pool=True)
         await asyncio.sleep(RECONNECT_S)
+
+
+async def _forget(redis: ArqRedis, settings: Settings) -> None:
+    """Empty the queue of what no registry put there, or it would end every worker that comes by.
+
+    What waits is only wake-ups; the sweep does their work.
+    """
+    with suppress(RedisError, OSError, TimeoutError):
+        await redis.delete(queue_name(settings))
 
 
 async def _until_cancelled(worker: Worker) -> None:

@@ -127,3 +127,12 @@ async def test_without_redis_nobody_is_refused(limited_settings: Settings) -> No
         caller = await registry.add_publisher("alice", "token.manage", "publish")
         for _ in range(ALLOWED + 2):
             assert (await registry.http.post("/v1/tokens", json={}, headers=caller)).status_code == 200
+
+
+async def test_garbage_in_the_counters_refuses_nobody(limited: Registry, valkey: Any) -> None:
+    """Whoever can write to Redis turns limits off, or on for an address; not requests into errors."""
+    caller = await limited.add_publisher("alice", "token.manage", "publish")
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.set(f"{limited.settings.redis_namespace}:attempts:token_creation:address:127.0.0.1", "x")
+    for _ in range(ALLOWED + 1):
+        assert (await limited.http.post("/v1/tokens", json={}, headers=caller)).status_code == 200
