@@ -43,7 +43,7 @@ def render_catalog_line(package: PackageRow) -> bytes:
 
 
 async def render_catalog(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The catalog in pieces, from rendered lines that come in byte order of names."""
+    """The catalog in pieces, from rendered lines in byte order of names; some may be joined by commas."""
     separator = HEAD
     async for line in lines:
         yield separator

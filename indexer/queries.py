@@ -15,6 +15,7 @@ from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, Sign
 from shared.names import PackageName
 
 DIRTY_PAGE = 500
+CATALOG_PAGE = 1000
 CATALOG_LOCK = 0x7830375F63617461
 
 _TEXTS = ARRAY(Text)
@@ -199,20 +200,27 @@ async def take_catalog_changes(tx: AsyncConnection) -> int:
     return (await tx.execute(text("DELETE FROM catalog_changes"))).rowcount
 
 
+_CATALOG_PAGE = text(
+    """
+    SELECT max(name) AS last, string_agg(line, ',' ORDER BY name) AS lines
+    FROM (SELECT p.name COLLATE "C" AS name, s.catalog_line AS line
+          FROM packages p JOIN index_state s ON s.package_id = p.id
+          WHERE p.name COLLATE "C" > :after AND s.catalog_line IS NOT NULL
+          ORDER BY p.name COLLATE "C" LIMIT :page) page
+    """
+)
+
+
 async def catalog_lines(tx: AsyncConnection) -> AsyncIterator[bytes]:
-    """Every published package's catalog line in byte order of names (packages_name_bytes_idx)."""
-    result = await tx.stream(
-        text(
-            """
-            SELECT s.catalog_line
-            FROM packages p JOIN index_state s ON s.package_id = p.id
-            WHERE s.catalog_line IS NOT NULL
-            ORDER BY p.name COLLATE "C"
-            """
-        )
-    )
-    async for row in result:
-        yield row.catalog_line
+    """Catalog lines of all published packages in byte order of names, many at a time, joined by commas.
+
+    Pages are not of one snapshot: each line is as it was at the first page, or newer. Served by
+    packages_name_bytes_idx.
+    """
+    after = ""
+    while (page := (await tx.execute(_CATALOG_PAGE, {"after": after, "page": CATALOG_PAGE})).one()).lines:
+        yield page.lines
+        after = page.last
 
 
 async def raise_generations(tx: AsyncConnection, names: Sequence[str]) -> int:

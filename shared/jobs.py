@@ -27,6 +27,8 @@ SOCKET_TIMEOUT_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 RECONNECT_S = 0.5
 PACKAGES_A_JOB = 100
+# By then a sweep has done it; so the queue of a worker that is away does not grow without end.
+JOB_EXPIRES_S = 60
 # How long nothing may come before a listener asks whether the connection still stands.
 SILENCE_S = 5.0
 
@@ -94,7 +96,9 @@ class Notifier:
     async def _wake(self, wanted: list[tuple[str, Carrier | None]]) -> Sequence[None]:
         traces = {package: trace for package, trace in wanted if trace is not None}
         names = sorted({package for package, _ in wanted})
-        await self._send(lambda: self._redis.enqueue_job(PUBLISH_PACKAGES, names, traces))
+        await self._send(
+            lambda: self._redis.enqueue_job(PUBLISH_PACKAGES, names, traces, _expires=JOB_EXPIRES_S)
+        )
         return [None] * len(wanted)
 
     async def announce(self, change: Change) -> None:

@@ -103,6 +103,13 @@ class Settings(BaseSettings):
     publish_attempts_per_minute: int = Field(
         12_000, ge=0, description="Publishes of one address, and of one token, a minute; 0: no limit."
     )
+    publishes_at_once: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        description="Publishes in progress in a write process, uploads included; further ones are answered "
+        "503. One publisher gets half of them at most.",
+    )
     storage: Literal["fs", "filesystem", "s3"] = Field("fs", description="Where the published tree lives.")
     verified_namespaces: SortedList = Field(
         (), description="Name prefixes shown as verified, comma-separated."

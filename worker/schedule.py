@@ -6,6 +6,7 @@ None needs Redis: with it gone, every change is still published within one sweep
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,9 @@ BATCHES_AT_ONCE = 2
 FINISH_S = 5.0
 EXPIRY_S = 600.0
 LAST_BATCHES_S = 1.0
+# A change that just misses a build waits for its rest, a pause and the next build; in all less than 10 s.
+CATALOG_WITHIN_S = 8.0
+PAUSE_FACTOR = 4.0
 
 T = TypeVar("T")
 
@@ -38,6 +42,7 @@ class Schedule:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._catalog_changed = asyncio.Event()
+        self._catalog_pause_s = parts.settings.catalog_debounce_seconds
         self._packages: Batcher[PackageName, int | None] = Batcher(
             self._publish_batch, largest=PACKAGES_A_BATCH, at_once=BATCHES_AT_ONCE
         )
@@ -77,10 +82,13 @@ class Schedule:
 
     async def _rebuild_catalog(self) -> None:
         await self._catalog_changed.wait()
-        await asyncio.sleep(self._parts.settings.catalog_debounce_seconds)
+        await asyncio.sleep(self._catalog_pause_s)
         self._catalog_changed.clear()
+        begun = time.monotonic()
         if not await finished(publish_catalog(self._parts)):
             self._catalog_changed.set()
+        debounce_s = self._parts.settings.catalog_debounce_seconds
+        self._catalog_pause_s = pause_after_build(time.monotonic() - begun, debounce_s)
 
     async def _remove_expired(self) -> None:
         async with self._parts.database.transaction() as tx:
@@ -123,6 +131,15 @@ class Schedule:
             log.exception("publication_crashed", package=name)
             return False
         return True
+
+
+def pause_after_build(build_s: float, debounce_s: float) -> float:
+    """How long changes are collected before the catalog is built again, given what a build takes.
+
+    So long that a worker builds for a fifth of its time, however many publishes arrive; but no longer
+    than lets the catalog follow in time.
+    """
+    return max(debounce_s, min(PAUSE_FACTOR * build_s, CATALOG_WITHIN_S - 2 * build_s))
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

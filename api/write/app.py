@@ -16,6 +16,7 @@ from api.write.acceptance import Acceptance
 from api.write.checks import Checks
 from api.write.endpoint import Auth, Endpoint, build_routes
 from api.write.github import open_github
+from api.write.intake import Intake
 from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
 from api.write.linter import Linter
@@ -69,6 +70,7 @@ async def open_services(settings: Settings, linter: Linter | None = None) -> Asy
             github,
             rate_limits,
             checks,
+            Intake(settings.publishes_at_once),
             acceptance,
             known_tokens,
         )

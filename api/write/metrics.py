@@ -25,6 +25,9 @@ CHANGES: Final = Counter(
     "Changes that readers see: `visible` when they saw them before the answer, else `later`.",
     ["outcome"],
 )
+PUBLISHES_REFUSED: Final = Counter(
+    "x07_publishes_refused_total", "Publishes answered 503 because too many were in progress."
+)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from api.write.checks import Checks
 from api.write.github import Github
+from api.write.intake import Intake
 from api.write.kept_totals import KeptTotals
 from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
@@ -38,6 +39,7 @@ class Services:
     github: Github | None
     rate_limits: RateLimits
     checks: Checks
+    intake: Intake
     acceptance: Acceptance
     known_tokens: KnownTokens
     search_totals: KeptTotals = field(default_factory=KeptTotals)

@@ -11,6 +11,8 @@ PROGRAMS = {
     "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
     "warm_start": "from the command to the first answer of a registry",
     "hostile": "good publishes and reads while one bad publisher keeps four connections busy",
+    "growth": "the catalog, and what a publish costs, at 100 to 100,000 packages",
+    "search": "searches among 100,000 packages beside a plain LIKE",
     "index_rebuild": "an index file of 1, 100 and 1,000 versions made and published again",
 }
 

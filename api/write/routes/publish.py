@@ -70,8 +70,9 @@ async def publish(request: Request, caller: Principal) -> Response:
     services = services_of(request)
     domain.require_verified_email(services, caller)
     settings = services.settings
-    async with received_archive(request, settings.spool_dir, settings.max_archive_bytes) as upload:
-        published = await domain.publish(services, caller, upload)
+    with services.intake.place(caller.user_id):
+        async with received_archive(request, settings.spool_dir, settings.max_archive_bytes) as upload:
+            published = await domain.publish(services, caller, upload)
     return json_response(
         PublishResponse(
             name=published.name,

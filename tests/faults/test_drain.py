@@ -1,0 +1,52 @@
+"""SIGTERM to a write process: publishes in progress finish, new ones are not taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.archives import hello_archive
+from tests.faults.cluster import Cluster
+from tests.stack import eventually
+
+
+async def test_a_publish_in_progress_is_finished_and_answered(cluster: Cluster) -> None:
+    """A deployment stops its processes all the time; nobody's upload is lost for it."""
+    writer, _ = await cluster.start_all("write", "worker")
+    headers = await cluster.registry.add_publisher()
+    archive, is_read, go_on = hello_archive(), asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield archive[:1024]
+        is_read.set()
+        await go_on.wait()
+        yield archive[1024:]
+
+    upload = asyncio.create_task(writer.http.post("/v1/packages/publish", content=body(), headers=headers))
+    await is_read.wait()
+    await eventually(lambda: _is_spooled(cluster))
+    stopping = asyncio.create_task(writer.child.stop())
+    await eventually(lambda: _is_closed(str(writer.http.base_url)))
+    go_on.set()
+    answer = await upload
+    assert (answer.status_code, answer.headers["x-x07-index-published"]) == (200, "true")
+    assert await stopping == "SIGTERM"  # uvicorn raises it again, after a clean stop
+    with pytest.raises(httpx.ConnectError):
+        await writer.http.post("/v1/packages/publish", content=archive, headers=headers)
+
+
+async def _is_spooled(cluster: Cluster) -> bool:
+    return any(cluster.registry.settings.spool_dir.glob("upload-*"))
+
+
+async def _is_closed(url: str) -> bool:
+    """True when nobody listens there any more."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        try:
+            await http.get("/healthz")
+        except httpx.TransportError:
+            return True
+    return False

@@ -1,0 +1,82 @@
+"""More publishes than a process takes at once: some succeed, the others are told when to retry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest_asyncio
+from pydantic import SecretStr
+
+from deploy.local.valkey import EmbeddedValkey
+from shared.settings import Settings
+from tests.archives import hello_archive
+from tests.stack import Registry, eventually, running_registry
+
+PLACES = 4
+
+
+@pytest_asyncio.fixture
+async def small_registry(
+    new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey, tmp_path: Path
+) -> AsyncIterator[Registry]:
+    """A registry whose write process takes few publishes at once."""
+    settings = Settings(
+        database_url=SecretStr(await new_database()),
+        redis_url=SecretStr(valkey.url),
+        redis_namespace=tmp_path.name,
+        data_dir=tmp_path / "tree",
+        publishes_at_once=PLACES,
+    )
+    async with running_registry(settings) as running:
+        yield running
+
+
+async def test_publishes_past_the_bound_are_refused_and_those_within_it_all_succeed(
+    small_registry: Registry,
+) -> None:
+    """Queues without an end would make everybody wait until nobody is served."""
+    publishers = [await small_registry.add_publisher(f"user-{number}") for number in range(4)]
+    posts = [(hello_archive(name=f"p-{number}"), publishers[number % 4]) for number in range(8 * PLACES)]
+    answers = await asyncio.gather(*(small_registry.publish(*post) for post in posts))
+    counted = Counter(answer.status_code for answer in answers)
+    assert set(counted) == {200, 503}
+    assert counted[200] >= PLACES
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.headers["retry-after"] == "2"
+            assert answer.json()["code"] == "X07REG_UNAVAILABLE"
+    stored = {row.name for row in await small_registry.rows("SELECT name FROM packages")}
+    assert stored == {answer.json()["name"] for answer in answers if answer.status_code == 200}
+    again = await small_registry.publish(*posts[-1])
+    assert again.status_code in (200, 409)
+
+
+async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_registry: Registry) -> None:
+    """A place is held from the first byte: one sender must not hold them all."""
+    slow, other = await small_registry.add_publisher("slow"), await small_registry.add_publisher("other")
+    go_on = asyncio.Event()
+    archive = hello_archive(name="slow")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield archive[:512]
+        await go_on.wait()
+        yield archive[512:]
+
+    async with httpx.AsyncClient(base_url=small_registry.url, timeout=30) as http:
+        held = [
+            asyncio.create_task(http.post("/v1/packages/publish", content=body(), headers=slow))
+            for _ in range(PLACES)
+        ]
+
+        async def are_taken() -> bool:
+            return len(list(small_registry.settings.spool_dir.glob("upload-*"))) == PLACES // 2
+
+        await eventually(are_taken)
+        assert (await small_registry.publish(hello_archive(name="other"), other)).status_code == 200
+        go_on.set()
+        statuses = sorted(answer.status_code for answer in await asyncio.gather(*held))
+    assert statuses == [200] + [409] * (PLACES // 2 - 1) + [503] * (PLACES // 2)
