@@ -382,6 +382,10 @@ def main(arguments: Sequence[str] = ()) -> None:
     is_quick = "--quick" in arguments
     print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}.")
     print(f"Again: `python -m tests.bench.reads {' '.join(arguments)}`".rstrip("` ") + "`.\n")
+    if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
+        print(
+            "**THE MACHINE IS BUSY: rates are what others leave over; only processor time says anything.**\n"
+        )
     if (os.cpu_count() or 1) < 2:
         print("**ONE CORE: server and client share it; no rate below means anything.**\n")
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as text:
