@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,6 +35,8 @@ from shared.http.path import PathMiddleware
 from shared.jobs import ChangeListener, Notifier
 from shared.settings import Settings
 from shared.storage import open_storage
+
+log = structlog.get_logger()
 
 
 async def _unknown_path(request: Request) -> Response:

@@ -222,9 +222,14 @@ def _refusal(errors: Sequence[type[RegistryError]]) -> Json:
 def _error_media(errors: Sequence[type[RegistryError]]) -> Json:
     codes = [error.code for error in errors]
     return {
-        "schema": {"$ref": REF.format(name="Error"), "properties": {"code": {"enum": codes}}},
+        "schema": _error_of(codes),
         "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
     }
+
+
+def _error_of(codes: Sequence[str]) -> Json:
+    """The schema of an error with one of these codes. Not beside `$ref`, where tools overlook it."""
+    return {"allOf": [{"$ref": REF.format(name="Error")}, {"properties": {"code": {"enum": codes}}}]}
 
 
 def _add_errors(response: Json, errors: Sequence[type[RegistryError]]) -> None:
@@ -269,7 +274,7 @@ def _error_example(error: type[RegistryError]) -> Json:
 
 
 def _head_refusal(status: int) -> Json:
-    schema = {"$ref": REF.format(name="Error"), "properties": {"code": {"enum": [BadRequest.code]}}}
+    schema = _error_of([BadRequest.code])
     return {
         "description": HEAD_REFUSALS[status],
         "headers": _headers(()),

@@ -13,7 +13,7 @@ import msgspec
 from api.read.answer import OF_ARCHIVES
 from api.read.routes import REDIRECTS, BlobRoute, Redirect, resolve
 from deploy.openapi.operation import Answer, Operation, Parameter
-from deploy.openapi.vocabulary import PARAMETERS, PATH_PARAMETERS
+from deploy.openapi.vocabulary import PARAMETERS, path_parameters
 from deploy.openapi.write_operations import IF_NONE_MATCH, OF_EVERY_ROUTE
 from indexer.catalog import CatalogPackage
 from indexer.config import IndexConfig
@@ -94,9 +94,7 @@ def _blob(path: str, name: str, description: str, model: Any = None) -> Operatio
     host = INDEX_HOST if is_rooted else "registry.example"
     route = route_of(path, host)
     assert isinstance(route, BlobRoute)
-    parameters = [
-        Parameter(part, "path", str, PATH_PARAMETERS[part]) for part in re.findall(r"{(\w+)}", path)
-    ]
+    parameters = [*path_parameters(path)]
     parameters += [IF_NONE_MATCH, RANGE] if route.is_archive else [REFRESH, IF_NONE_MATCH]
     return Operation(
         method="GET",

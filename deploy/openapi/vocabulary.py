@@ -5,11 +5,18 @@ A field, parameter or header without an entry here fails the generation.
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Meta
+
+from deploy.openapi.operation import Parameter
 
 NAME, VERSION = "hello", "0.1.0"
 CKSUM: Final = "f9384c8720ad0bd8dd4a1c9ac0fcf6b4cd6ed9e0e1e3f4d20f6a0ee36ba4c9a1"
-UUID: Final = "7f9c24e8-3b12-4f0e-9c38-2a64d2a5c9b7"
+EXAMPLE_UUID: Final = "7f9c24e8-3b12-4f0e-9c38-2a64d2a5c9b7"
 TIME: Final = "2026-01-02T03:04:05.123456Z"
 REQUEST_ID: Final = "3f0c5b0d6c0d4a3f8f0e7b1f3b8a9c2d"
 ETAG: Final = f'"{CKSUM}"'
@@ -58,7 +65,7 @@ FIELDS: Final[dict[str, Any]] = {
     "github_login": "octo",
     "github_user_id": 583231,
     "handle": "octo",
-    "id": UUID,
+    "id": EXAMPLE_UUID,
     "index_path": "/index/he/ll/hello",
     "is_admin": False,
     "is_official": False,
@@ -90,10 +97,10 @@ FIELDS: Final[dict[str, Any]] = {
     "severity": "high",
     "summary": "Greetings are cut short.",
     "token": f"x07t_{DIGITS}",
-    "token_id": UUID,
+    "token_id": EXAMPLE_UUID,
     "total": 1,
     "url": "https://x07.io/advisories/1",
-    "user_id": UUID,
+    "user_id": EXAMPLE_UUID,
     "verified-namespaces": ["ext", "x07"],
     "version": VERSION,
     "withdrawn_at_utc": TIME,
@@ -107,7 +114,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "error_description": "The user has denied your application access.",
     "first": "he",
     "handle": "octo",
-    "id": UUID,
+    "id": EXAMPLE_UUID,
     "if-none-match": ETAG,
     "length": "2",
     "limit": 20,
@@ -120,22 +127,40 @@ PARAMETERS: Final[dict[str, Any]] = {
     "scale_tested": True,
     "second": "ll",
     "state": f"x07o_{DIGITS}",
-    "token_id": UUID,
+    "token_id": EXAMPLE_UUID,
     "version": VERSION,
     "x07_refresh": "1767323045123",
 }
 """Examples of parameters."""
 
-PATH_PARAMETERS: Final = {
-    "first": "The first two bytes of the name; `3` for a name of three bytes.",
-    "handle": "A user's handle, in any case.",
-    "id": "An advisory's UUID.",
-    "length": "How many bytes the name has.",
-    "name": "A package's name.",
-    "second": "The third and fourth byte of the name; the first of a name of three bytes.",
-    "token_id": "A token's UUID.",
-    "version": "A SemVer 2.0.0 version, compared as text.",
+NAME_KIND: Final = Annotated[str, Meta(pattern=r"^[a-z0-9_-]+$")]
+VERSION_KIND: Final = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+        r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+    ),
+]
+PATH_PARAMETERS: Final[dict[str, tuple[Any, str]]] = {
+    "/v1/archetypes/{name}": (str, "An archetype, in any case."),
+    "first": (str, "The first two bytes of the name; `3` for a name of three bytes."),
+    "handle": (Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")], "A user's handle, in any case."),
+    "id": (UUID, "An advisory's id."),
+    "length": (Literal["1", "2"], "How many bytes the name has."),
+    "name": (NAME_KIND, "A package's name."),
+    "second": (str, "The third and fourth byte of the name; the first of a name of three bytes."),
+    "token_id": (UUID, "A token's id."),
+    "version": (VERSION_KIND, "A SemVer 2.0.0 version, compared as text."),
 }
+"""Type and description of path parameters, by path if one means something else there, or else by name."""
+
+
+def path_parameters(path: str) -> Iterator[Parameter]:
+    """The parameters of a path."""
+    for name in re.findall(r"{(\w+)}", path):
+        kind, description = PATH_PARAMETERS.get(path) or PATH_PARAMETERS[name]
+        yield Parameter(name, "path", kind, description)
+
 
 HEADERS: Final[dict[str, tuple[str, str]]] = {
     "accept-ranges": ("Ranges of bytes can be asked for.", "bytes"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Any, Final
 
 from api.write.endpoint import Auth, Endpoint
 from deploy.openapi.operation import Answer, Operation, Parameter
-from deploy.openapi.vocabulary import PATH_PARAMETERS
+from deploy.openapi.vocabulary import path_parameters
 from shared import errors
 from shared.blobs import ARCHIVE_TYPE, JSON_TYPE
 
@@ -68,8 +67,7 @@ def errors_of(endpoint: Endpoint) -> tuple[type[errors.RegistryError], ...]:
 
 
 def _parameters(endpoint: Endpoint) -> tuple[Parameter, ...]:
-    names = re.findall(r"{(\w+)}", endpoint.path)
-    found = [Parameter(name, "path", str, PATH_PARAMETERS[name]) for name in names]
+    found = [*path_parameters(endpoint.path)]
     found += [Parameter(query.name, "query", query.kind, query.description) for query in endpoint.query]
     if endpoint.is_cached:
         found.append(IF_NONE_MATCH)

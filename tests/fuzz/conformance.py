@@ -24,11 +24,18 @@ CHECKS = (
 
 
 async def run_schemathesis(
-    url: str, directory: Path, headers: dict[str, str], *, examples: int, phases: str, seed: int
+    url: str,
+    directory: Path,
+    headers: dict[str, str],
+    *,
+    examples: int,
+    phases: str,
+    seed: int,
+    document: Path = DOCUMENT,
 ) -> tuple[int, str]:
     """Exit status (0: it found nothing) and report. examples: random requests an operation."""
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", str(DOCUMENT), "--url", url),
+        *(sys.executable, "-m", "schemathesis.cli", "run", str(document), "--url", url),
         *("--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", str(examples)),
         *("--seed", str(seed), "--warnings", "off", "--no-color", "--continue-on-failure"),
         *("--generation-database", "none", "--request-timeout", "30", "--max-redirects", "0"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from deploy.openapi.__main__ import DOCUMENT
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.fuzz.conformance import run_schemathesis
@@ -48,3 +51,38 @@ async def test_every_answer_is_one_that_the_document_tells(
         seed=SEED,
     )
     assert status == 0, report
+
+
+FINDINGS = (
+    "required headers are missing from the response:\n    - `etag`",
+    "Undocumented status code\n\n    Received: 200",
+    '0 is not of type "string"',
+    '"X07REG_NOT_FOUND" is not one of "X07REG_CONFLICT"',
+)
+
+
+def lying(api: dict[str, Any]) -> dict[str, Any]:
+    """A document of four operations, each wrong in one thing."""
+    paths = {path: api["paths"][path] for path in ("/", "/healthz", "/v1/search", "/v1/packages/{name}")}
+    paths["/"]["get"]["responses"]["200"]["headers"]["etag"] = {
+        "required": True,
+        "schema": {"type": "string"},
+    }
+    del paths["/healthz"]["get"]["responses"]["200"]
+    api["components"]["schemas"]["SearchResponse"]["properties"]["total"]["type"] = "string"
+    not_found = api["components"]["responses"]["404.NOT_FOUND"]["content"]["application/json"]["schema"]
+    not_found["allOf"][1]["properties"]["code"]["enum"] = ["X07REG_CONFLICT"]
+    paths["/v1/packages/{name}"]["get"]["parameters"][0]["example"] = "not-there"
+    return {**api, "paths": paths}
+
+
+async def test_a_document_that_lies_is_found_out(everything: Registry, tmp_path: Path) -> None:
+    """Or the test above would pass whatever the registry answers."""
+    document = tmp_path / "lying.json"
+    document.write_bytes(msgspec.json.encode(lying(msgspec.json.decode(DOCUMENT.read_bytes()))))
+    status, report = await run_schemathesis(
+        everything.url, tmp_path, {}, examples=3, phases="examples,fuzzing", seed=1, document=document
+    )
+    assert status == 1, report
+    for finding in FINDINGS:
+        assert finding in report, report

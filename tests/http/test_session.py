@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from shared.settings import Settings
 from tests.browser import WEB_ORIGIN, Browser, refusal
@@ -367,3 +368,16 @@ async def test_cookies_have_the_attributes_that_the_settings_ask_for(
         assert cleared.headers["set-cookie"] == (
             f"x07_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{suffix}"
         )
+
+
+@pytest.mark.parametrize("origins", [("*",), ("*", WEB_ORIGIN), (WEB_ORIGIN,), ()])
+async def test_an_operator_who_allows_any_origin_is_told_what_that_ends(
+    origins: tuple[str, ...], github_settings: Settings
+) -> None:
+    """Every write of the web UI would fail, and nothing else would say why."""
+    settings = github_settings.model_copy(update={"cors_origins": origins})
+    with capture_logs() as logged:
+        async with running_registry(settings, with_worker=False):
+            pass
+    told = [line["event"] for line in logged if line["log_level"] == "warning"]
+    assert told == (["cors_allows_any_origin"] if "*" in origins else [])
