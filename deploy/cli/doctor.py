@@ -10,7 +10,7 @@ from deploy.cli.options import AsJson, print_json
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, database, Redis, storage, clocks, signing key, public base and GitHub.
+    """Check settings, database, Redis, storage, clocks, signing key, linter, public base and GitHub.
 
     Says for each what is wrong and how to mend it. Exits with 1 if anything is. Changes nothing that
     readers see: what it writes to try storage and Redis is deleted again.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-import deploy.migrations
 from deploy.doctor import queries
 from deploy.doctor.finding import Finding, failed, ok
+from deploy.migrations.revision import newest_revision
 from shared.database import Database
 from shared.settings import Settings
 
@@ -83,10 +80,3 @@ async def _revision(tx: AsyncConnection, schema: str) -> Finding:
     if stored > ours:
         return ok(check, f"revision {stored}, newer than this program ({ours}); its upgrade is under way")
     return ok(check, f"revision {stored}")
-
-
-def newest_revision() -> str:
-    """The newest revision that this program knows: four digits."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(deploy.migrations.__file__).parent))
-    return str(ScriptDirectory.from_config(config).get_current_head())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deploy.doctor import addresses, clock, database, queue, signing, storage
+from deploy.doctor import addresses, clock, database, linter, queue, signing, storage
 from deploy.doctor.finding import Finding, examined, failed, ok
 from shared.settings import Settings, SettingsError, load_settings
 
@@ -20,6 +20,7 @@ async def examine(settings: Settings) -> list[Finding]:
         examined(storage.CHECK, storage.mend_of(settings), storage.examine_storage(settings)),
         examined("clock of the database", database.MEND, clock.examine_database_clock(settings)),
         examined(signing.CHECK, signing.MEND, signing.examine_signing(settings)),
+        examined(linter.CHECK, linter.MEND, linter.examine_linter(settings)),
         examined(addresses.BASE, addresses.BASE_MEND, addresses.examine_public_base(settings)),
         examined(addresses.GITHUB, addresses.GITHUB_MEND, addresses.examine_github(settings)),
     )

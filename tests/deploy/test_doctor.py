@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,7 @@ async def healthy(make_settings: MakeSettings, github: GithubServer) -> AsyncIte
         github_authorize_base=github.url,
         github_api_base=github.url,
         session_cookie_secure=False,
+        lint_command=f"{sys.executable} -c pass {{file}} {{world}}",
         **SIGNING,
     )
     async with running_registry(settings, listener=listener) as registry:
@@ -101,6 +103,7 @@ async def test_a_registry_that_is_well_has_nothing_to_mend(healthy: Registry) ->
             "clock of storage",
             "clock of the database",
             "signing key",
+            "lint command",
             "public base",
             "github",
         ],
@@ -148,6 +151,7 @@ BROKEN: tuple[tuple[dict[str, Any], set[str], str], ...] = (
     ({"session_cookie_secure": True}, {"public base"}, "https"),
     ({"github_client_secret": "wrong-secret"}, {"github"}, "incorrect_client_credentials"),
     ({"github_api_base": f"http://{DEAD}"}, {"github"}, "connect"),
+    ({"lint_command": "x07-nowhere {file} {world}"}, {"lint command"}, "x07-nowhere"),
     ({"pkg_signing_key_id": "another"}, {"signing key", "public base"}, "key-2026-01"),
 )
 

@@ -13,6 +13,7 @@ from api.write.removal import remove_version
 from indexer.publication import publish_package
 from shared.errors import Forbidden, NotFound
 from tests.archives import hello_archive
+from tests.indexer.walks import kinds
 from tests.stack import Registry, eventually
 from worker.settings import open_parts
 
@@ -52,6 +53,7 @@ async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(regis
     await registry.until_in_catalog("hello", "0.1.0")
     assert "0.2.0" not in " ".join(await registry.keys())
     assert f"staging/{hashlib.sha256(second).hexdigest()}" not in await registry.keys()
+    assert await kinds(registry, deep=True) == []
     for archive in (second, hello_archive(version="0.2.0", description="Other bytes.")):
         refused = await registry.publish(archive, publisher)
         assert (refused.status_code, refused.json()["code"]) == (409, "X07REG_ALREADY_PUBLISHED")
