@@ -56,6 +56,10 @@ class Batcher(Generic[T, R]):
     async def _run(self) -> None:
         while batch := [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]:
             await self._settle(batch)
+        # Now, not with the task's end, which is announced a turn later: what is submitted in between
+        # would wait for a task that does nothing any more.
+        if (task := asyncio.current_task()) is not None:
+            self._running.discard(task)
 
     async def _settle(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

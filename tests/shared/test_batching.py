@@ -73,3 +73,19 @@ async def test_a_caller_that_is_cancelled_does_not_take_the_batch_with_it() -> N
     with pytest.raises(asyncio.CancelledError):
         await gone
     await batcher.close()
+
+
+async def test_what_comes_in_the_very_moment_that_a_batch_ends_is_worked_on_too() -> None:
+    """The task of that batch is done, but its end not yet announced: a publish hung there for ever."""
+
+    async def double(items: list[int]) -> Sequence[int | Exception]:
+        return [2 * item for item in items]
+
+    batcher: Batcher[int, int] = Batcher(double, largest=3)
+
+    async def submit_a_turn_later() -> int:
+        await asyncio.sleep(0)  # first in the queue of the next turn is the batch
+        return await batcher.submit(2)
+
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(batcher.submit(1), submit_a_turn_later()) == [2, 4]
