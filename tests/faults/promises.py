@@ -43,6 +43,16 @@ class Promises:
     tally: Tally
     headers: dict[str, str]
     acknowledged: dict[tuple[str, str], str] = field(default_factory=dict)
+    _healed_at: float | None = None
+
+    def healed(self) -> None:
+        """The fault is over, from now on it is recovery: until a retry or everything has succeeded."""
+        self._healed_at = time.monotonic()
+
+    def _recovered(self) -> None:
+        if self._healed_at is not None:
+            self.tally.recover_s.append(time.monotonic() - self._healed_at)
+            self._healed_at = None
 
     async def publish(
         self, http: httpx.AsyncClient, name: str, version: str, *, archive: bytes | None = None
@@ -69,20 +79,25 @@ class Promises:
         assert answer is not None
         assert answer.status_code in (200, 409), answer.text
         self.acknowledged[name, version] = hashlib.sha256(hello_archive(name, version)).hexdigest()
+        self._recovered()
 
-    async def until_published(self, deadline_s: float = RECOVERY_DEADLINE_S) -> float:
-        """Wait until nothing is left to publish; the seconds that it took."""
+    async def until_published(self, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
+        """Wait until nothing is left to publish."""
         begun = time.monotonic()
         while dirty := (await self.cluster.registry.rows(DIRTY))[0].dirty:
             if time.monotonic() - begun > deadline_s:
                 self.tally.stuck += dirty
                 raise AssertionError(f"{dirty} changes are not published after {deadline_s} s")
             await asyncio.sleep(POLL_S)
-        return time.monotonic() - begun
+
+    async def until_recovered(self, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
+        """Wait until nothing is left to publish, and count the time since the fault was over."""
+        await self.until_published(deadline_s)
+        self._recovered()
 
     async def are_kept(self, reader: httpx.AsyncClient, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
         """Fails unless every promise holds, now that nothing is left to publish."""
-        self.tally.recover_s.append(await self.until_published(deadline_s))
+        await self.until_recovered(deadline_s)
         await tree_equals_rows(self.cluster.registry)
         for (name, version), sha256 in self.acknowledged.items():
             if not await is_intact(reader, name, version, sha256):

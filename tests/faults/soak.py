@@ -45,7 +45,8 @@ def main() -> None:
             failed.append(seed + rounds)
         rounds += 1
     minutes = (time.monotonic() - begun) / 60
-    text = render(list(tallies.values()), seed=seed, rounds=rounds, failed=failed, minutes=minutes)
+    made_by = f"make soak MINUTES={arguments.minutes:g} SEED={seed}"
+    text = render(list(tallies.values()), made_by=made_by, rounds=rounds, failed=failed, minutes=minutes)
     print(text)
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
@@ -71,12 +72,14 @@ def run_round(seed: int, tallies: dict[str, Tally]) -> bool:
     return ended.returncode == 0
 
 
-def render(tallies: Sequence[Tally], *, seed: int, rounds: int, failed: Sequence[int], minutes: float) -> str:
+def render(
+    tallies: Sequence[Tally], *, made_by: str, rounds: int, failed: Sequence[int], minutes: float
+) -> str:
     """The table, with where and when it was made."""
     which = f" (seeds {', '.join(map(str, failed))})" if failed else ""
     lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make soak MINUTES={minutes:.0f} SEED={seed}`",
-        f"on {machine()}: {rounds} rounds, of which {len(failed)} failed{which}.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `{made_by}` on {machine()},",
+        f"in {minutes:.0f} minutes: {rounds} rounds, of which {len(failed)} failed{which}.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"| --- {'| ---: ' * (len(COLUMNS) - 1)}|",
@@ -86,11 +89,11 @@ def render(tallies: Sequence[Tally], *, seed: int, rounds: int, failed: Sequence
 
 
 def row_of(tally: Tally) -> str:
-    """One line of the table; recovery in seconds, from the end of the last fault of a test."""
-    seconds = tally.recover_s or [0.0]
+    """One line of the table."""
     numbers = (tally.tried, tally.faults, tally.acknowledged, tally.lost, tally.stuck)
-    times = (statistics.median(seconds), max(seconds))
-    figures = [*(f"{number:,}" for number in numbers), *(f"{time_s:.2f} s" for time_s in times)]
+    seconds = tally.recover_s or [0.0]
+    times = [f"{time_s:.2f} s" for time_s in (statistics.median(seconds), max(seconds))]
+    figures = [*(f"{number:,}" for number in numbers), *times]
     return f"| {' | '.join([tally.row, *figures])} |"
 
 

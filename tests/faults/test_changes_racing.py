@@ -42,7 +42,8 @@ async def test_whatever_races_the_index_equals_the_rows_and_no_reader_goes_back(
         changes.yank_and_warn(versions),
         changes.change_owners(official, rounds(12)),
     )
-    await promises.until_published()
+    promises.healed()
+    await promises.until_recovered()
     watched.set()
     seen = [await watcher for watcher in watching]
     assert all(steps > 3 for steps in seen), "the readers were watched while it happened"

@@ -51,6 +51,7 @@ async def test_a_full_disk_refuses_publishes_and_serves_what_it_has(
     assert (await reader.http.get("/v1/packages/hello/0.0.0/download")).status_code == 200
     await asyncio.sleep(1)  # two sweeps meet the full disk
     filler.unlink()
+    promises.healed()
     await promises.publish_again(writer.http, "hello", "0.2.0")
     await promises.are_kept(reader.http)
     assert worker.child.is_running
@@ -72,6 +73,7 @@ async def test_a_disk_that_turned_read_only_is_read_and_heals(cluster: Cluster, 
         assert (await http.get(f"/{HELLO}?x07_refresh=1")).text.count("\n") == 1
         assert (await http.get("/v1/packages/hello/0.0.0/download")).status_code == 200
     remount(disk, "rw")
+    promises.healed()
     await promises.publish_again(writer.http, "hello", "0.1.0")
     await promises.are_kept(reader.http)
     assert worker.child.is_running
@@ -100,6 +102,7 @@ async def test_torn_files_are_no_answers_and_verify_and_repair_find_and_mend_the
     assert found[0] == 1
     for key in (ARCHIVE, HELLO, "dl/hello/0.0.0/metadata"):
         assert key in found[1]
+    promises.healed()
     mended = await command(cluster, "repair", "--from", str(mirror))
     assert mended[0] == 0, mended[1]
     assert (await command(cluster, "verify", "--deep"))[0] == 0

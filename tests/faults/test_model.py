@@ -93,6 +93,7 @@ class Live:
                 await self.servers.valkey.start()
             case "empty redis":
                 await self.servers.empty_valkey()
+        self.promises.healed()
 
     async def publish(self, name: str, version: str, user: str) -> int | None:
         """The status of a publish; None without an answer."""
@@ -121,7 +122,7 @@ class Live:
 
     async def state_of(self, name: str) -> tuple[set[str], dict[str, Version]]:
         """Owners by the API, versions by the index file, once nothing is left to publish."""
-        await self.promises.until_published()
+        await self.promises.until_recovered()
         owners = await self.writer.http.get(f"/v1/packages/{name}/owners")
         handles = set(owners.json()["owners"]) if owners.status_code == 200 else set()
         await nothing_stands_without_its_archive(self.reader.http, name)

@@ -55,6 +55,7 @@ async def test_a_restart_costs_some_answers_and_no_acknowledgement(
         assert refused is not None
         assert refused.status_code == 503
         await servers.postgres.start()
+        promises.healed()
         await asyncio.sleep(0.3)
         stop.set()
         await asyncio.gather(*publishers)
@@ -92,6 +93,7 @@ async def test_a_connection_cut_at_any_message_of_a_publish_costs_at_most_a_retr
             proxy.inject(fault, times=1, after=minor)
             answer = await promises.publish(writer.http, "hello", f"0.{minor}.0")
             proxy.heal()
+            promises.healed()
             tally.faults += proxy.strikes
             assert is_honest(answer), answer and answer.text
             await promises.publish_again(writer.http, "hello", f"0.{minor}.0")
@@ -129,6 +131,7 @@ async def test_no_connection_left_is_told_in_time(
         )
         assert [answer.status_code for answer in held if answer is not None] == [503] * 2
         assert time.monotonic() - begun < 30
+    promises.healed()
     for version in ("0.1.0", "9.0.0", "9.1.0"):
         await promises.publish_again(fresh.http, "hello", version)
         await promises.publish_again(small.http, "hello", version)
@@ -150,6 +153,7 @@ async def test_a_server_that_became_a_standby_is_left_for_the_new_primary(
     assert answer is not None
     assert answer.status_code == 503, answer.text
     await servers.sql(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    promises.healed()
     await promises.publish_again(writer.http, "hello", "0.1.0")
     await promises.are_kept(reader.http)
 
@@ -192,5 +196,6 @@ async def test_a_full_disk_under_postgres_is_told_as_such_and_passes(
         assert refused == 3
         await servers.sql("ALTER TABLE package_versions SET TABLESPACE pg_default", url)
         await servers.sql("DROP TABLESPACE small")
+    promises.healed()
     await promises.publish_again(writer.http, "hello", "1.0.0")
     await promises.are_kept(reader.http)

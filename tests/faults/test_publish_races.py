@@ -46,4 +46,5 @@ async def test_exactly_one_of_many_publishers_wins(cluster: Cluster, promises: P
         promises.tally.acknowledged += 1
         winner = statuses.index(200)
         promises.acknowledged[name, "0.1.0"] = hashlib.sha256(archives[winner]).hexdigest()
+    promises.healed()
     await promises.are_kept(reader.http)

@@ -67,6 +67,7 @@ async def test_what_redis_loses_the_sweep_finds(
     for minor in range(4):
         publishing = asyncio.create_task(promises.publish(writer.http, "hello", f"0.{minor}.0"))
         await fault(servers)
+        promises.healed()
         promises.tally.faults += 1
         answer = await publishing
         assert answer is not None
@@ -90,6 +91,7 @@ async def test_without_redis_publishes_succeed_and_are_visible_within_the_sweep(
             assert answer.status_code == 200
             assert answer.headers["x-x07-index-published"] == "true", "the sweep is every half a second"
         await asyncio.sleep(AWAY_S)  # all of it is spent without Redis: what breaks only later, breaks
+        promises.healed()  # it is still away: this is what the sweep alone takes
         await promises.are_kept(reader.http)
     await is_announced_again(promises, writer.http, reader.http)
 
@@ -114,6 +116,7 @@ async def test_a_redis_that_falls_silent_is_left_and_found_again(
             assert answer is not None
             assert answer.status_code == 200
         proxy.heal()
+        promises.healed()
         await promises.are_kept(reader.http)
         await is_announced_again(promises, writer.http, reader.http)
 

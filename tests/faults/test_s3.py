@@ -72,6 +72,7 @@ async def test_while_s3_fails_publishes_wait_and_what_was_read_is_served(
         assert cold.status_code == 503, (fault, cold.text)
         assert int(cold.headers["retry-after"]) > 0
         proxy.heal()
+        promises.healed()
         promises.tally.faults += 1
         await promises.publish_again(writer.http, "hello", f"0.{minor}.0")
         await promises.until_published()
@@ -94,6 +95,7 @@ async def test_s3_failing_at_any_request_of_a_publish_leaves_nothing_half_done(
         assert answer.status_code in (200, 503), (fault, place, answer.text)
         promises.tally.faults += proxy.strikes
         proxy.heal()
+        promises.healed()
         await promises.publish_again(writer.http, "hello", f"0.{minor}.0")
     await promises.are_kept(reader.http)
 

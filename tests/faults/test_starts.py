@@ -53,8 +53,9 @@ async def test_everything_started_at_once_waits_for_the_migration(
     tally.faults += 1
     await asyncio.sleep(1.5)  # long enough that the starts meet the schema as it is
     await asyncio.gather(*(migrate(Settings(database_url=url)) for _ in range(2)))
-    writer, reader, _ = await starting
     promises = Promises(cluster, tally, await cluster.registry.add_publisher())
+    promises.healed()
+    writer, reader, _ = await starting
     answer = await promises.publish(writer.http, "hello", "0.1.0")
     assert answer is not None
     assert answer.status_code == 200

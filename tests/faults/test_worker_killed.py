@@ -33,6 +33,7 @@ async def test_a_publication_cut_off_at_any_point_is_finished_by_the_next_worker
         assert await victim.died() == "SIGKILL"
         promises.tally.faults += 1
         await nothing_stands_without_its_archive(reader.http, "hello")
+    promises.healed()
     await cluster.start("worker")
     await promises.are_kept(reader.http)
 
@@ -49,6 +50,7 @@ async def test_two_workers_on_one_package_of_which_one_dies_now_and_then(
         ]
         await asyncio.wait(under_way, timeout=random.uniform(0.02, 0.3))
         await victim.kill()
+        promises.healed()
         promises.tally.faults += 1
         victim = await cluster.start("worker")
         answers = await asyncio.gather(*under_way)
@@ -72,6 +74,7 @@ async def test_jobs_run_twice_late_for_nobody_or_never(cluster: Cluster, promise
             await queue.flushdb()  # never
             await asyncio.sleep(0.005)
         promises.tally.faults += 1
+        promises.healed()
         await promises.are_kept(reader.http)
     finally:
         await queue.aclose(close_connection_pool=True)

@@ -28,6 +28,7 @@ async def test_a_publish_cut_off_at_any_point_can_be_made_again(cluster: Cluster
         version = f"0.{number}.0"
         assert await promises.publish(victim.http, "hello", version) is None
         assert await victim.died() == "SIGKILL"
+        promises.healed()
         promises.tally.faults += 1
         await nothing_stands_without_its_archive(reader.http, "hello")
         await promises.publish_again(writer.http, "hello", version)
@@ -49,6 +50,7 @@ async def test_writers_killed_at_random_moments_block_no_version(
         ]
         await asyncio.wait(under_way, timeout=random.uniform(0.0, 0.15))
         await victim.kill()
+        promises.healed()
         promises.tally.faults += 1
         await asyncio.gather(*under_way)
         for name in ("hello", "world"):
