@@ -53,6 +53,14 @@ async def collect_staging(parts: Parts, older_than_s: float) -> AsyncIterator[Co
         yield Collected(info.key, info.size_bytes) if is_removed else None
 
 
+async def collect_all(parts: Parts) -> None:
+    """Remove every orphan and unfinished file that is older than the settings say; for the worker."""
+    keep_s = parts.settings.staging_keep_seconds
+    async for _ in collect_staging(parts, keep_s):
+        pass  # each that is removed is logged
+    await remove_unfinished(parts.settings, keep_s)
+
+
 async def _is_collected(parts: Parts, key: str, older_than_s: float) -> bool:
     """Remove one blob if nothing refers to it, under its lock (above)."""
     sha256 = key.removeprefix(PREFIX)

@@ -21,7 +21,7 @@ import msgspec
 from indexer.checks import digest_of
 from indexer.fetching import Fetched, fetch
 from indexer.places import DOCUMENTS, place_of
-from indexer.verification import Progress, pages
+from indexer.walk import Progress, pages
 from shared.blobs import (
     ARCHIVE_TYPE,
     CATALOG_KEY,

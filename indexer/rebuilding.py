@@ -29,7 +29,7 @@ from indexer.entry import IndexEntry
 from indexer.fetching import fetch
 from indexer.places import DOCUMENTS, place_of
 from indexer.publication import Parts
-from indexer.verification import Progress
+from indexer.walk import Progress
 from shared.blobs import archive_key, metadata_key
 from shared.errors import RegistryError
 from shared.manifest import FILE_NAME

@@ -9,7 +9,7 @@ from typing import Final
 from indexer import queries, queries_tree
 from indexer.catalog_publication import publish_catalog
 from indexer.publication import Parts, publish_config, publish_packages
-from indexer.verification import Progress, pages
+from indexer.walk import Progress, pages
 from shared.errors import RegistryError
 
 PACKAGES_A_PAGE: Final = 100

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from indexer import queries, queries_tree
 from indexer.catalog import render_catalog
@@ -36,6 +36,7 @@ from indexer.encodings import read_chunks
 from indexer.places import DOCUMENTS, Place, place_of
 from indexer.publication import Parts
 from indexer.rows import PackageRow, PackageState, VersionRow
+from indexer.walk import Progress, pages
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, staging_key
 from shared.errors import DatabaseCorrupt
 from shared.names import PackageName
@@ -44,18 +45,6 @@ from shared.storage.together import together
 PACKAGES_A_PAGE: Final = 100
 KEYS_A_PAGE: Final = 500
 BUILDER_PAUSE_S: Final = 0.2
-
-T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Hears how far a long walk is."""
-
-    def begin(self, what: str, total: int | None = None) -> None:
-        """A part of the walk begins. total: how many there are, if that is known."""
-
-    def advance(self, count: int = 1) -> None:
-        """So many more are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +228,6 @@ class Verification:
         signer = self.parts.settings.signer()
         own = {} if signer is None else {signer.key_id: signer.public_key}
         return dict(self.parts.settings.verifying_keys()) | own
-
-
-def pages(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items, so many at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _extra(key: str, place: Place | None) -> Difference:

@@ -1,4 +1,5 @@
-"""What runs without being asked: the sweep for dirty packages, the debounced catalog, the expiry.
+"""What runs without being asked: the sweep for dirty packages, the debounced catalog, the expiry, the
+collection of staged bytes.
 
 None needs Redis: with it gone, every change is still published within one sweep.
 """
@@ -14,6 +15,7 @@ import structlog
 
 from indexer import queries
 from indexer.catalog_publication import publish_catalog
+from indexer.collection import collect_all
 from indexer.metrics import PUBLICATION_FAILURES
 from indexer.publication import Parts, publish_config, publish_packages, put_doubtful_again
 from shared.batching import Batcher
@@ -26,6 +28,7 @@ PACKAGES_A_BATCH = 32
 BATCHES_AT_ONCE = 2
 FINISH_S = 5.0
 EXPIRY_S = 600.0
+COLLECTION_S = 3600.0
 LAST_BATCHES_S = 1.0
 # A change that just misses a build waits for its rest, a pause and the next build; in all less than 10 s.
 CATALOG_WITHIN_S = 8.0
@@ -63,11 +66,12 @@ class Schedule:
         return [outcomes[name] for name in names]
 
     async def run(self) -> None:
-        """Sweep, rebuild and remove what expired, for ever."""
+        """Sweep, rebuild, remove what expired and what was left behind, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._for_ever("sweep", self._sweep_once, self._parts.settings.sweep_seconds))
             group.create_task(self._for_ever("catalog", self._rebuild_catalog, 0))
             group.create_task(self._for_ever("expiry", self._remove_expired, EXPIRY_S))
+            group.create_task(self._for_ever("collection", self._collect, COLLECTION_S))
 
     async def _for_ever(self, name: str, turn: Callable[[], Awaitable[None]], pause_s: float) -> None:
         """Take turns; one that fails is told, and is no reason not to take the next."""
@@ -89,6 +93,9 @@ class Schedule:
             self._catalog_changed.set()
         debounce_s = self._parts.settings.catalog_debounce_seconds
         self._catalog_pause_s = pause_after_build(time.monotonic() - begun, debounce_s)
+
+    async def _collect(self) -> None:
+        await collect_all(self._parts)
 
     async def _remove_expired(self) -> None:
         async with self._parts.database.transaction() as tx:

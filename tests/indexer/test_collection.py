@@ -8,10 +8,11 @@ import os
 import pytest
 
 from indexer.collection import collect_staging, remove_unfinished
-from shared.blobs import staging_key
+from shared.blobs import CATALOG_KEY, CONFIG_KEY, staging_key
 from tests.archives import hello_archive
+from tests.conftest import MakeSettings
 from tests.indexer.walks import kinds, overwrite, settle
-from tests.stack import Registry
+from tests.stack import Registry, running_registry
 from worker.settings import open_parts
 
 ORPHAN = staging_key("ab" * 32)
@@ -80,3 +81,12 @@ async def test_unfinished_files_of_killed_processes_go(fs_registry: Registry, na
     assert await remove_unfinished(fs_registry.settings, 3600) == 0
     assert await remove_unfinished(fs_registry.settings, 0) == 1
     assert not (folder / name).exists()
+
+
+async def test_the_worker_collects_what_is_old_enough(make_settings: MakeSettings) -> None:
+    """Nobody has to remember the command."""
+    settings = await make_settings(staging_keep_seconds=0)
+    async with running_registry(settings, with_worker=False) as registry:
+        await overwrite(registry.storage, ORPHAN, b"left behind")
+    async with running_registry(settings) as registry:
+        await registry.until_keys([CATALOG_KEY, CONFIG_KEY])

@@ -103,6 +103,19 @@ async def test_an_archive_without_a_row_stays_and_rendered_leftovers_go(settled:
     assert not set(removed) & set(await settled.keys())
 
 
+async def test_an_archive_that_was_removed_for_legal_reasons_does_not_come_back(settled: Registry) -> None:
+    """An older copy of the bucket may bring it back; its tombstone says that it has to go."""
+    key = "dl/hello/9.9.9/download"
+    await overwrite(settled.storage, key, b"what a court forbade")
+    await settled.rows(
+        "INSERT INTO version_tombstones (package_id, version, cksum, reason) "
+        "SELECT id, '9.9.9', repeat('0', 64), 'court' FROM packages WHERE name = 'hello' RETURNING 1"
+    )
+    assert [outcome.is_mended for outcome in await repaired(settled)] == [True]
+    assert key not in await settled.keys()
+    assert await kinds(settled) == []
+
+
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_rotten_bytes_behind_a_right_digest_are_mended_by_a_deep_repair(settled: Registry) -> None:
     """In a directory bytes can change behind the registry's back; S3 keeps what it took."""
