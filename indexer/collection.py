@@ -31,6 +31,9 @@ from shared.storage.os_errors import mapped_os_errors
 
 PREFIX: Final = "staging/"
 SPOOLED: Final = "upload-"
+# Nothing locks an unfinished file: only its age tells that nobody is at work on it. No upload takes this long
+# without a byte.
+LEAST_UNFINISHED_S: Final = 3600.0
 
 log = structlog.get_logger()
 
@@ -58,7 +61,7 @@ async def collect_all(parts: Parts) -> None:
     keep_s = parts.settings.staging_keep_seconds
     async for _ in collect_staging(parts, keep_s):
         pass  # each that is removed is logged
-    await remove_unfinished(parts.settings, keep_s)
+    await remove_unfinished(parts.settings, max(keep_s, LEAST_UNFINISHED_S))
 
 
 async def _is_collected(parts: Parts, key: str, older_than_s: float) -> bool:
@@ -80,7 +83,7 @@ async def _is_collected(parts: Parts, key: str, older_than_s: float) -> bool:
 async def remove_unfinished(settings: Settings, older_than_s: float) -> int:
     """Remove what killed processes left of uploads and puts on this machine; how many files.
 
-    Raises StorageUnavailable or StorageFailed.
+    older_than_s: LEAST_UNFINISHED_S or more, where other processes of this machine may be at work. Raises StorageUnavailable or StorageFailed.
     """
     # A store's own folder holds nothing else; the system's folder for temporary files is everybody's.
     prefix = "" if settings.stores_files else SPOOLED

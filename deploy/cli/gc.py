@@ -25,7 +25,8 @@ OlderThan = Annotated[
 def gc(older_than: OlderThan = None, as_json: AsJson = False) -> None:
     """Remove staged archives that no version waits for, and uploads that killed processes left here.
 
-    Never removes what a version refers to, also while publishes run. May be stopped and started again.
+    Never removes what a version refers to, also while publishes run. Unfinished uploads are left for an hour
+    in any case. May be stopped and started again.
     """
     from deploy.cli.stoppable import run_stoppable
     from shared.settings import load_settings
@@ -41,7 +42,7 @@ async def _collect(settings: Settings, older_than_s: float, as_json: bool) -> No
     """Tell each blob that is removed."""
     from deploy.cli.findings import Findings
     from deploy.cli.progress import open_walk
-    from indexer.collection import collect_staging, remove_unfinished
+    from indexer.collection import LEAST_UNFINISHED_S, collect_staging, remove_unfinished
     from worker.settings import open_parts
 
     blobs = size_bytes = 0
@@ -54,7 +55,7 @@ async def _collect(settings: Settings, older_than_s: float, as_json: bool) -> No
                     continue
                 findings.add(f"removed  {collected.key}", key=collected.key, size_bytes=collected.size_bytes)
                 blobs, size_bytes = blobs + 1, size_bytes + collected.size_bytes
-            files = await remove_unfinished(settings, older_than_s)
+            files = await remove_unfinished(settings, max(older_than_s, LEAST_UNFINISHED_S))
             findings.end(
                 True,
                 f"{blobs} staged archives ({size_bytes} bytes) and {files} unfinished uploads removed",
