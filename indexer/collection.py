@@ -83,7 +83,8 @@ async def _is_collected(parts: Parts, key: str, older_than_s: float) -> bool:
 async def remove_unfinished(settings: Settings, older_than_s: float) -> int:
     """Remove what killed processes left of uploads and puts on this machine; how many files.
 
-    older_than_s: LEAST_UNFINISHED_S or more, where other processes of this machine may be at work. Raises StorageUnavailable or StorageFailed.
+    older_than_s: LEAST_UNFINISHED_S or more, where other processes of this machine may be at work.
+    Raises StorageUnavailable or StorageFailed.
     """
     # A store's own folder holds nothing else; the system's folder for temporary files is everybody's.
     prefix = "" if settings.stores_files else SPOOLED
