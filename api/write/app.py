@@ -53,6 +53,8 @@ async def open_services(settings: Settings, linter: Linter | None = None) -> Asy
 
     linter: of uploads, besides the built-in checks.
     """
+    if "*" in settings.cors_origins:
+        log.warning("cors_allows_any_origin", effect="no web page can change anything with a session")
     database, notifier, github = Database(settings), Notifier(settings), open_github(settings)
     storage = await open_storage(settings)
     publications = Publications(database, settings.publish_wait_seconds)
