@@ -17,7 +17,7 @@ from shared.http.conditional import ByteRange
 from shared.http.cors import ALLOW_ORIGIN, CREDENTIALS, EXPOSED, VARY
 
 ID_FIELD: Final = b"x-request-id: "
-# A fast answer copies its body behind its head; a bigger one is sent from the cache as it is.
+# What a reader who does not keep up counts for (guarded_protocol.py): it may hold a body that left the cache.
 MAX_BODY_BYTES: Final = 64 * 1024
 
 

@@ -134,7 +134,8 @@ class FastProtocol(GuardedProtocol):
         else:
             status = 200
             target.tally.ok += 1
-            self.transport.write(b"".join((fast.ok, answer.ok, request_id.encode(), END, answer.body)))
+            head = b"".join((fast.ok, answer.ok, request_id.encode(), END))
+            self.transport.writelines((head, answer.body))
         self._since, blob.was_used = now, True
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
