@@ -39,7 +39,7 @@ from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
 from shared.storage.leftovers import remove_leftovers
 from shared.storage.os_errors import ABSENT, mapped_os_errors
-from shared.storage.tree import walk
+from shared.storage.tree import scan, walk
 
 REMEMBERED_FOLDERS: Final = 10_000
 # O_NONBLOCK: a named pipe in a tree must not hold a thread for ever.
@@ -164,6 +164,11 @@ class Directory:
     def list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
         """Blobs whose key has the prefix and lies behind `after`, in byte order; without digests."""
         for key, state in walk(self._root, prefix, after):
+            yield _blob_info(key, state, Digests(None))
+
+    def scan(self, prefix: str) -> Iterator[BlobInfo]:
+        """The same blobs as list() has, as the folders give them, in constant memory."""
+        for key, state in scan(self._root, prefix):
             yield _blob_info(key, state, Digests(None))
 
     def check(self) -> None:

@@ -104,14 +104,13 @@ class FileSystemStorage:
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
         """Blobs in byte order of keys; a folder is read when the listing gets there."""
-        blobs = self._directory.list(prefix, after or "")
-        while page := await self._run(_take, blobs, PAGE_BLOBS):
-            for info in page:
-                yield info
+        async for info in self._paged(self._directory.list(prefix, after or "")):
+            yield info
 
-    def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
-        """The same blobs, for who does not need their order."""
-        return self.list(prefix)
+    async def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
+        """The same blobs as the folders give them, in constant memory."""
+        async for info in self._paged(self._directory.scan(prefix)):
+            yield info
 
     async def check(self) -> None:
         """Raise unless the directory can be read; a tree that is only served may be mounted read-only."""
@@ -142,6 +141,12 @@ class FileSystemStorage:
                 return work(*args)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, mapped)
+
+    async def _paged(self, blobs: Iterator[BlobInfo]) -> AsyncIterator[BlobInfo]:
+        """A listing, some blobs for each hop to a thread."""
+        while page := await self._run(_take, blobs, PAGE_BLOBS):
+            for info in page:
+                yield info
 
     async def _open_at(self, key: str, start: int) -> tuple[BlobInfo, BufferedReader] | None:
         """The blob's file at byte `start`. It does not leak when the caller is cancelled meanwhile."""

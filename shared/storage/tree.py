@@ -28,6 +28,25 @@ def walk(
                 yield key, entry.stat(follow_symlinks=False)
 
 
+def scan(root: Path, prefix: str, *, folder: str | None = None) -> Iterator[tuple[str, os.stat_result]]:
+    """Keys with this prefix and the state of their files, as the folders give them, in constant memory.
+
+    Links are not followed; names that are no keys are passed over.
+    """
+    folder = prefix[: prefix.rfind("/") + 1] if folder is None else folder
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / folder) as entries:
+        for entry in entries:
+            key = f"{folder}{entry.name}"
+            if not key.startswith(prefix):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if is_key(f"{key}/x"):
+                    yield from scan(root, prefix, folder=f"{key}/")
+            elif entry.is_file(follow_symlinks=False) and is_key(key):
+                with suppress(FileNotFoundError):  # deleted since
+                    yield key, entry.stat(follow_symlinks=False)
+
+
 def _sorted_entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
     """Files and folders by name, a folder's with its slash: `a-b` is before `a/`, which is before `a0`."""
     named = []

@@ -64,6 +64,7 @@ async def test_a_prefix_is_of_the_key_not_of_a_folder(
     """It may end in the middle of a segment."""
     await asyncio.gather(*(put(storage, key) for key in ("dl/a/1", "dl/ab/1", "index/a")))
     assert await keys(storage, prefix) == expected
+    assert sorted([info.key async for info in storage.scan(prefix)]) == expected
 
 
 async def test_a_listing_of_many_pages_has_every_key_once(storage: Storage) -> None:
