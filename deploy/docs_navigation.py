@@ -1,10 +1,12 @@
-"""The site's navigation, a hook of mkdocs: who reads a page decides where it stands.
+"""A hook of mkdocs: the site's navigation, and links to what is in the repository but not in the site.
 
-A page that is written before its line here stands under "More"; a line without a page is left out.
+Who reads a page decides where it stands. A page that is written before its line here stands under "More";
+a line without a page is left out.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +25,15 @@ SECTIONS: Final = {
         "upgrades.md",
         "adoption.md",
         "benchmarks.md",
+        "benchmarks-reads.md",
     ),
     "Mirror keepers": ("mirror.md",),
     "Contributors": ("architecture.md", "contributing.md", "changelog.md"),
 }
+
+# Files of the repository that a page of the site includes whole.
+INCLUDED: Final = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+_LINK: Final = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)]*)?\)")
 
 
 def navigation(docs: Path) -> list[dict[str, Any]]:
@@ -47,3 +54,24 @@ def on_config(config: Any) -> Any:
     """mkdocs asks for it before it reads the pages."""
     config["nav"] = navigation(Path(config["docs_dir"]))
     return config
+
+
+def within_the_site(markdown: str, page: Path, docs: Path) -> str:
+    """The page's text with links out of docs/ led to the page that has the file, or left as mere text."""
+
+    def led(link: re.Match[str]) -> str:
+        text, target = link[1], (page.parent / link[2]).resolve()
+        if target.is_relative_to(docs):
+            return link[0]
+        included = INCLUDED.get(target.name)
+        if included is None or target.parent != docs.parent:
+            return text
+        return f"[{text}]({'../' * len(page.relative_to(docs).parent.parts)}{included})"
+
+    return _LINK.sub(led, markdown)
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """mkdocs asks for it with each page."""
+    docs = Path(config["docs_dir"]).resolve()
+    return within_the_site(markdown, docs / page.file.src_uri, docs)

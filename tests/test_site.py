@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.docs_navigation import MORE, navigation
+from deploy.docs_navigation import MORE, navigation, within_the_site
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -47,3 +47,22 @@ def test_nothing_is_fetched_to_read_it(site: Path) -> None:
     for page in site.rglob("*.html"):
         fetched = [found for found in FETCHED.finditer(page.read_text()) if 'rel="canonical"' not in found[0]]
         assert fetched == [], page
+
+
+@pytest.mark.parametrize(
+    ("page", "written", "read"),
+    [
+        ("a.md", "[x](b.md) [y](https://x07.io)", "[x](b.md) [y](https://x07.io)"),
+        ("a.md", "see [x](../CHANGELOG.md#unreleased).", "see [x](changelog.md)."),
+        (
+            "decisions/1.md",
+            "[x](../../CONTRIBUTING.md) [y](../b.md#c)",
+            "[x](../contributing.md) [y](../b.md#c)",
+        ),
+        ("a.md", "[`alerts.yaml`](../deploy/alerts.yaml)", "`alerts.yaml`"),
+        ("a.md", "[x](../deploy/CHANGELOG.md)", "x"),
+    ],
+)
+def test_a_link_out_of_the_docs_stays_within_the_site(page: str, written: str, read: str) -> None:
+    """In the repository it leads to a file that the site does not have."""
+    assert within_the_site(written, DOCS / page, DOCS) == read
