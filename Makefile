@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --no-annotate --no-header --extra build
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check audit deploy-check format test edge-test image-test browser-test fuzz soak bench golden openapi docs docs-tables lock clean
+.PHONY: help install run check audit deploy-check format test edge-test image-test cluster-test browser-test fuzz soak bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ edge-test: $(DEV_STAMP) ## Install nginx if it is missing, and run the shipped e
 
 image-test: $(DEV_STAMP) ## Install the image's layout anew, without an engine, and start each role from it
 	X07_IMAGE_INSTALL=full $(BIN)/python -m pytest tests/deploy/test_image_layout.py --timeout 600
+
+cluster-test: $(DEV_STAMP) ## Run two of each role and nginx from the shipped files; kill one of each under load
+	@PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { apt-get update -q && apt-get install -y -q nginx-light; }
+	$(BIN)/python -m pytest -o addopts=--strict-markers --timeout 600 -s tests/cluster
 
 golden: $(DEV_STAMP) ## Rewrite the golden files from the code; review the diff
 	X07_GOLDEN=write $(BIN)/python -m pytest -q -p no:randomly tests/indexer

@@ -28,12 +28,7 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    print(render_json(value))
-
-
-def render_json(value: Any) -> str:
-    """A value that msgspec can encode, as compact JSON."""
+    """Print a value that msgspec can encode as one line of JSON."""
     import msgspec
 
-    return msgspec.json.encode(value).decode()
+    print(msgspec.json.encode(value).decode())

@@ -54,9 +54,11 @@ def write_configuration(directory: Path, port: int, reads: Sequence[str], writes
 
 
 @asynccontextmanager
-async def running_nginx(directory: Path, reads: Sequence[str], writes: Sequence[str]) -> AsyncIterator[str]:
-    """An edge before these HOST:PORTs; its URL. Its access log is DIRECTORY/log."""
-    port = free_port()
+async def running_nginx(
+    directory: Path, reads: Sequence[str], writes: Sequence[str], port: int | None = None
+) -> AsyncIterator[str]:
+    """An edge before these HOST:PORTs; its URL. Its access log is DIRECTORY/log. port: None: any."""
+    port = port or free_port()
     main, prefix = write_configuration(directory / "conf", port, reads, writes), directory / "run"
     prefix.mkdir()
     with (directory / "log").open("wb") as output:
