@@ -7,15 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
+import api.read.metrics
+import api.write.metrics
+import indexer.metrics
+import shared.metrics
+import shared.pool_metrics
 from deploy.cli import app as cli
 from shared import errors
 from shared.settings import Settings, variable_of
 
 DOCS = Path(__file__).parent.parent / "docs"
+METRIC_MODULES = (
+    ("all", shared.metrics),
+    ("write, worker", shared.pool_metrics),
+    ("read", api.read.metrics),
+    ("write", api.write.metrics),
+    ("worker", indexer.metrics),
+)
 BEGIN, END = "<!-- made by `make docs-tables` -->", "<!-- end -->"
 
 
@@ -53,7 +66,29 @@ def _help_of(command: click.Command, name: str, parent: click.Context | None) ->
         yield from _help_of(subcommand, child, context)
 
 
-TABLES = {"settings.md": settings_table, "errors.md": errors_table, "commands.md": commands_reference}
+def metrics_table() -> str:
+    """One row for each metric of ours, by the role that has it."""
+    rows = ["| metric | labels | role | meaning |", "| --- | --- | --- | --- |"]
+    for role, module in METRIC_MODULES:
+        for metric in vars(module).values():
+            if isinstance(metric, MetricWrapperBase) and not metric._labelvalues:
+                rows.append(_metric_row(role, metric))
+    return "\n".join(rows)
+
+
+def _metric_row(role: str, metric: MetricWrapperBase) -> str:
+    """prometheus_client keeps name, labels and help to itself; a type's suffix is not in the name."""
+    suffix = {"counter": "_total", "info": "_info"}.get(metric._type, "")
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+    return f"| `{metric._name}{suffix}` ({metric._type}) | {labels} | {role} | {metric._documentation} |"
+
+
+TABLES = {
+    "settings.md": settings_table,
+    "errors.md": errors_table,
+    "observability.md": metrics_table,
+    "commands.md": commands_reference,
+}
 
 
 def with_table(page: str, table: str) -> str:
