@@ -13,11 +13,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BufferedReader
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -42,6 +43,7 @@ from shared.storage.os_errors import ABSENT, mapped_os_errors
 from shared.storage.tree import scan, walk
 
 REMEMBERED_FOLDERS: Final = 10_000
+FLUSHES_AT_ONCE: Final = 8
 # O_NONBLOCK: a named pipe in a tree must not hold a thread for ever.
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -58,6 +60,7 @@ class Directory:
         self._real_root = os.path.realpath(root)
         self._digests = DigestMemo()
         self._settled_folders: set[Path] = set()
+        self._flushers = ThreadPoolExecutor(FLUSHES_AT_ONCE, thread_name_prefix="flush")
 
     def get(self, key: str, if_revision: str | None) -> Found | NotModified | Missing:
         """The whole blob; NotModified when its revision still equals if_revision."""
@@ -97,9 +100,9 @@ class Directory:
         All are written before one is waited for, and each folder is flushed once.
         """
         unflushed = Unflushed()
-        outcomes = run_together([change(unflushed) for change in changes])
+        outcomes = run_together(self._flushers, [change(unflushed) for change in changes])
         with mapped_os_errors():
-            unflushed.flush()
+            unflushed.flush(self._flushers)
         if len(self._settled_folders) >= REMEMBERED_FOLDERS:
             self._settled_folders.clear()
         self._settled_folders |= unflushed.made
@@ -113,16 +116,14 @@ class Directory:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_all(descriptor, body)
                 seal(descriptor, digests)
-                yield
-                os.fsync(descriptor)
+                yield descriptor
             return self._place(temporary, key, unflushed, only_if_absent=only_if_absent)
 
     def put_file(self, key: str, path: Path, digests: Digests, unflushed: Unflushed) -> Writing[None]:
         """A change: make the file the blob, by its name on the same file system, else by its bytes."""
         with opened(path, os.O_RDONLY) as source:
             seal(source, digests)
-            yield
-            os.fsync(source)
+            yield source
             try:
                 self._place(path, key, unflushed)
             except OSError as error:
@@ -152,7 +153,7 @@ class Directory:
     def delete(self, key: str, unflushed: Unflushed) -> Writing[None]:
         """A change: remove the blob; absence is not an error."""
         path = self._path(key)
-        yield
+        yield from ()
         try:
             os.unlink(path)
         except OSError as error:
@@ -180,7 +181,7 @@ class Directory:
         """Make the root, durably."""
         unflushed = Unflushed()
         self._make_folder(self._root, unflushed)
-        unflushed.flush()
+        unflushed.flush(self._flushers)
 
     def sweep_temporary(self, older_than_s: float) -> int:
         """Remove unfinished files that nobody touched for so long; how many there were."""
@@ -222,8 +223,7 @@ class Directory:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_from(descriptor, source)
                 seal(descriptor, digests)
-                yield
-                os.fsync(descriptor)
+                yield descriptor
             self._place(temporary, key, unflushed)
 
     @contextmanager
@@ -258,7 +258,8 @@ class Directory:
     def _make_folder(self, folder: Path, unflushed: Unflushed) -> None:
         """Create a folder and its parents."""
         unsettled = takewhile(
-            lambda path: path not in unflushed.made and not self._is_settled(path), (folder, *folder.parents)
+            lambda path: path not in unflushed.made and not self._is_settled(path),
+            chain((folder,), folder.parents),
         )
         for path in reversed(list(unsettled)):
             with suppress(FileExistsError):

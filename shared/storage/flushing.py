@@ -1,12 +1,15 @@
 """Changes of a directory that wait for the disk together.
 
-A change is a generator. It yields when its bytes are written and it would wait for the disk next; what
-it returns is its result. Folders that hold new names are flushed when every change is through.
+A change is a generator. When its bytes are written it yields the descriptor of the file that is to be on
+disk before it goes on; what it returns is its result. Folders that hold new names are flushed when every
+change is through. Flushes run side by side: one commit of the file system's journal then serves many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +19,8 @@ from shared.storage.durable import flush_folder
 from shared.storage.os_errors import mapped_os_errors
 
 T = TypeVar("T")
-Writing = Generator[None, None, T]
+R = TypeVar("R")
+Writing = Generator[int, None, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +30,41 @@ class Unflushed:
     folders: set[Path] = field(default_factory=set)
     made: set[Path] = field(default_factory=set)
 
-    def flush(self) -> None:
-        """Bring the names to disk, those of parents first. Raises OSError."""
-        for folder in sorted(self.folders):
-            flush_folder(folder)
+    def flush(self, threads: Executor) -> None:
+        """Bring the names to disk. Raises OSError."""
+        _side_by_side(threads, flush_folder, sorted(self.folders))
 
 
-def run_together(changes: Sequence[Writing[Any]]) -> list[Any]:
+def run_together(threads: Executor, changes: Sequence[Writing[Any]]) -> list[Any]:
     """Run changes to their ends, side by side; of each its result or its RegistryError, in order."""
     outcomes: list[Any] = [None] * len(changes)
+    failures: dict[int, OSError] = {}
     unfinished = list(enumerate(changes))
     while unfinished:
-        going_on = []
+        written: dict[int, int] = {}
         for place, change in unfinished:
             try:
                 with mapped_os_errors():
-                    next(change)
-                going_on.append((place, change))
+                    failure = failures.pop(place, None)
+                    written[place] = next(change) if failure is None else change.throw(failure)
             except StopIteration as end:
                 outcomes[place] = end.value
             except RegistryError as error:
                 outcomes[place] = error
-        unfinished = going_on
+        unfinished = [(place, changes[place]) for place in written]
+        flushed = _side_by_side(threads, _failure_of_flush, list(written.values()))
+        failures = {place: error for place, error in zip(written, flushed, strict=True) if error}
     return outcomes
+
+
+def _failure_of_flush(descriptor: int) -> OSError | None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        return error
+    return None
+
+
+def _side_by_side(threads: Executor, flush: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Flush items, a few at a time; one alone needs no other thread."""
+    return list(threads.map(flush, items)) if len(items) > 1 else list(map(flush, items))

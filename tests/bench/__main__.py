@@ -12,6 +12,7 @@ PROGRAMS = {
     "warm_start": "from the command to the first answer of a registry",
     "hostile": "good publishes and reads while one bad publisher keeps four connections busy",
     "growth": "the catalog, and what a publish costs, at 100 to 100,000 packages",
+    "overload": "publishes at four times what the machine can take, and reads meanwhile",
     "search": "searches among 100,000 packages beside a plain LIKE",
     "index_rebuild": "an index file of 1, 100 and 1,000 versions made and published again",
 }

@@ -41,9 +41,13 @@ class Times:
 
     @property
     def p95_ms(self) -> float:
-        """95th percentile (nearest rank), milliseconds."""
+        """95th percentile, milliseconds."""
+        return self.percentile_ms(95)
+
+    def percentile_ms(self, percent: int) -> float:
+        """A percentile (nearest rank), milliseconds."""
         ordered = sorted(self.each_s)
-        return ordered[-(-95 * len(ordered) // 100) - 1] * 1000
+        return ordered[-(-percent * len(ordered) // 100) - 1] * 1000
 
     @property
     def per_second(self) -> float:
