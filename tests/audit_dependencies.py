@@ -18,13 +18,13 @@ LOCK = Path(__file__).parent.parent / "requirements.lock"
 FOUND = "Found "
 
 
-def reason_to_skip(data: tuple[str, int] = DATA) -> str | None:
-    """Why there is nothing to audit with, None if there is. data: host and port of the data."""
+def reason_to_skip() -> str | None:
+    """Why there is nothing to audit with, None if there is."""
     try:
-        with socket.create_connection(data, timeout=PATIENCE_S):
+        with socket.create_connection(DATA, timeout=PATIENCE_S):
             return None
     except OSError as error:
-        return f"{data[0]} is out of reach ({error})"
+        return f"{DATA[0]} is out of reach ({error})"
 
 
 def audit() -> int:
