@@ -58,7 +58,8 @@ class Endpoint:
     text. is_upload: the body is an archive, not JSON. status: of success; also: of answers with the same
     model. headers: names of those that a success carries. errors: what the handler raises besides what
     authentication, limits and parsing raise. limited: which limit of attempts a minute it counts for
-    (and may answer RateLimited). is_static: it asks no dependency. is_cached: it has an ETag, and 304s.
+    (and may answer RateLimited). is_static: it asks no dependency. may_have_session:
+    it looks at a session and does without. is_cached: it has an ETag, and 304s.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Endpoint:
     errors: tuple[type[RegistryError], ...] = ()
     limited: Attempt | None = None
     is_static: bool = False
+    may_have_session: bool = False
     is_cached: bool = False
 
 

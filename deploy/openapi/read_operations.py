@@ -27,6 +27,7 @@ REFRESH: Final = Parameter("x07_refresh", "query", str, "Any value: read past ev
 INDEX_HOST: Final = str(Settings.model_fields["index_host"].default)
 OF_INDEX_FILES: Final = (errors.InvalidName, errors.IndexPathInvalid, errors.IndexNotFound)
 OF_RELEASES: Final = (errors.InvalidName, errors.InvalidVersion, errors.NotFound)
+AT_ROOT: Final = "at the root of the index host."
 SHORT: Final = "{length}/{name}"
 LONG: Final = "{first}/{second}/{name}"
 ENTRY: Final = "Index file of a package: a line of JSON a version (`IndexEntry`), in ascending SemVer order."
@@ -47,34 +48,15 @@ def read_operations() -> tuple[Operation, ...]:
         _blob("/index/catalog.json", "index_catalog", "The catalog of packages.", Catalog),
         _blob(f"/index/{SHORT}", "index_file_of_short_name", f"{ENTRY} Names of 1 or 2 bytes.", str),
         _blob(f"/index/{LONG}", "index_file", f"{ENTRY} Names of 3 bytes and more.", str),
-        _blob("/config.json", "host_config", "As /index/config.json, at the root of the index host."),
-        _blob("/catalog.json", "host_catalog", "As /index/catalog.json, at the root of the index host."),
-        _blob(f"/{SHORT}", "host_file_of_short_name", f"As /index/{SHORT}, at the root of the index host."),
-        _blob(f"/{LONG}", "host_file", f"As /index/{LONG}, at the root of the index host."),
+        _blob("/config.json", "host_config", f"As /index/config.json, {AT_ROOT}", IndexConfig),
+        _blob("/catalog.json", "host_catalog", f"As /index/catalog.json, {AT_ROOT}", Catalog),
+        _blob(f"/{SHORT}", "host_file_of_short_name", f"As /index/{SHORT}, {AT_ROOT}", str),
+        _blob(f"/{LONG}", "host_file", f"As /index/{LONG}, {AT_ROOT}", str),
         _blob(
             "/v1/packages/{name}/{version}/metadata", "metadata", "A version's manifest.", MetadataDocument
         ),
         _blob("/v1/packages/{name}/{version}/download", "download", "A version's archive, a plain tar."),
     )
-
-
-MODELS_OF_THE_HOST: Final = {
-    "/config.json": IndexConfig,
-    "/catalog.json": Catalog,
-    f"/{SHORT}": str,
-    f"/{LONG}": str,
-}
-
-
-def route_of(path: str, host: str) -> BlobRoute | Redirect:
-    """What an operation's path resolves to, with its examples put in."""
-    values = {**PARAMETERS, "name": "ab" if "{length}" in path else PARAMETERS["name"]}
-    target = re.sub(r"{(\w+)}", lambda match: str(values[match[1]]), path)
-    scope = {"raw_path": target.encode(), "headers": [(b"host", host.encode())]}
-    route = resolve(scope, INDEX_HOST.encode())
-    if not isinstance(route, (BlobRoute, Redirect)):
-        raise TypeError(f"{path} is no document of the published tree")
-    return route
 
 
 def _redirect(path: str, redirect: Redirect) -> Operation:
@@ -90,10 +72,9 @@ def _redirect(path: str, redirect: Redirect) -> Operation:
 
 
 def _blob(path: str, name: str, description: str, model: Any = None) -> Operation:
-    is_rooted = path in MODELS_OF_THE_HOST
-    host = INDEX_HOST if is_rooted else "registry.example"
-    route = route_of(path, host)
-    assert isinstance(route, BlobRoute)
+    """model: of a whole body; None: bytes of an archive."""
+    host = None if path.startswith(("/index/", "/v1/")) else INDEX_HOST
+    route = _route_of(path)
     parameters = [*path_parameters(path)]
     parameters += [IF_NONE_MATCH, RANGE] if route.is_archive else [REFRESH, IF_NONE_MATCH]
     return Operation(
@@ -103,10 +84,21 @@ def _blob(path: str, name: str, description: str, model: Any = None) -> Operatio
         tag=TAG,
         description=description,
         parameters=tuple(parameters),
-        answers=_answers(route, MODELS_OF_THE_HOST.get(path, model)),
-        errors=_errors(route, path, is_rooted=is_rooted),
-        host=host if is_rooted else None,
+        answers=_answers(route, model),
+        errors=_errors(route, path, is_rooted=host is not None),
+        host=host,
     )
+
+
+def _route_of(path: str) -> BlobRoute:
+    """What a path resolves to on the index host, with examples put in."""
+    values = {**PARAMETERS, "name": "ab" if "{length}" in path else PARAMETERS["name"]}
+    target = re.sub(r"{(\w+)}", lambda match: str(values[match[1]]), path)
+    host = INDEX_HOST.encode()
+    route = resolve({"raw_path": target.encode(), "headers": [(b"host", host)]}, host)
+    if not isinstance(route, BlobRoute):
+        raise TypeError(f"{path} is no document of the published tree")
+    return route
 
 
 def _answers(route: BlobRoute, model: Any) -> tuple[Answer, ...]:

@@ -116,6 +116,12 @@ def _security(endpoint: Endpoint) -> tuple[dict[str, tuple[str, ...]], ...]:
     session: dict[str, tuple[str, ...]] = {"session": scopes}
     if _changes_by_cookie(endpoint):
         session["csrf"] = ()
-    by_kind = {Auth.NONE: (), Auth.TOKEN: (token,), Auth.SESSION: (session,), Auth.EITHER: (token, session)}
-    optional = ({}, session) if endpoint.path == "/v1/auth/session" else ()
-    return optional or by_kind[endpoint.auth]
+    match endpoint.auth:
+        case Auth.NONE:
+            return ({}, session) if endpoint.may_have_session else ()
+        case Auth.TOKEN:
+            return (token,)
+        case Auth.SESSION:
+            return (session,)
+        case Auth.EITHER:
+            return (token, session)

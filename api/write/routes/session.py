@@ -44,7 +44,7 @@ class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
     user: SessionUser | UnsetType = UNSET
 
 
-@route.get("/v1/auth/session", response=SessionResponse, headers=("cache-control",))
+@route.get("/v1/auth/session", response=SessionResponse, headers=("cache-control",), may_have_session=True)
 async def session(request: Request) -> Response:
     """Who is signed in here. Never 401: without a session that works the answer says so."""
     services = services_of(request)
