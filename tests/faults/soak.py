@@ -79,7 +79,7 @@ def render(
     which = f" (seeds {', '.join(map(str, failed))})" if failed else ""
     lines = [
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `{made_by}` on {machine()},",
-        f"in {minutes:.0f} minutes: {rounds} rounds, of which {len(failed)} failed{which}.",
+        f"in {minutes:.0f} minutes; rounds: {rounds}, failed: {len(failed)}{which}.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"| --- {'| ---: ' * (len(COLUMNS) - 1)}|",
@@ -91,8 +91,9 @@ def render(
 def row_of(tally: Tally) -> str:
     """One line of the table."""
     numbers = (tally.tried, tally.faults, tally.acknowledged, tally.lost, tally.stuck)
-    seconds = tally.recover_s or [0.0]
-    times = [f"{time_s:.2f} s" for time_s in (statistics.median(seconds), max(seconds))]
+    times = ["-", "-"]
+    if seconds := tally.recover_s:
+        times = [f"{time_s:.2f} s" for time_s in (statistics.median(seconds), max(seconds))]
     figures = [*(f"{number:,}" for number in numbers), *times]
     return f"| {' | '.join([tally.row, *figures])} |"
 
@@ -102,7 +103,7 @@ def machine() -> str:
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}"
+        f"Python {platform.python_version()}, load average {os.getloadavg()[2]:.0f}"
     )
 
 
