@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         0.5, ge=0, le=300, description="How long a catalog rebuild waits for more changes to join it."
     )
     read_cache_bytes: int = Field(
-        50_331_648, ge=0, le=17_179_869_184, description="Bodies that a read process keeps in memory, bytes."
+        33_554_432, ge=0, le=17_179_869_184, description="Bodies that a read process keeps in memory, bytes."
     )
     read_ttl_seconds: float = Field(
         5.0,

@@ -36,7 +36,7 @@ ATTEMPTS_TO_STREAM: Final = 3
 # The least that settings can set: below it, no index file would fit.
 LEAST_BYTES: Final = 1 << 20
 # Bodies that count as small are at most this share of all memory for bodies.
-WHOLE_SHARE: Final = 256
+WHOLE_SHARE: Final = 128
 
 
 class ReadService:

@@ -16,7 +16,7 @@ MAX_CONNECTIONS: Final = 2048
 # Files, sockets to storage, database and queue.
 OTHER_DESCRIPTORS: Final = 256
 # What clients make us hold together: half-sent or unanswered heads, and bytes that they do not take.
-MAX_HELD_BYTES: Final = 16 << 20
+MAX_HELD_BYTES: Final = 8 << 20
 SWEEP_S: Final = 1.0
 # At the limit, this share of the idle connections makes room, the longest idle first.
 SHARE_TO_CLOSE: Final = 8
