@@ -190,3 +190,23 @@ async def test_every_route_answers_other_methods_with_the_ones_it_has(github_reg
         for method in {"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH"} - methods:
             answer = await github_registry.http.request(method, path_of(endpoint))
             assert (answer.status_code, answer.headers.get("allow")) == (405, allow), f"{method} {path}"
+
+
+async def test_every_get_route_answers_head_with_the_same_headers(github_registry: Registry) -> None:
+    """RFC 9110, 9.3.2: all but the body, its length included."""
+    user_id = await github_registry.add_user("alice")
+    token = bearer(await github_registry.add_token(user_id, *Scope))
+    varying = {"x-request-id", "date", "set-cookie", "location"}
+    for endpoint in ALL_ENDPOINTS:
+        if endpoint.method != "GET":
+            continue
+        get = await call(github_registry.http, endpoint, token)
+        head = await github_registry.http.head(path_of(endpoint), headers=token)
+        # How long its dependencies took, and so how long that is to write, is another each time.
+        told = varying | ({"content-length"} if endpoint.path == "/readyz" else set())
+        headers = [
+            {name: text for name, text in answer.headers.items() if name not in told}
+            for answer in (get, head)
+        ]
+        assert headers[0] == headers[1], endpoint.path
+        assert (head.status_code, head.content) == (get.status_code, b""), endpoint.path
