@@ -18,7 +18,7 @@ import structlog
 from indexer.catalog_publication import publish_catalog
 from shared.settings import load_settings
 from tests.bench.measure import Client, Times, archive_of, better, print_table, timed
-from tests.bench.publish import database_url
+from tests.bench.publish import AS_OURS, database_url
 from tests.bench.search import package_names
 from tests.deploy.processes import Up, environment
 from worker.settings import open_parts
@@ -113,7 +113,7 @@ def _rows(up: Up, names: list[str]) -> list[list[str]]:
 
 async def _fill(url: str, names: list[str]) -> None:
     """Insert packages as if a worker had published them."""
-    connection: Any = await asyncpg.connect(url)
+    connection: Any = await asyncpg.connect(url, server_settings=AS_OURS)
     try:
         for start in range(0, len(names), 5000):
             await connection.execute(FILL, names[start : start + 5000])

@@ -102,7 +102,7 @@ async def _measured(settings: Settings, url: str) -> list[list[str]]:
     await migrate(settings)
     database, notifier = Database(settings), Notifier(settings)
     storage = await open_storage(settings)
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, server_settings={"application_name": "x07-registry"})
     try:
         user = await connection.fetchval("INSERT INTO users (handle) VALUES ('bench') RETURNING id")
         parts = Parts(settings, database, storage, notifier)
