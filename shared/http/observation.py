@@ -6,6 +6,7 @@ import time
 from typing import Final
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.metrics import HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS
@@ -28,6 +29,8 @@ class ObservationMiddleware:
     def __init__(self, app: ASGIApp, *, has_access_log: bool) -> None:
         self._app = app
         self._has_access_log = has_access_log
+        # Looking a series up costs more than counting. As many as there are routes, methods and statuses.
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on; what ends in an exception before an answer began counts as 500."""
@@ -52,8 +55,12 @@ class ObservationMiddleware:
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope["state"].get(ROUTE, UNKNOWN)
         method = scope["method"] if scope["method"] in METHODS else "other"
-        HTTP_REQUESTS.labels(method, route, status).inc()
-        HTTP_SECONDS.labels(route).observe(seconds)
+        key = method, route, status
+        if (series := self._series.get(key)) is None:
+            series = HTTP_REQUESTS.labels(*key), HTTP_SECONDS.labels(route)
+            self._series[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
         if self._has_access_log:
             log.info(
                 "http_request",
