@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     )
     lint_processes: int = Field(2, ge=1, le=64, description="Linters that run at once.")
     lint_seconds: float = Field(
-        10.0, ge=0.1, le=600, description="How long a linter may take for a module in a world."
+        10.0, ge=0.1, le=600, description="Processor time of a linter for a module in a world, seconds."
     )
     lint_memory_bytes: int = Field(
         1_073_741_824, ge=16_777_216, description="Address space of a linter, bytes."

@@ -27,10 +27,11 @@ OUTPUT_BYTES: Final = 1 << 20
 FILE_BYTES: Final = 64 << 20
 CHUNK_BYTES: Final = 1 << 16
 PROBE_S: Final = 10
+OUT_OF_TIME: Final = (128 + signal.SIGXCPU, -signal.SIGXCPU)
 # ulimit is setrlimit in every shell; blocks of 512 bytes, KiB, seconds of processor time. The shell stays:
 # the first process of a set of process numbers ignores signals that kill others.
 LIMITED: Final = (
-    'ulimit -c 0 && ulimit -f "$1" && ulimit -v "$2" && ulimit -t "$3" && shift 3 || exit 125; '
+    'ulimit -c 0 && ulimit -f "$1" && ulimit -v "$2" && ulimit -S -t "$3" && shift 3 || exit 125; '
     '"$@"; exit "$?"'
 )
 ISOLATIONS: Final = (
@@ -48,9 +49,10 @@ class TooMuch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """seconds: of wall clock, and of processor time. memory_bytes: of each process's address space."""
+    """Of one run. wall_s, processor_s: seconds. memory_bytes: of each process's address space."""
 
-    seconds: float
+    wall_s: float
+    processor_s: float
     memory_bytes: int
 
 
@@ -65,7 +67,7 @@ class Ran:
 
 async def run_limited(command: Sequence[str], directory: Path, limits: Limits) -> Ran:
     """Run a command in a directory. Raises TooMuch, and StorageUnavailable if no process can be had."""
-    blocks, kib, seconds = FILE_BYTES // 512, limits.memory_bytes // 1024, int(limits.seconds) + 1
+    blocks, kib, seconds = FILE_BYTES // 512, limits.memory_bytes // 1024, max(1, round(limits.processor_s))
     limited = ("sh", "-c", LIMITED, "lint", f"{blocks}", f"{kib}", f"{seconds}")
     try:
         process = await asyncio.create_subprocess_exec(
@@ -85,13 +87,16 @@ async def run_limited(command: Sequence[str], directory: Path, limits: Limits) -
     except OSError as error:
         raise StorageUnavailable from error
     try:
-        async with asyncio.timeout(limits.seconds):
+        async with asyncio.timeout(limits.wall_s):
             stdout, stderr = await asyncio.gather(_read(process.stdout), _read(process.stderr))
-            return Ran(await process.wait(), stdout, stderr)
+            ran = Ran(await process.wait(), stdout, stderr)
     except TimeoutError:
-        raise TooMuch(f"did not finish within {limits.seconds:g} s") from None
+        raise TooMuch("did not finish in time") from None
     finally:
         await _kill_group(process)
+    if ran.status in OUT_OF_TIME:
+        raise TooMuch(f"used more than {seconds} s of processor time")
+    return ran
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:

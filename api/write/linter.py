@@ -12,7 +12,10 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +30,8 @@ from shared.errors import Internal, PublishLintFailed
 from shared.settings import Settings, SettingsError
 from shared.text import rust_quote
 
-# All runs of one upload together, as a multiple of what one may take.
-UPLOAD_FACTOR: Final = 6
+# Of wall clock for all runs of an upload, for each second of processor time that one may take.
+WALL_FACTOR: Final = 6
 MESSAGE_CHARACTERS: Final = 500
 ERROR: Final = "error"
 EXIT_CLEAN, EXIT_FOUND = 0, 1
@@ -59,12 +62,29 @@ class LinterOutput(msgspec.Struct, frozen=True):
     diagnostics: tuple[Reported, ...] = ()
 
 
+@dataclass
+class Budget:
+    """What the runs of an upload share: its folder, and time. left_s: seconds that they have left."""
+
+    directory: Path
+    left_s: float
+
+    @contextmanager
+    def spending(self) -> Iterator[float]:
+        """The seconds that a run has; what it takes of them is spent, its wait for a place is not."""
+        began = time.monotonic()
+        try:
+            yield max(self.left_s, 0)
+        finally:
+            self.left_s -= time.monotonic() - began
+
+
 class Linter:
     """Runs the configured command; one set of process places a server."""
 
     def __init__(self, command: Sequence[str], settings: Settings) -> None:
         self._command = tuple(command)
-        self._limits = Limits(settings.lint_seconds, settings.lint_memory_bytes)
+        self._processor_s, self._memory_bytes = settings.lint_seconds, settings.lint_memory_bytes
         self._places = asyncio.Semaphore(settings.lint_processes)
         self._spool = settings.spool_dir
 
@@ -76,34 +96,34 @@ class Linter:
         directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lint-", dir=self._spool))
         try:
             modules = await asyncio.to_thread(extract_modules, path, directory)
-            async with asyncio.timeout(UPLOAD_FACTOR * self._limits.seconds):
-                report = LintReport(archive.worlds)
-                for module_id, file in modules.items():
-                    found = await self._in_each_world(archive.worlds, module_id, file, directory)
-                    report.add_diagnostics(module_id, dict(zip(archive.worlds, found, strict=True)))
-        except TimeoutError:
-            raise _failed(f"the linter takes too long for {len(modules)} modules") from None
+            budget = Budget(directory, WALL_FACTOR * self._processor_s)
+            report = LintReport(archive.worlds)
+            for module_id, file in modules.items():
+                found = await self._in_each_world(archive.worlds, module_id, file, budget)
+                report.add_diagnostics(module_id, dict(zip(archive.worlds, found, strict=True)))
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         report.require_clean()
 
     async def _in_each_world(
-        self, worlds: Sequence[str], module_id: str, file: Path, directory: Path
+        self, worlds: Sequence[str], module_id: str, file: Path, budget: Budget
     ) -> list[list[Diagnostic]]:
         """The errors of a module in each world. The first run that is cut off ends the others."""
         try:
             async with asyncio.TaskGroup() as group:
-                runs = [group.create_task(self._run(world, module_id, file, directory)) for world in worlds]
+                runs = [group.create_task(self._run(world, module_id, file, budget)) for world in worlds]
         except* (PublishLintFailed, Internal) as failures:
             raise failures.exceptions[0] from None
         return [run.result() for run in runs]
 
-    async def _run(self, world: str, module_id: str, file: Path, directory: Path) -> list[Diagnostic]:
+    async def _run(self, world: str, module_id: str, file: Path, budget: Budget) -> list[Diagnostic]:
         values = {"{world}": world, "{file}": str(file)}
         command = [_filled(argument, values) for argument in self._command]
         try:
             async with self._places:
-                ran = await run_limited(command, directory, self._limits)
+                with budget.spending() as wall_s:
+                    limits = Limits(wall_s, self._processor_s, self._memory_bytes)
+                    ran = await run_limited(command, budget.directory, limits)
         except TooMuch as error:
             raise _failed(f"[{world}] {module_id}: the linter {error}") from None
         return _errors_of(ran, world, module_id)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from deploy.cli.options import print_json
+from deploy.cli.options import print_json, render_json
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -76,12 +78,18 @@ def print_rows(
 
     async def each(tx: AsyncConnection) -> None:
         async for row in rows(tx):
-            if as_json:
-                print_json(row)
-            else:
-                print(line(row))
+            _print_line(render_json(row) if as_json else line(row))
 
     ask(each)
+
+
+def _print_line(line: str) -> None:
+    """Print a line now. Whoever reads may have seen enough (`| head`): that is no failure."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def print_done(as_json: bool, text: str, is_visible: bool = True, **fields: Any) -> None:

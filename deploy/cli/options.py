@@ -28,7 +28,12 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value that msgspec can encode as one line of JSON."""
+    """Print a value as one line of JSON."""
+    print(render_json(value))
+
+
+def render_json(value: Any) -> str:
+    """A value that msgspec can encode, as compact JSON."""
     import msgspec
 
-    print(msgspec.json.encode(value).decode())
+    return msgspec.json.encode(value).decode()

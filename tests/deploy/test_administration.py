@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.archives import hello_archive
 from tests.deploy.forked_commands import Answer, Commands
-from tests.deploy.processes import environment
+from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 from tests.stack import Registry, bearer, eventually
 
 
@@ -21,7 +22,7 @@ class Operator:
     def __init__(self, commands: Commands, registry: Registry) -> None:
         self._commands = commands
         settings = registry.settings
-        self._environment = environment(
+        self.environment = environment(
             X07_REGISTRY_DATABASE_URL=settings.database_url.get_secret_value(),
             X07_REGISTRY_REDIS_URL=settings.redis_url.get_secret_value(),
             X07_REGISTRY_REDIS_NAMESPACE=settings.redis_namespace,
@@ -30,7 +31,7 @@ class Operator:
 
     async def run(self, *arguments: str) -> Answer:
         """Run a command to its end."""
-        return await asyncio.to_thread(self._commands.run, arguments, self._environment)
+        return await asyncio.to_thread(self._commands.run, arguments, self.environment)
 
     async def json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command that goes well prints with --json: an object a line."""
@@ -155,3 +156,22 @@ async def test_audit_events_are_found_by_each_condition(operator: Operator, fs_r
     assert await operator.json("audit", "--since", "2999-01-01T00:00:00Z") == []
     text = (await operator.run("audit", "--action", "publish")).stdout
     assert text.split()[1:] == ["alice", "publish", "hello", "0.1.0"]
+
+
+async def test_a_reader_that_has_seen_enough_is_no_failure(operator: Operator, fs_registry: Registry) -> None:
+    """`x07-registry audit | head -1` ends in silence, not with a word of the database."""
+    await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
+    status, said = await asyncio.to_thread(_run_unread, operator.environment, "audit")
+    assert (status, said) == (0, b"")
+
+
+def _run_unread(environment: dict[str, str], *arguments: str) -> tuple[int, bytes]:
+    """Run a command whose stdout nobody reads any more; exit status and stderr."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as command:
+        assert command.stdout is not None
+        command.stdout.close()
+        command.stdout = None
+        _, said = command.communicate(timeout=DEADLINE_S)
+    return command.returncode, said
