@@ -17,7 +17,7 @@ from tests.archives import hello_archive
 from tests.fault_proxy import Cut, Fault, FaultProxy, Refuse
 from tests.faults.cluster import Cluster, Process
 from tests.faults.conftest import MakeCluster
-from tests.faults.depth import rounds
+from tests.faults.depth import rounds, some
 from tests.faults.disks import small_disk
 from tests.faults.promises import Promises
 from tests.faults.servers import Servers
@@ -28,6 +28,8 @@ CUT_EVERYBODY = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
+MESSAGES = 40
+"""About what a worker says to Postgres for a publication and the catalog."""
 MANY_VERSIONS = 200
 """More than the messages of a publish: the loop ends by itself where the faults no longer strike."""
 
@@ -84,11 +86,10 @@ async def test_a_connection_cut_at_any_message_of_a_publish_costs_at_most_a_retr
     """Cut before the server hears the n-th message, or when it answers, for every n; also at the commit."""
     async with FaultProxy.before(servers.postgres_socket).running() as proxy:
         url = await servers.new_database()
-        proxied = url.partition("?")[0].replace("@", f"@127.0.0.1:{proxy.port}") + "?sslmode=disable"
         direct = await make_cluster(database_url=url)
         promises = Promises(direct, tally, await direct.registry.add_publisher())
         reader, _ = await direct.start_all("read", "worker")
-        writer = await direct.start("write", database_url=proxied, publish_wait_seconds=0)
+        writer = await direct.start("write", database_url=through(proxy, url), publish_wait_seconds=0)
         for minor in range(MANY_VERSIONS):
             proxy.inject(fault, times=1, after=minor)
             answer = await promises.publish(writer.http, "hello", f"0.{minor}.0")
@@ -101,6 +102,34 @@ async def test_a_connection_cut_at_any_message_of_a_publish_costs_at_most_a_retr
                 break
         assert not proxy.strikes
         await promises.are_kept(reader.http)
+
+
+@pytest.mark.parametrize("fault", [Refuse(), Cut()], ids=["before", "after"])
+async def test_a_worker_cut_off_in_the_middle_of_a_publication_does_it_again(
+    make_cluster: MakeCluster, servers: Servers, tally: Tally, fault: Fault
+) -> None:
+    """It loses its lock and its transaction; the files are those of the rows, within the sweep."""
+    async with FaultProxy.before(servers.postgres_socket).running() as proxy:
+        url = await servers.new_database()
+        direct = await make_cluster(database_url=url)
+        promises = Promises(direct, tally, await direct.registry.add_publisher())
+        writer, reader = await direct.start_all("write", "read")
+        await direct.start("worker", database_url=through(proxy, url))
+        for minor, place in enumerate(some(range(MESSAGES), 6)):
+            proxy.inject(fault, times=1, after=place)
+            answer = await promises.publish(writer.http, "hello", f"0.{minor}.0")
+            assert answer is not None
+            assert answer.status_code == 200, answer.text
+            promises.healed()
+            await promises.until_recovered()
+            tally.faults += proxy.strikes
+            proxy.heal()
+        await promises.are_kept(reader.http)
+
+
+def through(proxy: FaultProxy, url: str) -> str:
+    """The URL of a database that is reached through the proxy."""
+    return url.partition("?")[0].replace("@", f"@127.0.0.1:{proxy.port}") + "?sslmode=disable"
 
 
 async def test_no_connection_left_is_told_in_time(

@@ -145,3 +145,21 @@ async def test_the_configuration_is_rewritten_when_a_setting_changed(workerless_
         moved = registry.settings.model_copy(update={"public_base": "https://moved.example"})
         await publish_config(Parts(moved, parts.database, parts.storage, parts.notifier))
     assert b"https://moved.example/v1/" in await body_of(registry, "index/config.json")
+
+
+async def test_a_package_that_cannot_be_rendered_does_not_stop_the_others(
+    workerless_registry: Registry,
+) -> None:
+    """A row that no code of ours writes: whatever it makes go wrong is told, and the sweep goes on."""
+    registry = workerless_registry
+    headers = await registry.add_publisher()
+    for name in ("hello", "world"):
+        await registry.publish(hello_archive(name=name), headers)
+    async with registry.database.transaction() as tx:
+        await tx.exec_driver_sql(
+            "UPDATE package_versions SET manifest = '[1]' WHERE package_id = "
+            "(SELECT id FROM packages WHERE name = 'hello')"
+        )
+    async with parts_of(registry) as parts:
+        await Schedule(parts).sweep()
+    assert "index/wo/rl/world" in await registry.keys("index/")
