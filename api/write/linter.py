@@ -26,8 +26,10 @@ from api.write.archive import CheckedArchive, extract_modules
 from api.write.lint import LintReport
 from api.write.lint_process import Limits, Ran, TooMuch, isolation, run_limited
 from api.write.lint_rules import Diagnostic
-from shared.errors import Internal, PublishLintFailed
+from shared.errors import Internal, PublishLintFailed, RegistryError
 from shared.settings import Settings, SettingsError
+from shared.storage.leftovers import UNPACKED
+from shared.storage.os_errors import mapped_os_errors
 from shared.text import rust_quote
 
 # Of wall clock for all runs of an upload, for each second of processor time that one may take.
@@ -91,11 +93,12 @@ class Linter:
     async def lint(self, archive: CheckedArchive, path: Path) -> None:
         """Raise PublishLintFailed for what the linter finds, or if it is not done in time.
 
-        path: the archive, which passed the built-in checks. Raises Internal if the linter itself fails.
+        path: the archive, which passed the built-in checks. Raises Internal if the linter itself fails,
+        StorageUnavailable without room for the modules or for a process.
         """
-        directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="lint-", dir=self._spool))
+        directory = await asyncio.to_thread(self._new_directory)
         try:
-            modules = await asyncio.to_thread(extract_modules, path, directory)
+            modules = await asyncio.to_thread(_extract, path, directory)
             budget = Budget(directory, WALL_FACTOR * self._processor_s)
             report = LintReport(archive.worlds)
             for module_id, file in modules.items():
@@ -105,6 +108,10 @@ class Linter:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         report.require_clean()
 
+    def _new_directory(self) -> Path:
+        with mapped_os_errors():
+            return Path(tempfile.mkdtemp(prefix=UNPACKED, dir=self._spool))
+
     async def _in_each_world(
         self, worlds: Sequence[str], module_id: str, file: Path, budget: Budget
     ) -> list[list[Diagnostic]]:
@@ -112,7 +119,7 @@ class Linter:
         try:
             async with asyncio.TaskGroup() as group:
                 runs = [group.create_task(self._run(world, module_id, file, budget)) for world in worlds]
-        except* (PublishLintFailed, Internal) as failures:
+        except* RegistryError as failures:
             raise failures.exceptions[0] from None
         return [run.result() for run in runs]
 
@@ -140,6 +147,11 @@ def open_linter(settings: Settings) -> Linter | None:
         raise SettingsError(f"X07_REGISTRY_LINT_COMMAND: there is no program {missing} on PATH")
     isolation()
     return Linter((str(Path(program).absolute()), *command[1:]), settings)
+
+
+def _extract(path: Path, directory: Path) -> dict[str, Path]:
+    with mapped_os_errors():
+        return extract_modules(path, directory)
 
 
 def _filled(argument: str, values: dict[str, str]) -> str:

@@ -32,6 +32,8 @@ class PreviousRelease:
 
 def unpack_previous_release(directory: Path, repository: Path = ROOT) -> PreviousRelease:
     """The tree of the commit before the one that added the newest migration. Raises NoHistory."""
+    if Path(_git(repository, "rev-parse", "--show-toplevel").strip()) != repository.resolve():
+        raise NoHistory("this checkout is a folder of another repository")
     *_, previous, newest = revisions()
     added = next((SCRIPTS / "versions").glob(f"{newest}_*.py")).relative_to(ROOT)
     commit = _git(repository, "log", "--diff-filter=A", "--format=%H", "-n1", "--", str(added)).strip()

@@ -83,6 +83,16 @@ async def test_unfinished_files_of_killed_processes_go(fs_registry: Registry, na
     assert not (folder / name).exists()
 
 
+async def test_unpacked_modules_of_a_killed_server_go(fs_registry: Registry) -> None:
+    """A folder that the linter's run left behind, with what is in it."""
+    modules = fs_registry.settings.spool_dir / "lint-abc" / "modules"
+    modules.mkdir(parents=True)
+    (modules / "greeting.x07.json").write_bytes(b"{}")
+    assert await remove_unfinished(fs_registry.settings, 3600) == 0
+    assert await remove_unfinished(fs_registry.settings, 0) == 1
+    assert list(fs_registry.settings.spool_dir.iterdir()) == []
+
+
 async def test_the_worker_collects_what_is_old_enough(make_settings: MakeSettings) -> None:
     """Nobody has to remember the command."""
     settings = await make_settings(staging_keep_seconds=0)
