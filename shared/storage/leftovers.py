@@ -16,7 +16,8 @@ UNPACKED: Final = "lint-"
 def remove_leftovers(folder: Path, older_than_s: float, prefix: str = "") -> int:
     """Remove files of the folder that nobody touched for so long; how many there were. Raises OSError.
 
-    prefix: of their names, where others keep files in the folder too; without it folders of unpacked modules go as well.
+    prefix: of their names, where others keep files in the folder too; without it folders of unpacked
+    modules go as well.
     """
     removed = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
