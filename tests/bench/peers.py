@@ -236,7 +236,10 @@ def start(
 
 
 def answering(address: str, path: str, process: subprocess.Popen[bytes]) -> Client:
-    """A connection to a server, as soon as it answers. Raises RuntimeError if it ends or never does."""
+    """A connection to a server, as soon as it answers. Raises RuntimeError if it ends or never does.
+
+    Then it does not run any more.
+    """
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         client = Client(address)
@@ -247,7 +250,9 @@ def answering(address: str, path: str, process: subprocess.Popen[bytes]) -> Clie
             time.sleep(0.2)
         else:
             return client
-    raise RuntimeError(f"the server on {address} does not answer (exit status {process.poll()})")
+    status = process.poll()
+    stop(process)
+    raise RuntimeError(f"the server on {address} does not answer (exit status {status})")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
