@@ -20,7 +20,7 @@ from shared.settings import load_settings
 from tests.bench.measure import Client, Times, archive_of, better, print_table, timed
 from tests.bench.publish import AS_OURS, database_url
 from tests.bench.search import package_names
-from tests.deploy.processes import Up, environment
+from tests.deploy.processes import Up, environment, until
 from worker.settings import open_parts
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -63,6 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as directory:
         up = Up(Path(directory) / "registry")
         try:
+            _until_a_worker_is_there(up)
             rows = _rows(up, names)
         finally:
             up.stop()
@@ -84,6 +85,14 @@ def main() -> None:
         "follows s",
     ]
     print_table("growth", "growth", columns, rows, notes)
+
+
+def _until_a_worker_is_there(up: Up) -> None:
+    """A registry answers before its worker is there."""
+    client, headers = Client(up.url.removeprefix("http://")), {"authorization": f"Bearer {up.token}"}
+    client.require("POST", "/v1/packages/publish", archive_of("first"), headers)
+    until(lambda: client.call("GET", "/index/fi/rs/first")[0] == 200)
+    client.close()
 
 
 def _rows(up: Up, names: list[str]) -> list[list[str]]:
