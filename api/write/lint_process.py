@@ -112,9 +112,14 @@ async def _read(stream: asyncio.StreamReader | None) -> bytes:
 
 
 async def _kill_group(process: Process) -> None:
-    """End whatever is left of the run, also what outlived its first process."""
+    """End whatever is left of the run, also what outlived its first process.
+
+    asyncio's wait() ends only when the pipes have. One that nobody reads on (too much was written), or
+    that a process which left the group holds open, never would: the transport closes our ends.
+    """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process._transport.close()  # type: ignore[attr-defined]
     await process.wait()
 
 
