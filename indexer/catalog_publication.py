@@ -20,6 +20,7 @@ from shared.blobs import CATALOG_KEY, JSON_TYPE
 from shared.jobs import Change
 from shared.storage.durable import write_all
 from shared.storage.os_errors import mapped_os_errors
+from shared.storage.replacing import replace_blob
 
 CHUNK_BYTES = 1 << 20
 
@@ -51,7 +52,7 @@ async def publish_catalog(parts: Parts, *, anew: bool = False) -> bool:
                 content_type=JSON_TYPE,
                 digest=digest,
             )
-            await parts.storage.put_file(CATALOG_KEY, path, content_type=JSON_TYPE, digest=digest)
+            await replace_blob(parts.storage, CATALOG_KEY, path, content_type=JSON_TYPE, digest=digest)
     await parts.notifier.announce(Change((CATALOG_KEY,)))
     CATALOG_SECONDS.observe(time.perf_counter() - begun)
     log.info("catalog_published", changes=changes, size_bytes=size_bytes)

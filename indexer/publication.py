@@ -44,6 +44,7 @@ from shared.names import PackageName
 from shared.settings import Settings
 from shared.stop_points import stop_at
 from shared.storage.interface import Storage
+from shared.storage.replacing import replace_blob
 from shared.storage.together import together
 from shared.versions import VersionText
 
@@ -228,7 +229,7 @@ async def publish_config(parts: Parts, *, anew: bool = False) -> None:
     stored = await parts.storage.head(CONFIG_KEY)
     if not anew and stored is not None and stored.digest == digest:
         return
-    await parts.storage.put(CONFIG_KEY, body, content_type=JSON_TYPE, digest=digest)
+    await replace_blob(parts.storage, CONFIG_KEY, body, content_type=JSON_TYPE, digest=digest)
     await parts.notifier.announce(Change((CONFIG_KEY,)))
 
 
@@ -269,7 +270,8 @@ async def _put_metadata(storage: Storage, package: PackageRow) -> dict[VersionTe
             digests[row.version] = digest
     await together(
         *(
-            storage.put(
+            replace_blob(
+                storage,
                 metadata_key(package.name, version),
                 body,
                 content_type=JSON_TYPE,
@@ -299,7 +301,7 @@ async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
     body = render_index_file(package)
     digest = hashlib.sha256(body).hexdigest()
     await together(
-        storage.put(key, body, content_type=NDJSON_TYPE, digest=digest),
+        replace_blob(storage, key, body, content_type=NDJSON_TYPE, digest=digest),
         put_variants_of_body(storage, key, body, content_type=NDJSON_TYPE, digest=digest),
     )
     return digest

@@ -23,6 +23,7 @@ from shared.storage.interface import Found, Storage
 
 CHECK: Final = "storage"
 PROBE_BYTES: Final = 1024
+NO_REVISION: Final = '"00000000000000000000000000000000"'
 
 
 class _Wrong(Exception):
@@ -60,6 +61,8 @@ async def _try_every_call(storage: Storage, probe: str, copy: str, body: bytes, 
     with _at("conditional write"):
         if await storage.put(probe, body, content_type=ARCHIVE_TYPE, digest=digest, only_if_absent=True):
             raise _Wrong("what exists was written again, although it was asked not to")
+        if await storage.put(probe, body, content_type=ARCHIVE_TYPE, digest=digest, if_revision=NO_REVISION):
+            raise _Wrong("what exists was replaced, although it is not what was to be replaced")
     with _at("read"):
         found = await _read(storage, probe, body, digest)
     with _at("copy"):
@@ -107,5 +110,6 @@ def mend_of(settings: Settings) -> str:
         return f"let this account write in {where}, and make room there if the disk is full"
     return (
         "correct X07_REGISTRY_S3_ENDPOINT, _BUCKET, _REGION, _FORCE_PATH_STYLE and the keys; the key needs "
-        "GetObject, PutObject, DeleteObject and ListBucket, and the store conditional puts (If-None-Match)"
+        "GetObject, PutObject, DeleteObject and ListBucket, and the store conditional puts (If-None-Match, "
+        "If-Match)"
     )

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BufferedReader
 from itertools import chain, takewhile
@@ -49,6 +49,17 @@ READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 Change = Callable[[Unflushed], Writing[Any]]
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Of a put: no blob has the key, or the blob has this revision."""
+
+    only_if_absent: bool = False
+    if_revision: str | None = None
+
+
+UNCONDITIONAL: Final = Condition()
 
 
 class Directory:
@@ -109,27 +120,32 @@ class Directory:
         return outcomes
 
     def put(
-        self, key: str, body: bytes, digests: Digests, only_if_absent: bool, unflushed: Unflushed
+        self, key: str, body: bytes, digests: Digests, condition: Condition, unflushed: Unflushed
     ) -> Writing[bool]:
-        """A change: write the blob. False: only_if_absent was set and it exists."""
+        """A change: write the blob. False: the condition does not hold."""
         with self._temporary(unflushed) as temporary:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_all(descriptor, body)
                 seal(descriptor, digests)
                 yield descriptor
-            return self._place(temporary, key, unflushed, only_if_absent=only_if_absent)
+            return self._place(temporary, key, unflushed, condition)
 
-    def put_file(self, key: str, path: Path, digests: Digests, unflushed: Unflushed) -> Writing[None]:
-        """A change: make the file the blob, by its name on the same file system, else by its bytes."""
+    def put_file(
+        self, key: str, path: Path, digests: Digests, condition: Condition, unflushed: Unflushed
+    ) -> Writing[bool]:
+        """A change: make the file the blob, by its name on the same file system, else by its bytes.
+
+        False: the condition does not hold.
+        """
         with opened(path, os.O_RDONLY) as source:
             seal(source, digests)
             yield source
             try:
-                self._place(path, key, unflushed)
+                return self._place(path, key, unflushed, condition)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                yield from self._put_bytes_of(source, key, digests, unflushed)
+                return (yield from self._put_bytes_of(source, key, digests, unflushed, condition))
 
     def copy(self, source: str, target: str, unflushed: Unflushed) -> Writing[bool]:
         """A change: make target the same file as source, or one of the same bytes. False: no source."""
@@ -146,8 +162,7 @@ class Directory:
                     raise
                 info = self._info(source, file.fileno())
                 digests = Digests(info.digest, info.identity_digest)
-                yield from self._put_bytes_of(file.fileno(), target, digests, unflushed)
-                return True
+                return (yield from self._put_bytes_of(file.fileno(), target, digests, unflushed))
             return self._place(temporary, target, unflushed)
 
     def delete(self, key: str, unflushed: Unflushed) -> Writing[None]:
@@ -208,6 +223,13 @@ class Directory:
             return None
         return os.fdopen(descriptor, "rb")
 
+    def _revision_of(self, key: str) -> str | None:
+        """The revision that a blob has now, or None."""
+        if (file := self._open(key)) is None:
+            return None
+        with file:
+            return _revision(os.fstat(file.fileno()))
+
     def _info(self, key: str, descriptor: int) -> BlobInfo:
         """What is known of an open file; its digest is computed if nobody stored it with the file."""
         state, digests = os.fstat(descriptor), read_digests(descriptor)
@@ -217,14 +239,21 @@ class Directory:
             self._digests.put(key, _revision(state), digest)
         return _blob_info(key, state, replace(digests, digest=digest))
 
-    def _put_bytes_of(self, source: int, key: str, digests: Digests, unflushed: Unflushed) -> Writing[None]:
-        """Write a blob from an open file, read from its start."""
+    def _put_bytes_of(
+        self,
+        source: int,
+        key: str,
+        digests: Digests,
+        unflushed: Unflushed,
+        condition: Condition = UNCONDITIONAL,
+    ) -> Writing[bool]:
+        """Write a blob from an open file, read from its start. False: the condition does not hold."""
         with self._temporary(unflushed) as temporary:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_from(descriptor, source)
                 seal(descriptor, digests)
                 yield descriptor
-            self._place(temporary, key, unflushed)
+            return self._place(temporary, key, unflushed, condition)
 
     @contextmanager
     def _temporary(self, unflushed: Unflushed) -> Iterator[Path]:
@@ -239,20 +268,18 @@ class Directory:
                 os.unlink(path)
 
     def _place(
-        self, temporary: Path, key: str, unflushed: Unflushed, *, only_if_absent: bool = False
+        self, temporary: Path, key: str, unflushed: Unflushed, condition: Condition = UNCONDITIONAL
     ) -> bool:
-        """Give a finished file its name. False: only_if_absent was set and it exists."""
+        """Give a finished file its name. False: the condition does not hold."""
         target = self._path(key)
         self._make_folder(target.parent, unflushed)
         # A rival's name too: who is told that it exists relies on it.
         unflushed.folders.add(target.parent)
-        if only_if_absent:
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                return False
-        else:
-            os.rename(temporary, target)
+        if condition.only_if_absent and _is_linked(temporary, target):
+            return True
+        if condition != UNCONDITIONAL and condition.if_revision != self._revision_of(key):
+            return False
+        os.rename(temporary, target)
         return True
 
     def _make_folder(self, folder: Path, unflushed: Unflushed) -> None:
@@ -280,6 +307,20 @@ def _require_whole(key: str, file: BufferedReader) -> None:
     """Raise TornBlob for a file that lost bytes: it must not be taken for the blob that was put."""
     if (sealed := torn_from(file.fileno())) is not None:
         raise TornBlob(f"{key} is torn: {os.fstat(file.fileno()).st_size} of {sealed} bytes are left")
+
+
+def _is_linked(file: Path, target: Path) -> bool:
+    """True if the name was free and is the file's now, in one step.
+
+    False where there are no hard links, and where something has the name, be it no blob.
+    """
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno == errno.EEXIST or error.errno in NO_HARD_LINKS:
+            return False
+        raise
+    return True
 
 
 def _revision(state: os.stat_result) -> str:

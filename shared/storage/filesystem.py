@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 
 from shared.batching import Batcher
 from shared.errors import StorageUnavailable
-from shared.storage.directory import Change, Directory
+from shared.storage.directory import Change, Condition, Directory
 from shared.storage.durable import CHUNK_BYTES, Digests, opened
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
 from shared.storage.keys import require_key, require_new_key
@@ -79,19 +79,30 @@ class FileSystemStorage:
         digest: str,
         identity_digest: str | None = None,
         only_if_absent: bool = False,
+        if_revision: str | None = None,
     ) -> bool:
-        """Write the blob, atomically and durably. False: only_if_absent was set and it exists."""
+        """Write the blob, atomically and durably. False: a condition does not hold."""
         digests = Digests(digest, identity_digest)
-        change = partial(self._directory.put, require_new_key(key), body, digests, only_if_absent)
+        condition = Condition(only_if_absent, if_revision)
+        change = partial(self._directory.put, require_new_key(key), body, digests, condition)
         return bool(await self._changes.submit(change))
 
-    async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
+    async def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str,
+        digest: str,
+        only_if_absent: bool = False,
+        if_revision: str | None = None,
+    ) -> bool:
         """Write the blob from a local file, which is moved away if it is on the same file system."""
         if _is_big(path):  # others would wait for it
             await self._run(_flush, path)
-        await self._changes.submit(
-            partial(self._directory.put_file, require_new_key(key), path, Digests(digest))
-        )
+        condition = Condition(only_if_absent, if_revision)
+        change = partial(self._directory.put_file, require_new_key(key), path, Digests(digest), condition)
+        return bool(await self._changes.submit(change))
 
     async def copy(self, source: str, target: str) -> bool:
         """Make target the same blob as source, digest included. False: no source."""

@@ -96,11 +96,26 @@ class Storage(Protocol):
         digest: str,
         identity_digest: str | None = None,
         only_if_absent: bool = False,
+        if_revision: str | None = None,
     ) -> bool:
-        """Write the blob, atomically and durably. False: only_if_absent was set and it exists."""
+        """Write the blob, atomically and durably. False: a condition does not hold, nothing was changed.
 
-    async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
-        """Write the blob from a local file, in constant memory; the file may be moved away (fs)."""
+        only_if_absent: no blob has the key. if_revision: the blob there still has this revision. At most
+        one of the two. S3 checks as it writes; a directory just before, so that another process's put
+        may come between. Repeated after a lost answer, a write finds itself: False.
+        """
+
+    async def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str,
+        digest: str,
+        only_if_absent: bool = False,
+        if_revision: str | None = None,
+    ) -> bool:
+        """As put(), from a local file, in constant memory; the file may be moved away (fs)."""
 
     async def copy(self, source: str, target: str) -> bool:
         """Copy a blob inside the store, replacing target, digest included. False: no source."""

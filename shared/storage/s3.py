@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -27,10 +28,19 @@ from shared.storage.s3_errors import (
     PRECONDITION_FAILED,
     RANGE_NOT_SATISFIABLE,
     is_absent,
+    is_no_such_key,
     mapped_s3_errors,
     status_of,
 )
-from shared.storage.s3_messages import chunks, description, info_of, is_too_long, no_chunks, open_nameless
+from shared.storage.s3_messages import (
+    chunks,
+    conditions,
+    description,
+    info_of,
+    is_too_long,
+    no_chunks,
+    open_nameless,
+)
 from shared.storage.s3_order import in_byte_order, start_before
 
 if TYPE_CHECKING:
@@ -124,31 +134,32 @@ class S3Storage:
         digest: str,
         identity_digest: str | None = None,
         only_if_absent: bool = False,
+        if_revision: str | None = None,
     ) -> bool:
-        """Write the blob, atomically and durably. False: only_if_absent was set and it exists.
+        """Write the blob, atomically and durably. False: a condition does not hold.
 
         A write whose answer was lost is tried again, and then finds itself: False.
         """
-        where = self._object(require_new_key(key))
         described = description(content_type, digest, identity_digest)
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_if_absent else {}
-        async with self._operation():
-            try:
-                await self._client.put_object(**where, Body=body, **described, **condition)
-            except ClientError as error:
-                if only_if_absent and status_of(error) == PRECONDITION_FAILED:
-                    return False
-                raise
-        return True
+        return await self._put(key, body, described, conditions(only_if_absent, if_revision))
 
-    async def put_file(self, key: str, path: Path, *, content_type: str, digest: str) -> None:
-        """Write the blob from a local file, read as it is sent."""
-        where = self._object(require_new_key(key))
+    async def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str,
+        digest: str,
+        only_if_absent: bool = False,
+        if_revision: str | None = None,
+    ) -> bool:
+        """Write the blob from a local file, read as it is sent. False: a condition does not hold."""
+        require_new_key(key)
         with mapped_os_errors():
             file = await asyncio.to_thread(open_nameless, path)
         with file:
-            async with self._operation():
-                await self._client.put_object(**where, Body=file, **description(content_type, digest))
+            described = description(content_type, digest)
+            return await self._put(key, file, described, conditions(only_if_absent, if_revision))
 
     async def copy(self, source: str, target: str) -> bool:
         """Copy a blob inside the bucket, replacing target, metadata included. False: no source."""
@@ -201,6 +212,19 @@ class S3Storage:
         with mapped_s3_errors():
             async with asyncio.timeout(self._total_s):
                 yield
+
+    async def _put(self, key: str, body: bytes | BufferedReader, described: Any, condition: Any) -> bool:
+        """Write an object. False: the condition does not hold."""
+        where = self._object(require_new_key(key))
+        async with self._operation():
+            try:
+                await self._client.put_object(**where, Body=body, **described, **condition)
+            except ClientError as error:
+                # AWS: 404 when there is nothing that could have the revision.
+                if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
+                    return False
+                raise
+        return True
 
     def _object(self, key: str) -> Any:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}{require_key(key)}"}

@@ -49,6 +49,11 @@ def is_absent(error: ClientError) -> bool:
     return status_of(error) in (400, 404) and _code_of(error) in _ABSENT
 
 
+def is_no_such_key(error: ClientError) -> bool:
+    """True when there is nothing of that key to replace."""
+    return status_of(error) == 404 and _code_of(error) == "NoSuchKey"
+
+
 @contextmanager
 def mapped_s3_errors() -> Iterator[None]:
     """What the client raises as StorageUnavailable or StorageFailed, the cause kept for the log."""

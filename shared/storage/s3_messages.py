@@ -29,6 +29,12 @@ def description(content_type: str, digest: str, identity_digest: str | None = No
     }
 
 
+def conditions(only_if_absent: bool, if_revision: str | None) -> Any:
+    """What a put asks of the object that it replaces."""
+    absent = {"IfNoneMatch": "*"} if only_if_absent else {}
+    return absent if if_revision is None else absent | {"IfMatch": if_revision}
+
+
 def open_nameless(path: Path) -> BufferedReader:
     """The file, by descriptor: one that knows its name is sent with it, as Content-Disposition."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")

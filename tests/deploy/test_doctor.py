@@ -275,15 +275,20 @@ async def test_a_bucket_that_is_well_keeps_no_probe(make_settings: MakeSettings,
 
 
 class ForgetfulStorage(FileSystemStorage):
-    """A store that does not honour conditional writes."""
+    """A store that does not honour some conditions of writes."""
+
+    def __init__(self, root: Path, ignored: dict[str, Any]) -> None:
+        super().__init__(root)
+        self._ignored = ignored
 
     async def put(self, key: str, body: bytes, **how: Any) -> bool:
-        return await super().put(key, body, **{**how, "only_if_absent": False})
+        return await super().put(key, body, **{**how, **self._ignored})
 
 
-async def test_a_store_without_conditional_writes_is_told(tmp_path: Path) -> None:
-    """Some S3 dialects ignore If-None-Match. The probes are gone here too."""
-    forgetful = ForgetfulStorage(tmp_path / "tree")
+@pytest.mark.parametrize("ignored", [{"only_if_absent": False}, {"if_revision": None}], ids=str)
+async def test_a_store_without_conditional_writes_is_told(tmp_path: Path, ignored: dict[str, Any]) -> None:
+    """Some S3 dialects ignore If-None-Match or If-Match. The probes are gone here too."""
+    forgetful = ForgetfulStorage(tmp_path / "tree", ignored)
     await forgetful.create()
     findings = await storage._examine(forgetful, Settings(data_dir=tmp_path / "tree"))
     assert [finding.status for finding in findings] == ["failed"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shared.errors import StorageFailed
-from shared.storage.directory import Directory
+from shared.storage.directory import UNCONDITIONAL, Condition, Directory
 from shared.storage.durable import Digests
 from shared.storage.interface import Found
 from tests.shared.storage.conftest import sha256
@@ -26,17 +26,21 @@ OLD, NEW = b"old" * 1000, b"new" * 2000
 
 def put(directory: Directory, _: Path) -> None:
     """Write the blob from memory."""
-    directory.change([partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), False)])
+    directory.change([partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), UNCONDITIONAL)])
 
 
 def put_if_absent(directory: Directory, _: Path) -> None:
     """Write the blob from memory, if it is new."""
-    directory.change([partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), True)])
+    directory.change(
+        [partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), Condition(only_if_absent=True))]
+    )
 
 
 def put_file(directory: Directory, upload: Path) -> None:
     """Write the blob from a file."""
-    directory.change([partial(directory.put_file, "index/he/hello", upload, Digests(sha256(NEW)))])
+    directory.change(
+        [partial(directory.put_file, "index/he/hello", upload, Digests(sha256(NEW)), UNCONDITIONAL)]
+    )
 
 
 def copy(directory: Directory, _: Path) -> None:
@@ -116,7 +120,9 @@ def test_changes_together_flush_each_folder_once_after_the_last_name(
     directory = Directory(tmp_path / "tree")
     put(directory, tmp_path)
     calls.clear()
-    changes = [partial(directory.put, f"index/he/{name}", NEW, Digests(sha256(NEW)), False) for name in "ab"]
+    changes = [
+        partial(directory.put, f"index/he/{name}", NEW, Digests(sha256(NEW)), UNCONDITIONAL) for name in "ab"
+    ]
     directory.change([*changes, partial(directory.delete, "index/he/hello")])
     assert calls == [
         *("fsync tmp/…", "fsync tmp/…"),
@@ -128,8 +134,10 @@ def test_changes_together_flush_each_folder_once_after_the_last_name(
 def test_one_change_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     """A batch is an economy; its changes have nothing to do with each other."""
     directory = Directory(tmp_path / "tree")
-    good = partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), False)
-    bad = partial(directory.put_file, "index/he/other", tmp_path / "missing", Digests(sha256(NEW)))
+    good = partial(directory.put, "index/he/hello", NEW, Digests(sha256(NEW)), UNCONDITIONAL)
+    bad = partial(
+        directory.put_file, "index/he/other", tmp_path / "missing", Digests(sha256(NEW)), UNCONDITIONAL
+    )
     outcomes = directory.change([bad, good])
     assert isinstance(outcomes[0], StorageFailed)
     assert outcomes[1] is True
@@ -142,7 +150,7 @@ def test_moves_and_copies_flush_the_folder_of_their_target(
 ) -> None:
     """Their bodies are on disk already, or are flushed first."""
     directory = Directory(tmp_path / "tree")
-    directory.change([partial(directory.put, "staging/new", NEW, Digests(sha256(NEW)), False)])
+    directory.change([partial(directory.put, "staging/new", NEW, Digests(sha256(NEW)), UNCONDITIONAL)])
     put(directory, tmp_path)
     calls.clear()
     write(directory, upload)
@@ -162,9 +170,9 @@ def test_a_kill_at_any_point_leaves_the_old_blob_or_the_new_one(
     """SIGKILL before the n-th call into the operating system, for every n, until a write gets through."""
     root = tmp_path / "tree"
     directory = Directory(root)
-    directory.change([partial(directory.put, "staging/new", NEW, Digests(sha256(NEW)), False)])
+    directory.change([partial(directory.put, "staging/new", NEW, Digests(sha256(NEW)), UNCONDITIONAL)])
     if exists:
-        directory.change([partial(directory.put, "index/he/hello", OLD, Digests(sha256(OLD)), False)])
+        directory.change([partial(directory.put, "index/he/hello", OLD, Digests(sha256(OLD)), UNCONDITIONAL)])
     allowed = {OLD, NEW} if exists else {None, NEW}
     kills = itertools.takewhile(
         lambda number: not _survives(number, write, root, upload, allowed), itertools.count()

@@ -173,6 +173,28 @@ async def test_a_file_system_without_hard_links_copies_bytes(
     assert (info.digest, info.identity_digest) == (sha256(bytes(300_000)), sha256(b"identity"))
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+async def test_a_file_system_without_hard_links_knows_what_is_absent(
+    directory_storage: FileSystemStorage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A package's first index file is put on that condition."""
+    monkeypatch.setattr(os, "link", failing(number))
+    assert await put(directory_storage, "a", b"first", only_if_absent=True)
+    assert not await put(directory_storage, "a", b"second", only_if_absent=True)
+    assert await read(directory_storage, "a") == b"first"
+
+
+async def test_what_is_no_blob_does_not_keep_one_away(
+    directory_storage: FileSystemStorage, root: Path
+) -> None:
+    """A pipe reads as absent, and so it is for a put."""
+    root.mkdir()
+    os.mkfifo(root / "a")
+    assert await directory_storage.head("a") is None
+    assert await put(directory_storage, "a", b"body", only_if_absent=True)
+    assert await read(directory_storage, "a") == b"body"
+
+
 async def test_a_file_of_the_same_file_system_is_moved(
     directory_storage: FileSystemStorage, root: Path, tmp_path: Path
 ) -> None:

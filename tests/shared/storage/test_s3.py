@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,20 @@ async def test_a_body_that_is_not_what_its_digest_says_is_refused(bucket_storage
     with pytest.raises(StorageFailed):
         await bucket_storage.put("a", b"body", content_type="text/plain", digest=sha256(b"other"))
     assert await bucket_storage.get("a") == Missing()
+
+
+async def test_of_many_writers_over_one_revision_one_is_let_through(bucket_storage: S3Storage) -> None:
+    """The server looks and writes in one step, also when a dead worker's put comes at the same moment."""
+    await put(bucket_storage, "a", b"first")
+    seen = await bucket_storage.head("a")
+    assert seen is not None
+    bodies = [b"%d" % number for number in range(8)]
+    outcomes = await asyncio.gather(
+        *(put(bucket_storage, "a", body, if_revision=seen.revision) for body in bodies)
+    )
+    assert [body for body, wrote in zip(bodies, outcomes, strict=True) if wrote] == [
+        await read(bucket_storage, "a")
+    ]
 
 
 async def test_objects_from_elsewhere_serve_with_computed_digests(

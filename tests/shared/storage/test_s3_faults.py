@@ -13,6 +13,7 @@ import pytest
 from shared.errors import StorageFailed, StorageUnavailable
 from shared.settings import Settings
 from shared.storage.interface import Found
+from shared.storage.replacing import replace_blob
 from shared.storage.s3 import S3Storage
 from shared.storage.s3_client import Patience
 from tests.fault_proxy import Answer, Cut, Fault, FaultProxy, Hang
@@ -80,6 +81,17 @@ async def test_a_put_whose_answer_is_lost_was_made(proxied_storage: S3Storage, p
     proxy.inject(Cut(), times=1)
     assert not await put(proxied_storage, "b", b"body", only_if_absent=True)
     assert await read(proxied_storage, "b") == b"body"
+
+
+async def test_a_replacement_whose_answer_is_lost_knows_itself(
+    proxied_storage: S3Storage, proxy: FaultProxy
+) -> None:
+    """Repeated it finds its own body, which is no rival's."""
+    for body in (b"first", b"second"):
+        proxy.inject(Cut(), times=1, after=1)  # the look before it passes
+        await replace_blob(proxied_storage, "a", body, content_type="text/plain", digest=sha256(body))
+        assert proxy.strikes == 1
+        assert await read(proxied_storage, "a") == body
 
 
 @pytest.mark.parametrize("after_bytes", [1_000, 100_000, 999_000])

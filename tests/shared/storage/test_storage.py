@@ -142,6 +142,26 @@ async def test_of_many_writers_only_if_absent_lets_one_through(storage: Storage)
     assert [body for body, wrote in zip(bodies, outcomes, strict=True) if wrote] == [await read(storage, "a")]
 
 
+async def test_a_put_over_another_revision_changes_nothing(storage: Storage, tmp_path: Path) -> None:
+    """What was rendered before a newer body came must not replace it, nor what was deleted since."""
+    await put(storage, "a", b"first")
+    seen = await storage.head("a")
+    assert seen is not None
+    assert await put(storage, "a", b"newer", if_revision=seen.revision)
+    assert not await put(storage, "a", b"late", if_revision=seen.revision)
+    path = tmp_path / "late"
+    path.write_bytes(b"late")
+    described = {"content_type": "text/plain", "digest": sha256(b"late")}
+    assert not await storage.put_file("a", path, if_revision=seen.revision, **described)
+    assert not await storage.put_file("a", path, only_if_absent=True, **described)
+    assert await read(storage, "a") == b"newer"
+    await storage.delete("a")
+    assert not await put(storage, "a", b"late", if_revision=seen.revision)
+    assert await storage.head("a") is None
+    assert await storage.put_file("a", path, only_if_absent=True, **described)
+    assert await read(storage, "a") == b"late"
+
+
 async def test_parallel_puts_leave_one_whole_blob(storage: Storage) -> None:
     """Digest and body are those of one writer."""
     bodies = [bytes([number]) * 50_000 for number in range(8)]
