@@ -88,10 +88,7 @@ async def rename(tx: AsyncConnection, user_id: UUID, handle: Handle) -> None:
 
 
 async def owned_packages(tx: AsyncConnection, user_id: UUID) -> Sequence[tuple[UUID, PackageName]]:
-    """Id and name of each package that the user owns, in the order of ids.
-
-    No index serves it; it is asked when somebody takes or gives up the official handle.
-    """
+    """Id and name of each package that the user owns, in the order of ids (package_owners_user_id_idx)."""
     statement = (
         select(packages.c.id, packages.c.name)
         .join_from(package_owners, packages)

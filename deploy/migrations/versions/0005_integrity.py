@@ -46,7 +46,8 @@ TRIGGER = """
 
 OWNER_TRIGGER = """
     CREATE TRIGGER users_raise_generations AFTER UPDATE OF handle ON users FOR EACH ROW
-    WHEN (OLD.handle <> NEW.handle) EXECUTE FUNCTION raise_generations_of_owner()
+    WHEN (OLD.handle <> NEW.handle AND current_setting('application_name') <> 'x07-registry')
+    EXECUTE FUNCTION raise_generations_of_owner()
     """
 
 # A package that was added or changed while the statements above waited for their locks raised nothing.
