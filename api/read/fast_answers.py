@@ -48,7 +48,7 @@ class Tally:
 class FastTarget:
     """A cached blob, and its answers by what readers accept. route: its pattern, as metrics name it."""
 
-    __slots__ = ("answers", "blob", "line", "path", "route", "tally")
+    __slots__ = ("answers", "blob", "latest", "latest_codings", "line", "path", "route", "tally")
 
     def __init__(self, path: bytes, route: str, tally: Tally, blob: CachedBlob) -> None:
         self.path = path
@@ -57,6 +57,15 @@ class FastTarget:
         self.tally = tally
         self.blob = blob
         self.answers: dict[tuple[Coding, ...], FastAnswer] = {}
+        self.latest: FastAnswer | None = None
+        self.latest_codings: tuple[Coding, ...] | None = None
+
+    def answer_for(self, codings: tuple[Coding, ...]) -> FastAnswer | None:
+        """The answer for readers who accept these codings; the latest is at hand for the next like them."""
+        answer = self.answers.get(codings)
+        if answer is not None:
+            self.latest, self.latest_codings = answer, codings
+        return answer
 
 
 class FastAnswers:

@@ -57,7 +57,7 @@ class FastServer:
         self.service = service
         self.targets = service.fast.targets
         self.wish_of = HeaderMemo(takes_origin=service.fast.takes_origin).read
-        self.next_id = RequestIds().next
+        self.ids = RequestIds().stream()
         self.ttl_s = service.ttl_s
         self.confirm_after_s = service.ttl_s * CONFIRM_AFTER
         self.default_headers: list[tuple[bytes, bytes]] | None = None
@@ -121,20 +121,20 @@ class FastProtocol(GuardedProtocol):
         wish = fast.wish_of(block)
         if age_s >= fast.ttl_s or wish is None:
             return False
-        answer = target.answers.get(wish.codings)
+        answer = target.latest if wish.codings is target.latest_codings else target.answer_for(wish.codings)
         if answer is None:
             return False
         if self.server_state.default_headers is not fast.default_headers:
             fast.tick()
-        request_id = fast.next_id()
+        request_id = next(fast.ids)
         if wish.if_none_match and wish.has(answer.etag):
             status = 304
             target.tally.not_modified += 1
-            self.transport.write(b"".join((fast.not_modified, answer.not_modified, request_id.encode(), END)))
+            self.transport.write(b"".join((fast.not_modified, answer.not_modified, request_id, END)))
         else:
             status = 200
             target.tally.ok += 1
-            head = b"".join((fast.ok, answer.ok, request_id.encode(), END))
+            head = b"".join((fast.ok, answer.ok, request_id, END))
             self.transport.writelines((head, answer.body))
         self._since, blob.was_used = now, True
         if self.timeout_keep_alive_task is not None:
@@ -142,7 +142,7 @@ class FastProtocol(GuardedProtocol):
         if age_s > fast.confirm_after_s:
             fast.service.blobs.refresh_ahead(blob)
         if fast.has_access_log:
-            _log(target, status, request_id, monotonic() - now)
+            _log(target, status, request_id.decode(), monotonic() - now)
         return True
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Iterator
 from enum import Enum
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +16,8 @@ from shared.errors import Internal
 from shared.http.error_response import error_response
 
 log = structlog.get_logger()
+
+_TAILS: Final = tuple(f"{number:02x}".encode() for number in range(256))
 
 
 class RequestIds:
@@ -31,6 +35,14 @@ class RequestIds:
     def next(self) -> str:
         """32 lower-case hex digits."""
         return f"{self._prefix}{(self._start + next(self._count)) & 0xFFFFFFFFFF:010x}"
+
+    def stream(self) -> Iterator[bytes]:
+        """Ids without end, as bytes, two digits of each ready-made: not together with next()."""
+        start = self._start >> 8
+        for count in itertools.count():
+            head = f"{self._prefix}{(start + count) & 0xFFFFFFFF:08x}".encode()
+            for tail in _TAILS:
+                yield head + tail
 
 
 class _Progress(Enum):

@@ -148,8 +148,8 @@ async def everything_agrees(running: Running, traffic: Traffic) -> None:
     async with httpx.AsyncClient(base_url=running.url, timeout=60) as http:
         for name, versions in traffic.published.items():
             lines = (await http.get(f"{index_path(name)}?x07_refresh=1")).text.splitlines()
-            assert len(lines) == len(versions), name
-            assert all(any(f'"version":"{version}"' in line for line in lines) for version in versions), name
+            for version in versions:  # beside those of other tests
+                assert sum(f'"version":"{version}"' in line for line in lines) == 1, (name, version)
     for command in ("verify", "doctor"):
         status, said = running.cluster.run(command)
         assert status == 0, said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass, field
 
 import httpx
@@ -63,7 +64,10 @@ class Traffic:
             await self.publish(http, name, f"1.{minor}.0")
 
     async def _read_until(self, stop: asyncio.Event, http: httpx.AsyncClient) -> None:
-        """Index files past the cache and from it, and archives; every one must be there."""
+        """Index files past the cache and from it, and the archive of a line; every one must be there.
+
+        Not of what was just published: a 409 at a second try says that it is kept, not yet that it is seen.
+        """
         for number in itertools.count():
             if stop.is_set():
                 return
@@ -71,19 +75,24 @@ class Traffic:
             if not self.published[name]:
                 await asyncio.sleep(0)
                 continue
-            version = self.published[name][-1]
-            for path in (index_path(name), f"{index_path(name)}?x07_refresh=1", archive_path(name, version)):
-                await self._read(http, path)
+            await self._read(http, index_path(name))
+            index = await self._read(http, f"{index_path(name)}?x07_refresh=1")
+            if index is not None:
+                newest = json.loads(index.text.splitlines()[-1])["version"]
+                await self._read(http, archive_path(name, newest))
 
-    async def _read(self, http: httpx.AsyncClient, path: str) -> None:
+    async def _read(self, http: httpx.AsyncClient, path: str) -> httpx.Response | None:
+        """The answer; None, and noted, when it is not one."""
         self.reads += 1
         try:
             response = await http.get(path)
         except httpx.TransportError as error:
             self.failed_reads.append(f"{path}: {error!r}")
-            return
+            return None
         if response.status_code != 200:
             self.failed_reads.append(f"{path}: {response.status_code} {response.text[:200]}")
+            return None
+        return response
 
 
 def index_path(name: str) -> str:
