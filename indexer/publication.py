@@ -209,14 +209,16 @@ async def _announce(parts: Parts, done: Sequence[_Put]) -> None:
 
 
 async def put_doubtful_again(parts: Parts) -> None:
-    """Make every package that is in doubt dirty, so that the next sweep puts all of its files."""
-    names = sorted(parts.in_doubt - {CATALOG_KEY})
-    if not names:
-        return
+    """Make every package that is in doubt dirty, so that the next sweep puts all of its files.
+
+    So is once, a while later, each package of which a version was removed.
+    """
+    names = parts.in_doubt - {CATALOG_KEY}
     parts.in_doubt.difference_update(names)  # first: what comes into doubt meanwhile stays there
     try:
         async with parts.database.transaction() as tx:
-            await queries.put_again(tx, names)
+            if again := sorted(names | await queries.in_doubt_since_removal(tx)):
+                await queries.put_again(tx, again)
     except RegistryError:
         parts.in_doubt.update(names)
         raise

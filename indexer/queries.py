@@ -17,6 +17,8 @@ from shared.names import PackageName
 DIRTY_PAGE = 500
 CATALOG_PAGE = 1000
 CATALOG_LOCK = 0x7830375F63617461
+# Longer than a store takes to copy an archive: what a dead worker had under way has ended by then.
+LATE_COPY_S = 60.0
 
 _TEXTS = ARRAY(Text)
 
@@ -239,6 +241,28 @@ async def raise_generations(tx: AsyncConnection, names: Sequence[str]) -> int:
     return (
         await tx.execute(statement.bindparams(bindparam("names", expanding=True)), {"names": list(names)})
     ).rowcount
+
+
+_IN_DOUBT_SINCE_REMOVAL = text(
+    """
+    SELECT DISTINCT p.name
+    FROM version_tombstones t
+    JOIN packages p ON p.id = t.package_id
+    JOIN index_state s ON s.package_id = t.package_id
+    WHERE s.generation = s.published_generation
+      AND s.published_at < t.removed_at + make_interval(secs => :late_s)
+      AND now() >= t.removed_at + make_interval(secs => :late_s)
+    """
+)
+
+
+async def in_doubt_since_removal(tx: AsyncConnection) -> set[PackageName]:
+    """Packages that were not published since a copy must have ended that a removed version may have had.
+
+    A worker that lost its lock and died may have left one under way, and deletes have no condition.
+    Reads version_tombstones, of which there are few, as a whole.
+    """
+    return set((await tx.execute(_IN_DOUBT_SINCE_REMOVAL, {"late_s": LATE_COPY_S})).scalars())
 
 
 async def put_again(tx: AsyncConnection, names: Sequence[str]) -> None:

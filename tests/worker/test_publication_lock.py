@@ -11,13 +11,18 @@ from typing import Any, Literal
 import pytest
 from sqlalchemy import insert
 
+from api.write.app import open_services
+from api.write.principal import Principal
 from api.write.queries import packages
+from api.write.removal import remove_version
+from indexer import queries
 from indexer.publication import publish_package, put_doubtful_again
-from shared.blobs import NDJSON_TYPE, index_key
+from shared.blobs import ARCHIVE_TYPE, NDJSON_TYPE, archive_key, index_key
 from shared.errors import DatabaseUnavailable, StorageUnavailable
 from shared.names import PackageName
 from shared.storage.interface import BlobInfo, Found, Storage
 from shared.tables import package_owners
+from shared.versions import VersionText
 from tests.archives import hello_archive
 from tests.stack import Registry
 from worker.schedule import Schedule
@@ -30,6 +35,10 @@ SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event
 CUT_THE_LOCK_HOLDER = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'idle in transaction'
+"""
+AFTER_A_WHILE = """
+WITH older AS (UPDATE version_tombstones SET removed_at = removed_at - make_interval(secs => :past_s))
+UPDATE index_state SET published_at = published_at - make_interval(secs => :past_s) RETURNING 1
 """
 
 
@@ -56,9 +65,10 @@ async def test_a_publication_that_waits_for_a_change_publishes_the_change(
 class HeldStorage:
     """A real store in which one call about a key waits until it is let go."""
 
-    def __init__(self, storage: Storage, key: str, call: Literal["head", "put"]) -> None:
+    def __init__(self, storage: Storage, key: str, call: Literal["head", "put", "copy"]) -> None:
         self._storage = storage
         self._held = (call, key)
+        self.copies: list[asyncio.Task[bool]] = []
         self.is_held = asyncio.Event()
         self.let_go = asyncio.Event()
 
@@ -74,6 +84,18 @@ class HeldStorage:
         """Put the blob, late if it is the held one."""
         await self._wait("put", key)
         return await self._storage.put(key, body, **described)
+
+    async def copy(self, source: str, target: str) -> bool:
+        """Copy the blob; the store goes on with it when nobody waits for its answer any more."""
+        self.copies.append(asyncio.create_task(self._copy(source, target)))
+        return await asyncio.shield(self.copies[-1])
+
+    async def _copy(self, source: str, target: str) -> bool:
+        """As a slow store does it: the source is read first, and the target written late."""
+        found = await self._storage.get(source)
+        assert isinstance(found, Found)
+        await self._wait("copy", target)
+        return await self._storage.put(target, found.body, content_type=ARCHIVE_TYPE, digest=found.digest)
 
     async def _wait(self, call: str, key: str) -> None:
         if (call, key) == self._held:
@@ -126,6 +148,42 @@ async def test_a_put_that_lost_is_made_again_from_the_rows(workerless_registry: 
         await put_doubtful_again(parts)
         assert await Schedule(parts).sweep() == 1
     assert await versions_in_index(registry) == ["0.1.0"]
+
+
+async def test_a_late_copy_does_not_bring_a_removed_version_back(workerless_registry: Registry) -> None:
+    """It is under way when its worker loses the lock and dies, and lands after the version was removed for
+    legal reasons. Nobody who lives knows of it: so the package is put once more when it must have ended."""
+    registry = workerless_registry
+    await registry.publish(hello_archive(version="0.1.0"), await registry.add_publisher())
+    archive = archive_key(HELLO, VersionText("0.1.0"))
+    async with open_parts(registry.settings) as dead, open_parts(registry.settings) as alive:
+        store = HeldStorage(dead.storage, archive, "copy")
+        killed = asyncio.create_task(publish_package(replace(dead, storage=store), HELLO))
+        await store.is_held.wait()
+        await registry.rows(CUT_THE_LOCK_HOLDER)
+        killed.cancel()
+        await asyncio.gather(killed, return_exceptions=True)
+        await remove(registry, "0.1.0")
+        assert await publish_package(alive, HELLO) == 2
+        assert await registry.keys() == []
+        store.let_go.set()
+        await asyncio.gather(*store.copies)
+        assert await registry.keys() == [archive]
+        await put_doubtful_again(alive)
+        assert await Schedule(alive).sweep() == 0  # too early to be sure that nothing is under way
+        await registry.rows(AFTER_A_WHILE, past_s=queries.LATE_COPY_S)
+        await put_doubtful_again(alive)
+        assert await Schedule(alive).sweep() == 1
+        assert await registry.keys() == []
+        await put_doubtful_again(alive)
+        assert await Schedule(alive).sweep() == 0
+
+
+async def remove(registry: Registry, version: str) -> None:
+    """Remove a version of hello for legal reasons, as an operator's command does."""
+    admin = Principal(await registry.add_user("admin"), "admin", None, ("admin",), email_verified=True)
+    async with open_services(registry.settings) as services:
+        await remove_version(services, admin, HELLO, VersionText(version), "court order 12/2026")
 
 
 async def versions_in_index(registry: Registry) -> list[str]:
