@@ -12,6 +12,7 @@ from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, SignatureRow, VersionRow
+from shared.manifest import stored_manifest
 from shared.names import PackageName
 
 DIRTY_PAGE = 500
@@ -132,7 +133,7 @@ def _version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionR
         version=row["version"],
         cksum=row["cksum"],
         yanked=row["yanked"],
-        manifest=row["manifest"],
+        manifest=stored_manifest(row["manifest"]),
         signature=signature,
         advisories=tuple(advisories),
         scale_classes_supported=tuple(row["scale_classes_supported"]),

@@ -24,7 +24,7 @@ from shared.relative_path import parse_relative_path
 from shared.requirement import RequirementInvalid, parse_requirement
 from shared.strict_json import Json, JsonInvalid, parse_json
 from shared.text import rust_quote, trim
-from shared.versions import VersionText, parse_version
+from shared.versions import VersionText, parse_new_version
 from shared.worlds import parse_worlds
 
 FILE_NAME: Final = "x07-package.json"
@@ -101,6 +101,11 @@ def parse_manifest(data: bytes) -> Manifest:
     )
 
 
+def stored_manifest(value: Json) -> dict[str, Json]:
+    """A manifest from the database; empty unless it is an object: the older server took arrays too."""
+    return value if isinstance(value, dict) else {}
+
+
 def check_module_root(manifest: Manifest) -> None:
     """Check 6: a relative path below the archive's root. Raises BadManifest."""
     if not trim(manifest.module_root):
@@ -132,7 +137,7 @@ def check_publishable(manifest: Manifest) -> Release:
             f"schema_version is {rust_quote(manifest.schema_version)}; expected {rust_quote(SCHEMA_VERSION)}"
         )
     name = parse_name(manifest.name)
-    version = parse_version(manifest.version)
+    version = parse_new_version(manifest.version)
     _require_text(manifest.description, DescriptionRequired)
     _require_text(manifest.docs, DocsRequired)
     _require_text(manifest.license, LicenseRequired)

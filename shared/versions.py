@@ -19,6 +19,7 @@ VersionText = NewType("VersionText", str)
 """Strict SemVer 2.0.0, as it was written: versions are stored and matched as literal text."""
 
 MAX_NUMBER = 2**64 - 1
+MAX_NEW_VERSION_BYTES = 255
 
 NUMBER = r"(?:0|[1-9][0-9]{0,19})"
 _BUILD_IDENTIFIER = r"[0-9A-Za-z-]+"
@@ -79,6 +80,17 @@ def parse_version(text: str) -> VersionText:
             f"version {rust_quote(text)} is not SemVer 2.0.0 (MAJOR.MINOR.PATCH[-pre][+build])"
         )
     return VersionText(text)
+
+
+def parse_new_version(text: str) -> VersionText:
+    """The text as a version that is not published yet. Raises InvalidVersion.
+
+    Stricter than parse_version, which stored versions must pass: it is a folder's name below `dl/`.
+    """
+    version = parse_version(text)
+    if len(version) > MAX_NEW_VERSION_BYTES:
+        raise InvalidVersion(f"a new version must have at most {MAX_NEW_VERSION_BYTES} bytes")
+    return version
 
 
 def version_key(text: str) -> VersionKey:

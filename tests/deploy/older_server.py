@@ -137,6 +137,7 @@ class OlderServer:
             await self.publish(manifest["name"], manifest["version"], manifest)
         await self.publish("odd", "not-semver", {"name": "odd", "description": 'no "version" \u2028 here'})
         await self.publish("odd", "0.2.0-rc.1", {"name": "odd", "docs": None, "modules": ["a"]})
+        await self.publish("listed", "1.0.0", ["x07.package@0.1.0", "listed", "taken as a manifest there"])
         await self.publish("x07-ext-db-postgres-s3", "1.0.0", {"meta": {"runtimes": [" Native-Http "]}})
         await self._mark()
         self._put("dl/odd/9.9.9/download", b"an orphan of a publish that failed")
@@ -256,7 +257,7 @@ class OlderServer:
         return b"".join(_compact(line) + b"\n" for line in lines)
 
     async def _line(self, name: str, row: asyncpg.Record) -> dict[str, Any]:
-        manifest = json.loads(row["manifest"])
+        manifest = _object(row["manifest"])
         line = {"schema_version": "x07.index-entry@0.1.0", "name": name, "version": row["version"]}
         line |= {"cksum": row["cksum"], "yanked": row["yanked"]}
         line |= {key: manifest[key] for key in ("description", "docs") if manifest.get(key) is not None}
@@ -287,7 +288,7 @@ class OlderServer:
         )
         packages = []
         for row in rows:
-            manifest = json.loads(row["manifest"] or "{}")
+            manifest = _object(row["manifest"] or "{}")
             package: dict[str, Any] = {"name": row["name"], "is_official": row["official"]}
             if row["latest_version"] is not None:
                 package["latest"] = row["latest_version"]
@@ -306,6 +307,12 @@ def _advisory(name: str, version: str, row: asyncpg.Record) -> dict[str, Any]:
     advisory |= {"summary": row["summary"]}
     advisory |= {key: row[key] for key in ("url", "details") if row[key]}
     return advisory | {"created_at_utc": MOMENT}
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A stored manifest; of one that is an array, no field is found by its name (section 11, 34)."""
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {}
 
 
 def _facets(name: str, meta: dict[str, Any]) -> list[str]:

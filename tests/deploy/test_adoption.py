@@ -113,6 +113,7 @@ async def _assert_people_and_archives_are_there(registry: Registry) -> None:
     owners = (await get("/v1/packages/ext-base64-rs/owners")).json()
     assert (owners["owners"], owners["is_official"]) == (["alice", "webodik"], True)
     assert (await get("/v1/packages/ext-base64-rs/0.1.1/metadata")).status_code == 200
+    assert (await get("/v1/packages/listed")).json()["latest_version"] == "1.0.0"
 
 
 async def test_both_servers_run_side_by_side_and_the_older_one_can_come_back(

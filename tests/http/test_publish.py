@@ -110,6 +110,20 @@ async def test_the_index_lists_versions_in_semver_order_whatever_the_order_of_pu
     assert detail["owners"] == ["alice"]
 
 
+async def test_the_longest_new_version_reaches_readers_and_a_longer_one_is_refused(
+    registry: Registry,
+) -> None:
+    """A version is a folder's name: one that no folder can have would be acknowledged and never served."""
+    headers = await registry.add_publisher()
+    longest = f"1.0.0-{'9' * 249}"
+    answer = await registry.publish(hello_archive(version=f"{longest}9"), headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_INVALID_VERSION")
+    answer = await registry.publish(hello_archive(version=longest), headers)
+    assert (answer.status_code, answer.headers["x-x07-index-published"]) == (200, "true")
+    assert (await registry.http.get(f"/v1/packages/hello/{longest}/metadata")).status_code == 200
+    assert (await registry.http.get(f"/v1/packages/hello/{longest}/download")).status_code == 200
+
+
 async def test_a_version_is_published_once(registry: Registry) -> None:
     """The same version again is 409, with the same and with other bytes, and changes nothing."""
     headers = await registry.add_publisher()

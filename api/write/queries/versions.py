@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.manifest import stored_manifest
+from shared.strict_json import Json
 from shared.tables import package_versions
 
 
@@ -51,12 +52,12 @@ async def summaries(tx: AsyncConnection, package_id: UUID) -> list[VersionSummar
     return [VersionSummary(**row._mapping) for row in result]
 
 
-async def manifest_of(tx: AsyncConnection, package_id: UUID, version: str) -> dict[str, Any]:
+async def manifest_of(tx: AsyncConnection, package_id: UUID, version: str) -> dict[str, Json]:
     """The stored manifest; empty when there is no such version (primary key)."""
     statement = select(package_versions.c.manifest).where(
         package_versions.c.package_id == package_id, package_versions.c.version == version
     )
-    return dict((await tx.execute(statement)).scalar_one_or_none() or {})
+    return stored_manifest((await tx.execute(statement)).scalar_one_or_none())
 
 
 async def is_yanked(tx: AsyncConnection, package_id: UUID, version: str) -> bool | None:
