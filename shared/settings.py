@@ -110,6 +110,12 @@ class Settings(BaseSettings):
         description="Publishes in progress in a write process, uploads included; further ones are answered "
         "503. One publisher gets half of them at most.",
     )
+    publish_bytes_per_second: int = Field(
+        16_777_216,
+        ge=0,
+        description="Bytes a second that a write process reads of one publisher's uploads, after as many as "
+        "the largest archive has; a refused upload counts for 512 KiB more; 0: no limit.",
+    )
     storage: Literal["fs", "filesystem", "s3"] = Field("fs", description="Where the published tree lives.")
     verified_namespaces: SortedList = Field(
         (), description="Name prefixes shown as verified, comma-separated."

@@ -21,6 +21,7 @@ from api.write.intake import Intake
 from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
 from api.write.linter import Linter
+from api.write.pace import Pace
 from api.write.principal import authenticate
 from api.write.queries.sessions import set_last_seen
 from api.write.queries.tokens import set_last_used
@@ -76,6 +77,7 @@ async def open_services(settings: Settings, linter: Linter | None = None) -> Asy
             rate_limits,
             checks,
             Intake(settings.publishes_at_once),
+            Pace(settings.publish_bytes_per_second, settings.max_archive_bytes),
             acceptance,
             known_tokens,
         )

@@ -13,6 +13,7 @@ from api.write.intake import Intake
 from api.write.kept_totals import KeptTotals
 from api.write.known_tokens import KnownTokens
 from api.write.last_used import LastUsed
+from api.write.pace import Pace
 from api.write.rate_limits import RateLimits
 from api.write.waiting import Publications
 from shared.database import Database
@@ -40,6 +41,7 @@ class Services:
     rate_limits: RateLimits
     checks: Checks
     intake: Intake
+    pace: Pace
     acceptance: Acceptance
     known_tokens: KnownTokens
     search_totals: KeptTotals = field(default_factory=KeptTotals)

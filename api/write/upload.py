@@ -15,6 +15,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 
 from api.write.metrics import publish_stage
+from api.write.pace import Taking
 from shared.errors import BodyTooLarge, StorageUnavailable
 
 BUFFER_BYTES = 1 << 20
@@ -32,8 +33,10 @@ class Upload:
 
 
 @asynccontextmanager
-async def received_archive(request: Request, directory: Path, max_bytes: int) -> AsyncIterator[Upload]:
-    """The request's body in a file of its own, which is gone at the end.
+async def received_archive(
+    request: Request, directory: Path, max_bytes: int, taking: Taking
+) -> AsyncIterator[Upload]:
+    """The request's body in a file of its own, which is gone at the end; taking: its pace.
 
     Raises BodyTooLarge over max_bytes or when the upload breaks off, StorageUnavailable when the
     disk does not take it.
@@ -46,7 +49,7 @@ async def received_archive(request: Request, directory: Path, max_bytes: int) ->
     path = Path(name)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file, publish_stage("spool"):
-            upload = await _receive(request, file.fileno(), path, max_bytes)
+            upload = await _receive(request, file.fileno(), path, max_bytes, taking)
         yield upload
     finally:
         await asyncio.to_thread(_remove, path)
@@ -71,7 +74,7 @@ def _new_file(directory: Path) -> tuple[int, str]:
     return tempfile.mkstemp(prefix="upload-", dir=directory)
 
 
-async def _receive(request: Request, descriptor: int, path: Path, max_bytes: int) -> Upload:
+async def _receive(request: Request, descriptor: int, path: Path, max_bytes: int, taking: Taking) -> Upload:
     digest, size, buffer = hashlib.sha256(), 0, bytearray()
 
     def drain() -> None:
@@ -85,6 +88,7 @@ async def _receive(request: Request, descriptor: int, path: Path, max_bytes: int
             size += len(chunk)
             if size > max_bytes:
                 raise BodyTooLarge
+            await taking(len(chunk))
             buffer += chunk
             if len(buffer) >= BUFFER_BYTES:
                 await asyncio.to_thread(drain)

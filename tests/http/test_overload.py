@@ -11,6 +11,7 @@ import httpx
 import pytest_asyncio
 from pydantic import SecretStr
 
+from api.write.pace import REFUSAL_BYTES
 from deploy.local.valkey import EmbeddedValkey
 from shared.settings import Settings
 from tests.archives import hello_archive
@@ -30,6 +31,8 @@ async def small_registry(
         redis_namespace=tmp_path.name,
         data_dir=tmp_path / "tree",
         publishes_at_once=PLACES,
+        max_archive_bytes=2 * REFUSAL_BYTES,
+        publish_bytes_per_second=REFUSAL_BYTES // 3,
     )
     async with running_registry(settings) as running:
         yield running
@@ -80,3 +83,17 @@ async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_r
         go_on.set()
         statuses = sorted(answer.status_code for answer in await asyncio.gather(*held))
     assert statuses == [200] + [409] * (PLACES // 2 - 1) + [503] * (PLACES // 2)
+
+
+async def test_a_publisher_who_is_refused_again_and_again_is_slowed_and_nobody_else(
+    small_registry: Registry,
+) -> None:
+    """Each refusal costs a receipt and a check: without a pace, one sender of junk keeps the process busy."""
+    bad, good = await small_registry.add_publisher("bad"), await small_registry.add_publisher("good")
+    allowance = small_registry.settings.max_archive_bytes // REFUSAL_BYTES
+    for _ in range(allowance + 1):
+        assert (await small_registry.publish(b"junk", bad)).status_code == 400
+    refused = asyncio.create_task(small_registry.publish(b"junk", bad))
+    assert (await small_registry.publish(hello_archive(name="good"), good)).status_code == 200
+    assert not refused.done()
+    assert (await refused).status_code == 400

@@ -70,8 +70,10 @@ async def publish(request: Request, caller: Principal) -> Response:
     services = services_of(request)
     domain.require_verified_email(services, caller)
     settings = services.settings
-    with services.intake.place(caller.user_id):
-        async with received_archive(request, settings.spool_dir, settings.max_archive_bytes) as upload:
+    with services.intake.place(caller.user_id), services.pace.upload(caller.user_id) as taking:
+        async with received_archive(
+            request, settings.spool_dir, settings.max_archive_bytes, taking
+        ) as upload:
             published = await domain.publish(services, caller, upload)
     return json_response(
         PublishResponse(
