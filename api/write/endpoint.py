@@ -18,6 +18,7 @@ from starlette.routing import Route
 from api.write.rate_limits import Attempt
 from shared.errors import MethodNotAllowed, RegistryError
 from shared.http.observation import name_route
+from shared.http.path import decoded_parameters
 from shared.tracing import span
 
 Handler = Callable[..., Awaitable[Response]]
@@ -145,6 +146,7 @@ class _PathApp:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         name_route(scope, self._path)
+        scope["path_params"] = decoded_parameters(scope["path_params"])
         request = Request(scope, receive, send)
         handler = self._handlers.get(request.method)
         if handler is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -36,7 +37,11 @@ def require_decodable_query(query: bytes) -> None:
 
 
 class PathMiddleware:
-    """Refuses a request whose path or query does not decode, before it is routed."""
+    """Refuses a request whose path or query does not decode; lets the others be routed as they were sent.
+
+    Routing looks at the raw path, as the read tier does: an encoded slash is part of a parameter, not the
+    end of one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -44,10 +49,17 @@ class PathMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 400, or hand on."""
         if scope["type"] == "http":
+            raw_path: bytes = scope["raw_path"]
             try:
-                decode_path(scope["raw_path"])
+                decode_path(raw_path)
                 require_decodable_query(scope["query_string"])
             except BadRequest as error:
                 await error_response(error, scope)(scope, receive, send)
                 return
+            scope = {**scope, "path": raw_path.decode("latin-1")}
         await self._app(scope, receive, send)
+
+
+def decoded_parameters(path_params: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a route that was matched as sent. Raises BadRequest."""
+    return {name: decode_path(value.encode("latin-1")) for name, value in path_params.items()}

@@ -146,3 +146,14 @@ async def test_archetypes_without_bounds_do_not_keep_a_package_from_readers(fs_r
     assert answer.headers["x-x07-index-published"] == "true"
     assert (await fs_registry.http.get("/v1/archetypes")).json()["total"] == 64
     assert list(await listed(fs_registry, limit=2)) == ["word-00000", "word-00001"]
+
+
+async def test_an_archetype_with_a_slash_is_named_with_an_encoded_one(fs_registry: Registry) -> None:
+    """The contract's only way to it (6.7); a plain slash would be another path."""
+    archive = hello_archive(meta={"x07c_compat": "*", "archetype": "Web/Api"})
+    assert (await fs_registry.publish(archive, await fs_registry.add_publisher())).status_code == 200
+    for spelling in ("web%2Fapi", "%20WEB%2fapi"):
+        answer = await fs_registry.http.get(f"/v1/archetypes/{spelling}")
+        assert (answer.status_code, answer.json().get("archetype")) == (200, "web/api")
+    for other in ("web/api", "web%252Fapi"):
+        assert (await fs_registry.http.get(f"/v1/archetypes/{other}")).status_code == 404

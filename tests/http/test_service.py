@@ -117,3 +117,13 @@ async def test_cors_lists_origins_exactly(cors_registry: Registry) -> None:
     assert (preflight.status_code, preflight.content) == (200, b"")
     assert preflight.headers["access-control-allow-methods"] == "GET,HEAD,OPTIONS,POST,DELETE"
     assert preflight.headers["access-control-allow-headers"] == "authorization,content-type,x-x07-csrf"
+
+
+async def test_an_encoded_slash_ends_no_parameter(registry: Registry) -> None:
+    """Routes are matched as they were sent: `a%2Fb` is one bad name, and `/v1%2Fsearch` is nowhere."""
+    for path in ("a%2Fb", "a%2Fowners", "a%2Fb/owners", "a%2Fb/1.0.0/metadata"):
+        answer = await registry.http.get(f"/v1/packages/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_INVALID_NAME"), path
+    for path in ("/v1%2Fsearch", "/v1/packages%2Fa", "/v1/%73earch"):
+        assert (await registry.http.get(path)).status_code == 404, path
+    assert (await registry.http.get("/v1/packages/%61bc")).status_code == 404
