@@ -336,6 +336,12 @@ async def test_with_any_origin_or_none_allowed_a_cookie_writes_nothing(
         ),
         ({"session_ttl_seconds": 1}, "", 1, ""),
         ({"public_base": "https://registry.invalid/x", "oauth_state_ttl_seconds": 60}, "/x", 2592000, ""),
+        (
+            {"public_base": "https://registry.invalid", "session_cookie_secure": True},
+            "",
+            2592000,
+            "; Secure",
+        ),
     ],
 )
 async def test_cookies_have_the_attributes_that_the_settings_ask_for(
@@ -350,10 +356,10 @@ async def test_cookies_have_the_attributes_that_the_settings_ask_for(
         browser = Browser(client, "")
         started = await browser.start()
         planted = started.headers["set-cookie"]
-        is_https = settings.public_base.startswith("https")
+        is_secure = settings.session_cookie_secure and settings.public_base.startswith("https")
         assert planted.endswith(
             f"; Path={start}/v1/auth/github; Max-Age={settings.oauth_state_ttl_seconds}"
-            f"; HttpOnly; SameSite=Lax{'; Secure' if is_https else ''}"
+            f"; HttpOnly; SameSite=Lax{'; Secure' if is_secure else ''}"
         )
         back = await browser.approve(started.headers["location"], "octo")
         path = back.removeprefix(start)

@@ -83,11 +83,11 @@ async def callback(request: Request) -> Response:
 def browser_cookie(settings: Settings, secret: str) -> str:
     """The `set-cookie` value that ties an attempt to a browser; sent to these two routes only.
 
-    Secure wherever the callback is https: a browser would not keep it otherwise.
+    Secure where session cookies are, unless the callback is not https: a browser would not return it then.
     """
     base = urlsplit(settings.public_base)
     path = f"{base.path}{CALLBACK_PATH.removesuffix('/callback')}"
-    secure = "; Secure" if base.scheme == "https" else ""
+    secure = "; Secure" if settings.session_cookie_secure and base.scheme == "https" else ""
     max_age_s = settings.oauth_state_ttl_seconds
     return f"{BROWSER_COOKIE}={secret}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
 
