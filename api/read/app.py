@@ -20,7 +20,7 @@ from api.read.routes import BlobRoute, Page, Redirect, handles, pattern_of, reso
 from api.read.standing import StandingTree
 from api.read.streaming import BlobChanged, Streams
 from shared.blobs import CONFIG_KEY
-from shared.errors import BadRequest, MethodNotAllowed, RegistryError, StorageUnavailable
+from shared.errors import MethodNotAllowed, RegistryError, StorageUnavailable
 from shared.http.error_response import error_response
 from shared.http.observation import name_route
 from shared.http.openapi import openapi_response
@@ -86,7 +86,6 @@ class ReadService:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is JSON."""
         try:
-            _require_host(scope)
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed(headers={"allow": "GET,HEAD"})
             await self._answer(scope, receive, send)
@@ -157,13 +156,6 @@ class ReadService:
         )
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
         await send({"type": "http.response.body", "body": part})
-
-
-def _require_host(scope: Scope) -> None:
-    """Raises BadRequest for an HTTP/1.1 request without exactly one Host (RFC 9112, 3.2)."""
-    hosts = sum(name == b"host" for name, _ in scope["headers"])
-    if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
-        raise BadRequest("a request needs exactly one Host header")
 
 
 def _values(scope: Scope) -> Mapping[bytes, Sequence[str]]:

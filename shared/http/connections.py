@@ -17,6 +17,8 @@ MAX_CONNECTIONS: Final = 2048
 OTHER_DESCRIPTORS: Final = 256
 # What clients make us hold together: half-sent or unanswered heads, and bytes that they do not take.
 MAX_HELD_BYTES: Final = 8 << 20
+# Of bodies that nobody reads, over all connections: an archive of the largest size takes a second.
+DROPPED_BYTES_PER_S: Final = 64 << 20
 SWEEP_S: Final = 1.0
 # At the limit, this share of the idle connections makes room, the longest idle first.
 SHARE_TO_CLOSE: Final = 8
@@ -45,6 +47,7 @@ class Connections:
         self._loop = loop
         self._held: dict[Connection, int] = {}
         self._held_bytes = 0
+        self._dropped_until = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.limit = min(MAX_CONNECTIONS, max(descriptors - OTHER_DESCRIPTORS, 1))
@@ -66,6 +69,12 @@ class Connections:
             del self._held[slowest]
             self._held_bytes -= its_bytes
             slowest.abort()
+
+    def dropped(self, size_bytes: int) -> float:
+        """Bytes of a body came that nobody reads; seconds until their connection may read on."""
+        now = time.monotonic()
+        self._dropped_until = max(self._dropped_until, now) + size_bytes / DROPPED_BYTES_PER_S
+        return self._dropped_until - now
 
     def _sweep(self) -> None:
         now = time.monotonic()

@@ -1,9 +1,10 @@
 """uvicorn's HTTP protocol, with the bounds that it lacks. For both tiers: give it to uvicorn as `http=`.
 
-- A head has at most MAX_HEAD_BYTES, MAX_HEADERS and MAX_TARGET_BYTES (431, 414), and HEAD_TIMEOUT_S to
-  arrive in; so has whatever else is between two bytes of a body.
+- A head has at most MAX_HEAD_BYTES, MAX_HEADERS and MAX_TARGET_BYTES (431, 414), one `Host` (400), and
+  HEAD_TIMEOUT_S to arrive in; so has whatever else is between two bytes of a body.
 - Requests that a client sends ahead wait as bytes, unread, not as objects: one is answered at a time.
-- A body with GET or HEAD means nothing, and is dropped as it comes.
+- A body with GET or HEAD means nothing, and is dropped; so is what comes of a body after the answer. All
+  connections together drop it at a bounded rate, so that sending much costs the sender and nobody else.
 - A reader who leaves more than UNSENT_BYTES unsent for STALL_TIMEOUT_S is dropped; so are the slowest
   when what clients make us hold adds up (connections.py).
 - An idle connection costs no request its place: `limit_concurrency` counts requests alone.
@@ -58,8 +59,8 @@ class Phase(Enum):
     BROKEN = 3
 
 
-class TooLong(Exception):
-    """Raised through the parser when a head is over a limit; it then counts as refused by the parser."""
+class Refused(Exception):
+    """Raised through the parser when a head breaks a rule of ours; it then counts as what is not HTTP."""
 
 
 class HeldFlow(FlowControl):
@@ -187,24 +188,28 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase, self._head_bytes, self._since = Phase.HEAD, self._piece_bytes, time.monotonic()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the target. Raises TooLong."""
+        """A part of the target. Raises Refused."""
         super().on_url(url)
         if len(self.url) > MAX_TARGET_BYTES:
             self._refusal = (414, "request target is too long")
-            raise TooLong
+            raise Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer. Raises TooLong."""
+        """A header, or a trailer. Raises Refused."""
         super().on_header(name, value)
         if len(self.headers) > MAX_HEADERS:
             self._refusal = (431, "request has too many headers")
-            raise TooLong
+            raise Refused
 
     def on_headers_complete(self) -> None:
-        """The head is whole; what follows is its body. Raises TooLong."""
+        """The head is whole; what follows is its body. Raises Refused."""
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refusal = (431, "request headers are too long")
-            raise TooLong
+            raise Refused
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):  # RFC 9112, 3.2
+            self._refusal = (400, "a request needs exactly one Host header")
+            raise Refused
         self._phase = Phase.BODY
         self._body_left = next(
             (int(value) for name, value in self.headers if name == b"content-length" and value.isdigit()), 0
@@ -212,11 +217,26 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Count down, and hand on."""
+        """Count down, and hand on or drop."""
         self._body_left -= len(body)
         self._head_bytes = 0
-        if self.scope["method"] not in ("GET", "HEAD"):
+        if self.scope["method"] in ("GET", "HEAD") or self.cycle.response_complete:
+            self._drop(len(body))
+        else:
             super().on_body(body)
+
+    def _drop(self, size_bytes: int) -> None:
+        """Read on when it is this connection's turn to have more dropped."""
+        wait_s = self._connections.dropped(size_bytes)
+        if wait_s > 0:
+            self.flow.pause_reading()
+            self.flow.is_held = True
+            self.loop.call_later(wait_s, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._waiting and not self.transport.is_closing():
+            self.flow.is_held = False
+            self.flow.resume_reading()
 
     def on_message_complete(self) -> None:
         """The request is whole."""

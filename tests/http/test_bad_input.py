@@ -15,6 +15,7 @@ from api.write.json_body import MAX_BODY_BYTES
 from api.write.routes import ALL_ENDPOINTS
 from tests.archives import hello_archive
 from tests.http.declared import body_of, path_of
+from tests.shared.http.raw import conversation, head
 from tests.stack import ALL_SCOPES, Registry
 
 JSON = {"content-type": "application/json"}
@@ -171,3 +172,16 @@ async def test_two_authorization_headers_are_refused(fs_registry: Registry, call
             is_refused(answer, 401)
             assert answer.json()["code"] == "X07REG_AUTH_INVALID"
     assert await written(fs_registry) == before
+
+
+async def test_a_request_without_a_host_is_refused_on_every_route(fs_registry: Registry) -> None:
+    """As RFC 9112, 3.2, asks: which registry was meant is not for a server to guess."""
+    address = fs_registry.url.removeprefix("http://")
+    for endpoint in ALL_ENDPOINTS:
+        answer = await conversation(
+            address, head(path_of(endpoint).encode(), method=endpoint.method.encode())
+        )
+        lines, _, body = answer.partition(b"\r\n\r\n")
+        assert lines.startswith(b"HTTP/1.1 400 ")
+        error = msgspec.json.decode(body)
+        assert (error["code"], set(error)) == ("X07REG_BAD_REQUEST", {"code", "message", "request_id"})

@@ -82,10 +82,15 @@ async def _eventually(condition: Callable[[], bool]) -> None:
         (head(b"/", HOST, b"content-length: x"), 400, "request is not HTTP"),
         (head(b"/", HOST, b"a\x00b: c"), 400, "request is not HTTP"),
         (head(b"/", HOST, b"content-length: 5", b"transfer-encoding: chunked"), 400, "request is not HTTP"),
+        (head(b"/"), 400, "a request needs exactly one Host header"),
+        (head(b"/", HOST, HOST), 400, "a request needs exactly one Host header"),
+        (head(b"*", method=b"OPTIONS"), 400, "a request needs exactly one Host header"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "request is not HTTP"),
     ],
 )
-async def test_what_is_over_a_limit_is_refused_in_json(data: bytes, status: int, message: str) -> None:
+async def test_what_breaks_a_rule_or_a_limit_is_refused_in_json(
+    data: bytes, status: int, message: str
+) -> None:
     """Each refusal has a request id and ends the connection; the application does not hear of it."""
     async with guarded() as (application, address):
         answer = await conversation(address, data)
@@ -105,6 +110,12 @@ async def test_heads_up_to_the_limits_are_taken() -> None:
         target = b"/" + b"a" * (MAX_TARGET_BYTES - 1)
         assert (await conversation(address, head(target, *lines))).startswith(b"HTTP/1.1 200")
         assert application.asked == 1
+
+
+async def test_a_request_of_http_1_0_needs_no_host() -> None:
+    """The header came with 1.1 (RFC 9112, 3.2); load balancers ask for health without it."""
+    async with guarded() as (_, address):
+        assert (await conversation(address, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200")
 
 
 async def test_trailers_and_chunk_extensions_are_heads_too() -> None:
@@ -206,3 +217,25 @@ async def test_a_body_with_get_is_dropped_as_it_comes() -> None:
         answers = await connection.read_all()
         assert answers.count(b"HTTP/1.1 200") == 2
         assert application.asked == 2
+
+
+async def test_what_nobody_reads_of_bodies_is_dropped_at_a_bounded_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is refused may send on, to hear why; but not so fast that the others are slowed."""
+    size, seconds = 1 << 20, 0.5
+    monkeypatch.setattr(connections, "DROPPED_BYTES_PER_S", 2 * size / seconds)
+    async with guarded() as (_, address):
+        began = time.monotonic()
+
+        async def post() -> None:
+            data = head(b"/", HOST, b"content-length: %d" % size, method=b"POST") + bytes(size)
+            answers = await conversation(address, data + head(b"/", HOST, b"connection: close"))
+            assert answers.count(b"HTTP/1.1 200") == 2
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(post())
+            assert (await conversation(address, head(b"/", HOST, b"connection: close"))).endswith(BODY)
+            assert time.monotonic() - began < seconds
+        assert time.monotonic() - began > 0.8 * seconds
