@@ -1,28 +1,12 @@
-"""Commands of `x07-registry`, run to their end with the settings of a test."""
+"""What commands of `x07-registry` answer with the settings of a test."""
 
 from __future__ import annotations
 
-import atexit
 import json
-from functools import cache
 from typing import Any
 
 from shared.settings import Settings
-from tests.deploy.forked_commands import Answer, Commands
-from tests.deploy.processes import environment
-
-
-@cache
-def _commands() -> Commands:
-    """One for the whole run of the tests."""
-    commands = Commands()
-    atexit.register(commands.close)
-    return commands
-
-
-def run(*arguments: str, **variables: str) -> Answer:
-    """Run a command to its end."""
-    return _commands().run(arguments, environment(**variables))
+from tests.deploy.forked_commands import run
 
 
 def document(*arguments: str, **variables: str) -> tuple[int, Any]:

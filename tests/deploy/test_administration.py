@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.archives import hello_archive
-from tests.deploy.forked_commands import Answer, Commands
+from tests.deploy.commands import variables_of
+from tests.deploy.forked_commands import Answer, run
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 from tests.stack import Registry, bearer, eventually
 
@@ -19,19 +19,12 @@ from tests.stack import Registry, bearer, eventually
 class Operator:
     """Somebody at the command line of a registry."""
 
-    def __init__(self, commands: Commands, registry: Registry) -> None:
-        self._commands = commands
-        settings = registry.settings
-        self.environment = environment(
-            X07_REGISTRY_DATABASE_URL=settings.database_url.get_secret_value(),
-            X07_REGISTRY_REDIS_URL=settings.redis_url.get_secret_value(),
-            X07_REGISTRY_REDIS_NAMESPACE=settings.redis_namespace,
-            X07_REGISTRY_DATA_DIR=str(settings.data_dir),
-        )
+    def __init__(self, registry: Registry) -> None:
+        self.variables = variables_of(registry.settings)
 
     async def run(self, *arguments: str) -> Answer:
         """Run a command to its end."""
-        return await asyncio.to_thread(self._commands.run, arguments, self.environment)
+        return await asyncio.to_thread(run, *arguments, **self.variables)
 
     async def json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command that goes well prints with --json: an object a line."""
@@ -46,18 +39,10 @@ class Operator:
         return answer.stderr.splitlines()[-1]
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    """Starts commands."""
-    commands = Commands()
-    yield commands
-    commands.close()
-
-
 @pytest.fixture
-def operator(commands: Commands, fs_registry: Registry) -> Operator:
+def operator(fs_registry: Registry) -> Operator:
     """The operator of the registry."""
-    return Operator(commands, fs_registry)
+    return Operator(fs_registry)
 
 
 async def test_users_are_created_once_listed_and_shown(operator: Operator) -> None:
@@ -161,14 +146,17 @@ async def test_audit_events_are_found_by_each_condition(operator: Operator, fs_r
 async def test_a_reader_that_has_seen_enough_is_no_failure(operator: Operator, fs_registry: Registry) -> None:
     """`x07-registry audit | head -1` ends in silence, not with a word of the database."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
-    status, said = await asyncio.to_thread(_run_unread, operator.environment, "audit")
+    status, said = await asyncio.to_thread(_run_unread, operator.variables, "audit")
     assert (status, said) == (0, b"")
 
 
-def _run_unread(environment: dict[str, str], *arguments: str) -> tuple[int, bytes]:
+def _run_unread(variables: dict[str, str], *arguments: str) -> tuple[int, bytes]:
     """Run a command whose stdout nobody reads any more; exit status and stderr."""
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
     ) as command:
         assert command.stdout is not None
         command.stdout.close()

@@ -19,7 +19,8 @@ from shared.names import shard_path
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.commands import document, run, variables_of
+from tests.deploy.commands import document, variables_of
+from tests.deploy.forked_commands import run
 from tests.deploy.older_server import REVOKED, SESSION, TOKEN, OlderServer, archive_of
 from tests.docs_tables import DOCS
 from tests.stack import Registry, bearer, eventually, running_registry

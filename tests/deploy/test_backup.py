@@ -18,7 +18,8 @@ from shared.storage import open_storage
 from shared.storage.interface import Storage
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.commands import document, run, variables_of
+from tests.deploy.commands import document, variables_of
+from tests.deploy.forked_commands import run
 from tests.docs_tables import DOCS
 from tests.indexer.walks import everything, kinds, overwrite, publish_all, settle
 from tests.stack import Registry, bearer, running_registry

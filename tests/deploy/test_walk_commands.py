@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest_asyncio
 
 from deploy.local.valkey import EmbeddedValkey
-from tests.deploy.commands import document, run
+from tests.deploy.commands import document
+from tests.deploy.forked_commands import run
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 
 

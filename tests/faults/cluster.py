@@ -14,7 +14,7 @@ import httpx
 from shared.database import Database
 from shared.settings import Settings, variable_of
 from shared.storage import open_storage
-from tests.faults.forked import Forked
+from tests.deploy.forked_commands import Forked
 from tests.stack import Registry, eventually
 
 Kind = Literal["write", "read", "worker"]
