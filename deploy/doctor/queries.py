@@ -83,11 +83,11 @@ async def now(tx: AsyncConnection) -> datetime:
 
 
 async def signing_keys(tx: AsyncConnection) -> list[str]:
-    """Ids of the keys under which versions are signed, in order. No index serves it."""
+    """Ids of the keys under which versions are signed, as they are stored. No index serves it."""
     statement = text(
         """
         SELECT DISTINCT signature_key_id FROM package_versions
-        WHERE signature_kind IS NOT NULL AND signature_key_id IS NOT NULL ORDER BY 1
+        WHERE signature_kind IS NOT NULL AND signature_key_id IS NOT NULL
         """
     )
     return list((await tx.execute(statement)).scalars())

@@ -9,6 +9,7 @@ from deploy.doctor.finding import Finding, failed, off, ok
 from shared.database import Database
 from shared.settings import Settings
 from shared.signing import verify
+from shared.text import trim
 
 CHECK: Final = "signing key"
 MEND: Final = "mend the database first; it says under which keys versions are signed"
@@ -23,7 +24,7 @@ async def examine_signing(settings: Settings) -> list[Finding]:
         probe = {"name": "probe", "version": "0.0.0", "sha256": "0" * 64}
         if not verify(signer.public_key, signer.sign(**probe), **probe):
             return [failed(CHECK, "what it signs does not verify", "make a new key and set it")]
-    untold = [key_id for key_id in await _used_keys(settings) if key_id not in told]
+    untold = sorted(await _used_keys(settings) - told)
     if untold:
         wrong = f"versions are signed with {', '.join(untold)}, and readers are not told that key"
         mend = "list its public key in X07_REGISTRY_PKG_SIGNING_EXTRA_PUBLIC_KEYS (ID=BASE64), with a key set"
@@ -33,10 +34,11 @@ async def examine_signing(settings: Settings) -> list[Finding]:
     return [ok(CHECK, f"{signer.key_id} signs and verifies")]
 
 
-async def _used_keys(settings: Settings) -> list[str]:
+async def _used_keys(settings: Settings) -> set[str]:
+    """Ids of the keys under which versions are signed, as index files name them."""
     database = Database(settings)
     try:
         async with database.transaction() as tx:
-            return await queries.signing_keys(tx)
+            return {trim(key_id) for key_id in await queries.signing_keys(tx)}
     finally:
         await database.close()

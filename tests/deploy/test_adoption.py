@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -17,19 +19,37 @@ from deploy.migrations.runner import migrate
 from shared.database import driver_dsn
 from shared.names import shard_path
 from shared.settings import Settings
+from shared.storage import open_storage
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.commands import document, variables_of
-from tests.deploy.forked_commands import run
+from tests.deploy.adoption_guide import Guide, shell
+from tests.deploy.commands import variables_of
+from tests.deploy.forked_commands import Answer
 from tests.deploy.older_server import REVOKED, SESSION, TOKEN, OlderServer, archive_of
-from tests.docs_tables import DOCS
-from tests.stack import Registry, bearer, eventually, running_registry
-from tests.test_docs_commands import commands_of
+from tests.deploy.older_server_http import app_of
+from tests.fault_proxy import FaultProxy
+from tests.faults.cluster import Process
+from tests.stack import bearer, eventually, serving
 
 HISTORY = "SELECT * FROM _sqlx_migrations ORDER BY version"
-COLUMNS = """
-SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
-WHERE table_schema = 'public' ORDER BY 1, 2
+# All of them but those of the extension, which stays.
+OBJECTS = """
+SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) AS object
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT concat_ws(' ', conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+    AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+WAITS = """
+SELECT package_id FROM index_state WHERE generation > published_generation
+UNION ALL SELECT package_id FROM catalog_changes
+"""
+GIVE_ODD_TO_WEBODIK = """
+INSERT INTO package_owners (package_id, user_id) SELECT p.id, u.id FROM packages p, users u
+WHERE p.name = 'odd' AND u.handle = 'webodik'
 """
 
 
@@ -56,95 +76,230 @@ async def older(settings: Settings) -> AsyncIterator[OlderServer]:
     await connection.close()
 
 
-async def assert_same_answers(registry: Registry, older: OlderServer) -> None:
+@dataclass
+class Walk:
+    """One deployment on its way.
+
+    older, customer: the older server in two of its connections. leads_to: where the registry's name leads.
+    """
+
+    guide: Guide
+    settings: Settings
+    older: OlderServer
+    customer: OlderServer
+    older_url: str
+    leads_to: str
+
+    async def objects(self) -> set[str]:
+        """Every object of the database."""
+        return {row["object"] for row in await self.older.sql.fetch(OBJECTS)}
+
+    async def keys(self, prefix: str) -> set[str]:
+        """Keys in storage."""
+        storage = await open_storage(self.settings)
+        try:
+            return {info.key async for info in storage.scan(prefix)}
+        finally:
+            await storage.close()
+
+    async def until_published(self) -> None:
+        """Wait until workers have nothing to do."""
+        await eventually(self._is_published)
+
+    async def _is_published(self) -> bool:
+        return not await self.older.sql.fetch(WAITS)
+
+
+@pytest_asyncio.fixture
+async def walk(settings: Settings, older: OlderServer, tmp_path: Path) -> AsyncIterator[Walk]:
+    """Somebody before the guide's first line; the registry's name leads to the older server."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    async with FaultProxy(lambda: asyncio.open_connection(*_address(walk.leads_to))).running() as name:
+        settings = settings.model_copy(update={"public_base": f"http://127.0.0.1:{name.port}"})
+        async with serving(app_of(older, settings.public_base)) as url:
+            guide = Guide(variables_of(settings), tmp_path)
+            walk = Walk(guide, settings, older, OlderServer(connection, settings), url, url)
+            yield walk
+            await guide.close()
+    await connection.close()
+
+
+def _address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+async def test_every_command_of_the_guide_does_what_it_says(walk: Walk) -> None:
+    """In its order, from the first check to the way back, each as a process; the older server is at work."""
+    history, objects = await walk.older.sql.fetch(HISTORY), await walk.objects()
+    await _check(walk)
+    await _migrate_and_write(walk)
+    assert objects <= await walk.objects()
+    new = await _run_both(walk)
+    await _switch(walk, new)
+    package_list, reindex, migrate = walk.guide.commands("The way back")
+    await _go_back(walk, new, package_list)
+    assert await walk.older.sql.fetch(HISTORY) == history
+    await _catch_up(walk, reindex)
+    await walk.older.sql.execute(walk.guide.statements("The way back"))
+    assert await walk.objects() == objects
+    await walk.older.publish("as-ever", "1.0.0", {})
+    assert (await walk.guide.run(migrate)).returncode == 0
+    assert walk.guide.left == []
+
+
+async def _check(walk: Walk) -> None:
+    """Nothing is wrong but what the migration mends."""
+    [doctor] = walk.guide.commands("Before")
+    status, report = await walk.guide.report(doctor)
+    failed = {check["check"] for check in report["checks"] if check["status"] == "failed"}
+    assert (status, failed) == (1, {"database schema", "database extensions"}), report
+
+
+async def _migrate_and_write(walk: Walk) -> None:
+    """The older server takes publishes and answers all the while; what is left of its past is told."""
+    [migrate] = walk.guide.commands("1. Migrate, while the older server runs")
+    [reindex, verify] = walk.guide.commands("2. Write the published tree")
+    for major, line in enumerate((migrate, reindex)):
+        command = asyncio.create_task(walk.guide.run(line))
+        await _publish_until_done(walk, command, major)
+        answer = await command
+        assert answer.returncode == 0, answer
+    await _verify(walk, verify)
+
+
+async def _publish_until_done(walk: Walk, command: asyncio.Task[Answer], major: int) -> None:
+    async with httpx.AsyncClient(base_url=walk.older_url) as http:
+        for minor in itertools.count():
+            await walk.customer.publish("busy", f"{major}.{minor}.0", {"description": "of a busy day"})
+            assert f'"{major}.{minor}.0"' in (await http.get(f"/index/{shard_path('busy')}")).text
+            if command.done():
+                return
+
+
+async def _verify(walk: Walk, line: str) -> None:
+    """There is no difference but the orphan."""
+    status, report = await walk.guide.report(line)
+    found = [(item["kind"], item["key"]) for item in report["findings"]]
+    assert (status, found) == (1, [("extra", "dl/odd/9.9.9/download")])
+
+
+@dataclass
+class Servers:
+    """The new servers."""
+
+    worker: Process
+    write: Process
+    read: Process
+
+
+async def _run_both(walk: Walk) -> Servers:
+    """Each lists what the other published, yanked or gave away, without being told."""
+    older = walk.older
+    *servers, old_curl, new_curl = walk.guide.commands("3. Run both")
+    new = Servers(*await asyncio.gather(*map(walk.guide.start, servers)))
+    await walk.until_published()
+    await assert_same_answers(new.read.http, older)
+    await _assert_people_and_archives_are_there(new, older)
+    await older.publish("from-the-older", "1.0.0", {"description": "new"}, signed=False)
+    await older.publish("ext-base64-rs", "9.0.0", {"description": "newer"})
+    await older.yank("odd", "not-semver")
+    await older.sql.execute(GIVE_ODD_TO_WEBODIK)
+    await _publish(new.write, "0.1.0")
+    await walk.until_published()
+    await assert_same_answers(new.read.http, older)
+    archive = await new.read.http.get("/v1/packages/from-the-older/1.0.0/download")
+    assert archive.content == archive_of("from-the-older", "1.0.0")
+    places = {"old": walk.older_url, "new": str(new.read.http.base_url)}
+    assert await shell(old_curl, **places) == await shell(new_curl, **places)
+    return new
+
+
+async def assert_same_answers(read: httpx.AsyncClient, older: OlderServer) -> None:
     """Index files and catalog are, byte for byte, what the older server answers from the rows."""
     for name in await older.names():
-        answer = await registry.http.get(f"/index/{shard_path(name)}?x07_refresh=1")
+        answer = await read.get(f"/index/{shard_path(name)}?x07_refresh=1")
         assert answer.content == await older.index_file(name), name
-    catalog = (await registry.http.get("/index/catalog.json?x07_refresh=1")).content
+    catalog = (await read.get("/index/catalog.json?x07_refresh=1")).content
     assert json.loads(catalog) == json.loads(await older.catalog())
     assert catalog == await older.catalog()
 
 
-async def test_the_guide_takes_over_a_registry_with_the_same_answers(
-    settings: Settings, older: OlderServer
-) -> None:
-    """Its commands in their order, with everything that clients rely on compared afterwards."""
-    history, columns = await older.sql.fetch(HISTORY), await older.sql.fetch(COLUMNS)
-    variables = variables_of(settings)
-    steps = [
-        words
-        for words in commands_of((DOCS / "adoption.md").read_text())
-        if words[0] not in ("serve", "worker")
-    ]
-    assert [words[0] for words in steps] == ["doctor", "migrate", "reindex", "verify", "verify"]
-    for words in steps[1:3]:
-        answer = run(*words, **variables)
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-    status, report = document("verify", **variables)
-    assert (status, [(item["kind"], item["key"]) for item in report["findings"]]) == (
-        1,
-        [("extra", "dl/odd/9.9.9/download")],
-    )
-    assert await older.sql.fetch(HISTORY) == history
-    kept = {row["table_name"] for row in columns}
-    assert [row for row in await older.sql.fetch(COLUMNS) if row["table_name"] in kept] == columns
-    async with running_registry(settings) as registry:
-        await assert_same_answers(registry, older)
-        await _assert_people_and_archives_are_there(registry)
-
-
-async def _assert_people_and_archives_are_there(registry: Registry) -> None:
-    get = registry.http.get
+async def _assert_people_and_archives_are_there(new: Servers, older: OlderServer) -> None:
+    read, write = new.read.http.get, new.write.http.get
     archive = archive_of("ext-base64-rs", "0.1.0")
-    answer = await get("/v1/packages/ext-base64-rs/0.1.0/download")
-    rows = await registry.rows(
+    answer = await read("/v1/packages/ext-base64-rs/0.1.0/download")
+    cksum = await older.sql.fetchval(
         "SELECT cksum FROM package_versions v JOIN packages p ON p.id = v.package_id "
         "WHERE p.name = 'ext-base64-rs' AND version = '0.1.0'"
     )
-    assert (answer.content, answer.headers["etag"]) == (archive, f'"{rows[0].cksum}"')
-    part = await get("/v1/packages/odd/not-semver/download")
+    assert (answer.content, answer.headers["etag"]) == (archive, f'"{cksum}"')
+    part = await read("/v1/packages/odd/not-semver/download")
     assert part.status_code == 400  # as there: the version rule comes first
-    orphan = await get("/v1/packages/odd/9.9.9/download")
+    orphan = await read("/v1/packages/odd/9.9.9/download")
     assert orphan.content == b"an orphan of a publish that failed"
-    assert (await get("/v1/account", headers=bearer(TOKEN))).json()["handle"] == "alice"
-    assert (await get("/v1/account", headers=bearer(REVOKED))).status_code == 401
-    session = (await get("/v1/auth/session", headers={"cookie": f"x07_session={SESSION}"})).json()
+    assert (await read("/v1/packages/ext-base64-rs/0.1.1/metadata")).status_code == 200
+    assert (await write("/v1/account", headers=bearer(TOKEN))).json()["handle"] == "alice"
+    assert (await write("/v1/account", headers=bearer(REVOKED))).status_code == 401
+    session = (await write("/v1/auth/session", headers={"cookie": f"x07_session={SESSION}"})).json()
     assert (session["authenticated"], session["csrf_token"]) == (True, "csrf")
-    owners = (await get("/v1/packages/ext-base64-rs/owners")).json()
+    owners = (await write("/v1/packages/ext-base64-rs/owners")).json()
     assert (owners["owners"], owners["is_official"]) == (["alice", "webodik"], True)
-    assert (await get("/v1/packages/ext-base64-rs/0.1.1/metadata")).status_code == 200
-    assert (await get("/v1/packages/listed")).json()["latest_version"] == "1.0.0"
+    assert (await write("/v1/packages/listed")).json()["latest_version"] == "1.0.0"
 
 
-async def test_both_servers_run_side_by_side_and_the_older_one_can_come_back(
-    settings: Settings, older: OlderServer
-) -> None:
-    """Each lists what the other published, yanked or gave away, without being told."""
-    await migrate(settings)
-    async with running_registry(settings) as registry:
-        await eventually(lambda: _is_published(registry))
-        await older.publish("from-the-older", "1.0.0", {"description": "new"}, signed=False)
-        await older.publish("ext-base64-rs", "9.0.0", {"description": "newer"})
-        await older.yank("odd", "not-semver")
-        await older.sql.execute(
-            "INSERT INTO package_owners (package_id, user_id) SELECT p.id, u.id FROM packages p, users u "
-            "WHERE p.name = 'odd' AND u.handle = 'webodik'"
-        )
-        answer = await registry.publish(hello_archive(), bearer(TOKEN))
-        assert answer.status_code == 200, answer.text
-        await eventually(lambda: _is_published(registry))
-        await assert_same_answers(registry, older)
-        answer = await registry.http.get("/v1/packages/from-the-older/1.0.0/download")
-        assert answer.content == archive_of("from-the-older", "1.0.0")
-        assert await registry.keys("staging/") == []
-        assert "dl/hello/0.1.0/download" in await registry.keys("dl/hello/")
-    await older.publish("after-the-way-back", "1.0.0", {})
+async def _switch(walk: Walk, new: Servers) -> None:
+    """All is well behind the registry's name; and what was never signed is signed on demand."""
+    doctor, verify, count, sign = walk.guide.commands("4. Switch")
+    walk.leads_to = str(new.read.http.base_url)  # an edge would lead the rest to the write server
+    status, report = await walk.guide.report(doctor)
+    assert (status, report["ok"]) == (0, True), report
+    await _verify(walk, verify)
+    unsigned = await walk.older.sql.fetchval(
+        "SELECT count(*) FROM package_versions WHERE signature_kind IS NULL"
+    )
+    for line in (count, sign):
+        answer = await walk.guide.run(line)
+        assert (answer.returncode, json.loads(answer.stdout)["result"]["backfilled"]) == (0, unsigned)
+    await walk.until_published()
+    await assert_same_answers(new.read.http, walk.older)
 
 
-async def _is_published(registry: Registry) -> bool:
-    dirty = await registry.rows("SELECT 1 FROM index_state WHERE generation > published_generation")
-    return not dirty and not await registry.rows("SELECT 1 FROM catalog_changes")
+async def _go_back(walk: Walk, new: Servers, package_list: str) -> None:
+    """The older server finds what was published to the last, archives where it looks for them."""
+    await _publish(new.write, "0.2.0")
+    await _stop(new.write)
+    unfinished = package_list.split('"')[1]
+
+    async def is_finished() -> bool:
+        listed = (await walk.guide.run(package_list)).stdout
+        assert "hello" in listed
+        return unfinished not in listed
+
+    await eventually(is_finished)
+    await _stop(new.worker)
+    await _stop(new.read)
+    walk.leads_to = walk.older_url
+    assert {f"dl/hello/{version}/download" for version in ("0.1.0", "0.2.0")} <= await walk.keys("dl/hello/")
+    async with httpx.AsyncClient(base_url=walk.settings.public_base) as http:
+        assert '"version":"0.2.0"' in (await http.get(f"/index/{shard_path('hello')}")).text
+
+
+async def _publish(write: Process, version: str) -> None:
+    archive = hello_archive(version=version)
+    answer = await write.http.post("/v1/packages/publish", content=archive, headers=bearer(TOKEN))
+    assert answer.status_code == 200, answer.text
+
+
+async def _stop(process: Process) -> None:
+    assert await process.child.stop() in ("SIGTERM", "exit status 0"), process.log.read_text()
+
+
+async def _catch_up(walk: Walk, reindex: str) -> None:
+    """What the older server published alone is in the tree again after one command."""
+    await walk.older.publish("after-the-way-back", "1.0.0", {})
+    assert (await walk.guide.run(reindex)).returncode == 0
+    assert f"index/{shard_path('after-the-way-back')}" in await walk.keys("index/af/")
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
@@ -165,14 +320,3 @@ async def test_a_migration_waits_for_the_older_servers_transactions_and_misses_n
     dirty = "SELECT generation > published_generation FROM index_state JOIN packages p ON p.id = package_id"
     assert await other.fetchval(f"{dirty} WHERE p.name = 'in-flight'")
     await other.close()
-
-
-def test_the_way_back_names_every_trigger() -> None:
-    """What the guide removes is what the migrations added to the older server's tables."""
-    page = (DOCS / "adoption.md").read_text()
-    source = (Path(DOCS).parent / "deploy/migrations/versions/0005_integrity.py").read_text()
-    tables = re.search(r"for table in \(([^)]*)\)", source)
-    assert tables is not None
-    for table in re.findall(r'"(\w+)"', tables[1]):
-        assert f"DROP TRIGGER {table}_raise_generation ON {table};" in page
-    assert "DROP TRIGGER users_raise_generations ON users;" in page
