@@ -27,6 +27,9 @@ _CHUNK_BYTES: Final = 1 << 20
 
 _FILE_FLAGS: Final = (b"0", b"\0")
 _DIRECTORY_FLAG: Final = b"5"
+_EXTENDED_FLAGS: Final = (b"x", b"L", b"g")
+_USTAR: Final = b"ustar\00000"  # magic and version
+_GNU: Final = b"ustar  \0"
 _REFUSED_FLAGS: Final = {
     b"1": "a hard link",
     b"2": "a symbolic link",
@@ -162,7 +165,9 @@ def _parse_header(block: bytes, offset: int) -> _Header:
     if not all(_is_number_or_blank(block[start:end]) for start, end in _OTHER_NUMBERS):
         raise BadArchive(f"the tar header at byte {offset} has a number that is none")
     prefix = block[345:500].partition(b"\0")[0]
-    if prefix and block[257:265] != b"ustar\00000":
+    if block[156:157] in _EXTENDED_FLAGS and block[257:265] not in (_USTAR, _GNU):
+        raise BadArchive(f"the tar header at byte {offset} extends the next one for some readers only")
+    if prefix and block[257:265] != _USTAR:
         raise BadArchive(f"the tar header at byte {offset} has a prefix that only some readers use")
     return _Header(
         flag=block[156:157],

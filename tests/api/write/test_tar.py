@@ -22,9 +22,8 @@ def _paths(archive: bytes) -> list[str]:
     return [found.path for found in _entries(archive)]
 
 
-def changed(start: int, value: bytes) -> bytes:
-    """An empty GNU entry with a value at this place of its header, the checksum right."""
-    archive = entry("a")
+def changed(start: int, value: bytes, archive: bytes = entry("a")) -> bytes:
+    """An archive with a value at this place of its first header, the checksum right."""
     block = archive[:start] + value + archive[start + len(value) : BLOCK_BYTES]
     checksum = sum(block) - sum(block[148:156]) + 8 * ord(" ")
     return block[:148] + b"%06o\0 " % checksum + block[156:] + archive[BLOCK_BYTES:]
@@ -102,6 +101,8 @@ REFUSED = {
     "huge in base 256": (entry("a", size=b"\x80" + b"\xff" * 11) + END, "more bytes than the archive has"),
     "negative in base 256": (entry("a", size=b"\xff" * 12) + END, "more bytes than the archive has"),
     "prefix without ustar": (changed(345, b"evil") + END, "only some readers use"),
+    "long name in no format": (changed(257, bytes(8), entry("x" * 101)) + END, "for some readers only"),
+    "pax in no format": (changed(263, b"01", pax({"path": "b"})) + entry("a") + END, "for some readers only"),
     "mode is text": (changed(100, b"rw-r--r-") + END, "a number that is none"),
     "owner is text": (changed(108, b"nobody\0\0") + END, "a number that is none"),
     "time has two words": (changed(136, b"1 2\0\0\0\0\0\0\0\0\0") + END, "a number that is none"),
