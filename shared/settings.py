@@ -10,7 +10,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.setting_types import (
@@ -236,6 +244,13 @@ class Settings(BaseSettings):
     @classmethod
     def _an_empty_secret_is_no_secret(cls, value: object) -> object:
         return (value.strip() or None) if isinstance(value, str) else value
+
+    @field_validator("session_ttl_seconds", "oauth_state_ttl_seconds", mode="before")
+    @classmethod
+    def _blank_is_the_default(cls, value: object, info: ValidationInfo) -> object:
+        """As with the older server, whose deployments may set these to nothing."""
+        is_blank = isinstance(value, str) and not value.strip()
+        return cls.model_fields[info.field_name or ""].default if is_blank else value
 
     @field_validator("session_ttl_seconds")
     @classmethod

@@ -64,6 +64,8 @@ def test_nothing_set_gives_the_contracts_defaults() -> None:
         ("SESSION_COOKIE_DOMAIN", "  ", None),
         ("S3_PREFIX", " /a/b// ", "a/b/"),
         ("SESSION_TTL_SECONDS", "0", 1),
+        ("SESSION_TTL_SECONDS", " ", 2_592_000),
+        ("OAUTH_STATE_TTL_SECONDS", "", 600),
         ("OAUTH_STATE_TTL_SECONDS", " 99999 ", 3600),
         ("SCALE_EVIDENCE_ALLOWED_HOSTS", "A.example,", ("a.example",)),
         ("SCALE_EVIDENCE_ALLOWED_HOSTS", "", ()),
