@@ -91,10 +91,9 @@ class HeaderMemo:
         block: everything behind the request line, to the end of what was received.
         """
         key = hash(self._secret + block)
-        try:
+        if key in self._wishes:  # an exception would cost a tenth of a new block
             return self._wishes[key]
-        except KeyError:
-            wish = self._parse(block)
+        wish = self._parse(block)
         if len(self._wishes) >= MAX_REMEMBERED:
             self._wishes.clear()
         self._wishes[key] = wish
@@ -106,11 +105,11 @@ class HeaderMemo:
         is_plain = block.translate(None, _PRINTABLE) == b"\r\n" * (len(lines) - 1)
         if not is_plain or len(block) > MAX_BLOCK_BYTES or lines[-2:] != [b"", b""]:
             return None
-        hosts, tags, encodings = 0, [], []
+        hosts, kept, tags, encodings = 0, 0, [], []
         kinds = self._kinds
         for line in lines[:-2]:
             name, colon, value = line.partition(b":")
-            kind = kinds.get(name) or self._kind_of(name)
+            kind = kinds[name] if name in kinds else self._kind_of(name)
             if not colon:
                 return None
             if kind == NOTHING:
@@ -118,12 +117,14 @@ class HeaderMemo:
             if kind == HOST:
                 hosts += 1
             elif kind == ACCEPT_ENCODING:
+                kept += len(value)
                 encodings.append(value.decode("ascii"))
             elif kind == IF_NONE_MATCH:
+                kept += len(value)
                 tags.append(value.decode("ascii"))
             elif kind == LONG_WAY or value.strip(b" ").lower() != b"keep-alive":
                 return None
-        if hosts != 1 or sum(map(len, tags)) + sum(map(len, encodings)) > MAX_VALUES_CHARS:
+        if hosts != 1 or kept > MAX_VALUES_CHARS:
             return None
         plain = self._plain(tuple(encodings))
         return Wish(plain.codings, tuple(tags)) if tags else plain
