@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import BufferedReader
+from io import FileIO
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from shared.errors import StorageFailed, TornBlob
 from shared.storage.digests import DigestMemo
 from shared.storage.durable import (
     Digests,
+    attached_digests,
     opened,
     read_digests,
     seal,
@@ -68,39 +69,41 @@ class Directory:
     def __init__(self, root: Path) -> None:
         """root: made when first written to."""
         self._root = root.absolute()
-        self._real_root = os.path.realpath(root)
+        self._inside = os.path.join(os.path.realpath(root), "")
         self._digests = DigestMemo()
         self._settled_folders: set[Path] = set()
         self._flushers = ThreadPoolExecutor(FLUSHES_AT_ONCE, thread_name_prefix="flush")
 
     def get(self, key: str, if_revision: str | None) -> Found | NotModified | Missing:
         """The whole blob; NotModified when its revision still equals if_revision."""
-        if (file := self._open(key)) is None:
+        if (opened_file := self._open(key)) is None:
             return Missing()
+        file, state = opened_file
         with file:
-            _require_whole(key, file)
-            state, digests = os.fstat(file.fileno()), read_digests(file.fileno())
+            _require_whole(key, file, state)
             if if_revision is not None and if_revision == _revision(state):
                 return NotModified(if_revision)
-            body = file.read()
+            digests, body = attached_digests(file.fileno()), file.readall()
         digest = digests.digest or hashlib.sha256(body).hexdigest()
         return Found(_blob_info(key, state, replace(digests, digest=digest)), body)
 
     def head(self, key: str) -> BlobInfo | None:
         """What is known of the blob, its digest included, or None; of a torn one, what is left."""
-        if (file := self._open(key)) is None:
+        if (opened_file := self._open(key)) is None:
             return None
+        file, state = opened_file
         with file:
-            return self._info(key, file.fileno())
+            return self._info(key, file, state)
 
-    def open_at(self, key: str, start: int) -> tuple[BlobInfo, BufferedReader] | None:
+    def open_at(self, key: str, start: int) -> tuple[BlobInfo, FileIO] | None:
         """The blob's file at byte `start`, for the caller to close; None if there is no blob."""
-        if (file := self._open(key)) is None:
+        if (opened_file := self._open(key)) is None:
             return None
+        file, state = opened_file
         try:
-            _require_whole(key, file)
+            _require_whole(key, file, state)
             file.seek(start)
-            return self._info(key, file.fileno()), file
+            return self._info(key, file, state), file
         except BaseException:
             file.close()
             raise
@@ -149,10 +152,11 @@ class Directory:
 
     def copy(self, source: str, target: str, unflushed: Unflushed) -> Writing[bool]:
         """A change: make target the same file as source, or one of the same bytes. False: no source."""
-        if (file := self._open(source)) is None:
+        if (opened_file := self._open(source)) is None:
             return False
+        file, state = opened_file
         with file, self._temporary(unflushed) as temporary:
-            _require_whole(source, file)
+            _require_whole(source, file, state)
             try:
                 os.link(self._path(source), temporary, follow_symlinks=False)
             except FileNotFoundError:
@@ -160,7 +164,7 @@ class Directory:
             except OSError as error:
                 if error.errno not in NO_HARD_LINKS:
                     raise
-                info = self._info(source, file.fileno())
+                info = self._info(source, file, state)
                 digests = Digests(info.digest, info.identity_digest)
                 return (yield from self._put_bytes_of(file.fileno(), target, digests, unflushed))
             return self._place(temporary, target, unflushed)
@@ -205,37 +209,49 @@ class Directory:
     def _path(self, key: str) -> Path:
         """Where a key lies. Raises StorageFailed if a link on the way leads out of the root."""
         path = self._root / key
-        folder = os.path.realpath(path.parent)
-        if folder != self._real_root and not folder.startswith(f"{self._real_root.rstrip(os.sep)}{os.sep}"):
-            raise StorageFailed(f"key leaves the storage root: {key!r}")
+        self._require_inside(key, f"{os.path.realpath(path.parent)}{os.sep}")
         return path
 
-    def _open(self, key: str) -> BufferedReader | None:
-        """The blob's file; None when no regular file has this name."""
+    def _require_inside(self, key: str, real_path: str) -> None:
+        if not real_path.startswith(self._inside):
+            raise StorageFailed(f"key leaves the storage root: {key!r}")
+
+    def _open(self, key: str) -> tuple[FileIO, os.stat_result] | None:
+        """The blob's file, unbuffered, and its state; None when no regular file has this name.
+
+        Where it lies is asked of the open file: one system call, where a path has one for each folder.
+        """
         try:
-            descriptor = os.open(self._path(key), READ_FLAGS)
+            file = FileIO(f"{self._root}/{key}", opener=_for_reading)
         except OSError as error:
             if error.errno in ABSENT:
                 return None
             raise
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
+        try:
+            self._require_inside(key, os.readlink(f"/proc/self/fd/{file.fileno()}"))
+            state = os.fstat(file.fileno())
+        except BaseException:
+            file.close()
+            raise
+        if not stat.S_ISREG(state.st_mode):
+            file.close()
             return None
-        return os.fdopen(descriptor, "rb")
+        return file, state
 
     def _revision_of(self, key: str) -> str | None:
         """The revision that a blob has now, or None."""
-        if (file := self._open(key)) is None:
+        if (opened_file := self._open(key)) is None:
             return None
-        with file:
-            return _revision(os.fstat(file.fileno()))
+        file, state = opened_file
+        file.close()
+        return _revision(state)
 
-    def _info(self, key: str, descriptor: int) -> BlobInfo:
+    def _info(self, key: str, file: FileIO, state: os.stat_result) -> BlobInfo:
         """What is known of an open file; its digest is computed if nobody stored it with the file."""
-        state, digests = os.fstat(descriptor), read_digests(descriptor)
+        digests = read_digests(file.fileno(), state.st_size)
         digest = digests.digest or self._digests.get(key, _revision(state))
         if digest is None:
-            digest = sha256_of(descriptor)
+            digest = sha256_of(file.fileno())
             self._digests.put(key, _revision(state), digest)
         return _blob_info(key, state, replace(digests, digest=digest))
 
@@ -303,10 +319,14 @@ class Directory:
         return folder.is_dir() and (folder in self._settled_folders or self._root.is_relative_to(folder))
 
 
-def _require_whole(key: str, file: BufferedReader) -> None:
+def _for_reading(path: str, flags: int) -> int:
+    return os.open(path, READ_FLAGS)
+
+
+def _require_whole(key: str, file: FileIO, state: os.stat_result) -> None:
     """Raise TornBlob for a file that lost bytes: it must not be taken for the blob that was put."""
-    if (sealed := torn_from(file.fileno())) is not None:
-        raise TornBlob(f"{key} is torn: {os.fstat(file.fileno()).st_size} of {sealed} bytes are left")
+    if (sealed := torn_from(file.fileno(), state.st_size)) is not None:
+        raise TornBlob(f"{key} is torn: {state.st_size} of {sealed} bytes are left")
 
 
 def _is_linked(file: Path, target: Path) -> bool:

@@ -86,18 +86,24 @@ def write_digests(descriptor: int, digests: Digests) -> None:
             raise
 
 
-def read_digests(descriptor: int) -> Digests:
-    """The digests that a file carries; those of a torn one are not its body's."""
-    if torn_from(descriptor) is not None:
-        return Digests(None)
+def read_digests(descriptor: int, size_bytes: int) -> Digests:
+    """The digests that a file of this size carries; those of a torn one are not its body's."""
+    return Digests(None) if torn_from(descriptor, size_bytes) is not None else attached_digests(descriptor)
+
+
+def attached_digests(descriptor: int) -> Digests:
+    """The digests that a whole file carries."""
     digest, identity = _attribute(descriptor, DIGEST_ATTRIBUTE), _attribute(descriptor, IDENTITY_ATTRIBUTE)
     return Digests(parse_digest(digest), parse_digest(identity))
 
 
-def torn_from(descriptor: int) -> str | None:
-    """The bytes that a file had when it was sealed, if it has not so many any more: a disk lost some."""
+def torn_from(descriptor: int, size_bytes: int) -> str | None:
+    """The bytes that a file had when it was sealed, if it has not so many any more: a disk lost some.
+
+    size_bytes: what it has now.
+    """
     sealed = _attribute(descriptor, SIZE_ATTRIBUTE)
-    return None if sealed in (None, str(os.fstat(descriptor).st_size)) else sealed
+    return None if sealed in (None, str(size_bytes)) else sealed
 
 
 def _attribute(descriptor: int, name: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from io import BufferedReader
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -159,7 +159,7 @@ class FileSystemStorage:
             for info in page:
                 yield info
 
-    async def _open_at(self, key: str, start: int) -> tuple[BlobInfo, BufferedReader] | None:
+    async def _open_at(self, key: str, start: int) -> tuple[BlobInfo, FileIO] | None:
         """The blob's file at byte `start`. It does not leak when the caller is cancelled meanwhile."""
         opening = asyncio.ensure_future(self._run(self._directory.open_at, key, start))
         try:
@@ -168,7 +168,7 @@ class FileSystemStorage:
             opening.add_done_callback(_close_unused)
             raise
 
-    async def _chunks(self, file: BufferedReader, size_bytes: int) -> AsyncIterator[bytes]:
+    async def _chunks(self, file: FileIO, size_bytes: int) -> AsyncIterator[bytes]:
         while size_bytes > 0:
             chunk = await self._run(file.read, min(CHUNK_BYTES, size_bytes))
             if not chunk:
@@ -195,7 +195,7 @@ def _take(blobs: Iterator[BlobInfo], count: int) -> list[BlobInfo]:
     return list(islice(blobs, count))
 
 
-def _close_unused(opening: asyncio.Future[tuple[BlobInfo, BufferedReader] | None]) -> None:
+def _close_unused(opening: asyncio.Future[tuple[BlobInfo, FileIO] | None]) -> None:
     """Close a file that was opened for somebody who is gone."""
     if opening.cancelled() or opening.exception() is not None:
         return
