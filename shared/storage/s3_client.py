@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.handlers import add_expect_header
+from botocore.utils import parse_timestamp as any_timestamp
 
 from shared.errors import StorageFailed
 from shared.settings import Settings
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 64
 ATTEMPTS: Final = 3
+USER_AGENT: Final = "x07-registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,24 @@ def patience_of(settings: Settings) -> Patience:
     return Patience(read_s=read_s, attempts=ATTEMPTS, total_s=2 * ATTEMPTS * read_s)
 
 
+def parse_timestamp(text: str) -> datetime:
+    """The time in a header (RFC 9110, 5.6.7) or a listing (ISO 8601); botocore tries every form in turn.
+
+    Raises ValueError.
+    """
+    if text.endswith("GMT"):
+        return parsedate_to_datetime(text)
+    return datetime.fromisoformat(text) if text.endswith("Z") else any_timestamp(text)
+
+
 @asynccontextmanager
 async def new_client(settings: Settings, patience: Patience) -> AsyncIterator[S3Client]:
     """A client, closed at the end of its context. Raises StorageFailed without a secret key."""
     if settings.s3_secret_access_key is None:
         raise StorageFailed("S3 storage has no secret access key")
-    async with get_session().create_client(
+    session = get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_timestamp)
+    async with session.create_client(
         "s3",
         region_name=settings.s3_region,
         endpoint_url=settings.s3_endpoint,
@@ -71,6 +87,10 @@ def _config(settings: Settings, patience: Patience) -> AioConfig:
             # Else every body is read twice, first to sign it; it is sent with its checksum anyway.
             "payload_signing_enabled": False,
         },
+        # A twentieth of a request; the type checker knows the parameters, and keys and settings are checked.
+        parameter_validation=False,
+        # Else what it says of botocore, Python and the system is put together anew for each request.
+        user_agent=USER_AGENT,
         # Other servers than AWS do not know the checksum trailers that newer clients send.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
