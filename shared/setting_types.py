@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from shared.stop_points import AFTER_CHANGE, STOP_POINTS
@@ -106,6 +106,23 @@ def parse_prefix(value: object) -> str:
     return f"{stripped}/" if stripped else ""
 
 
+def parse_database_url(value: object) -> str:
+    """The URL of a Postgres; it may hold a password."""
+    return _parse_server_url(value, "postgres://", "postgresql://")
+
+
+def parse_redis_url(value: object) -> str:
+    """The URL of a Redis or Valkey; it may hold a password."""
+    return _parse_server_url(value, "redis://", "rediss://", "unix://")
+
+
+def _parse_server_url(value: object, *schemes: str) -> str:
+    text = (value.get_secret_value() if isinstance(value, SecretStr) else str(value)).strip()
+    if not text.startswith(schemes):
+        raise ValueError(f"a URL that begins with {' or '.join(schemes)}")
+    return text
+
+
 def parse_base_url(value: object) -> str:
     """An absolute http or https URL; trailing slashes stripped."""
     text = str(value).strip().rstrip("/")
@@ -161,6 +178,8 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networ
 LintCommand = Annotated[str | None, BeforeValidator(parse_lint_command)]
 OptionalText = Annotated[str | None, BeforeValidator(parse_optional_text)]
 KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
+RedisUrl = Annotated[SecretStr, BeforeValidator(parse_redis_url)]
 BaseUrl = Annotated[str, BeforeValidator(parse_base_url)]
 Bind = Annotated[str, BeforeValidator(parse_bind)]
 OptionalBind = Annotated[str | None, BeforeValidator(parse_optional_bind)]

@@ -26,6 +26,7 @@ from shared.setting_types import (
     Bind,
     Boolean,
     CommaList,
+    DatabaseUrl,
     KeyPrefix,
     LintCommand,
     LoweredList,
@@ -34,6 +35,7 @@ from shared.setting_types import (
     OptionalText,
     OptionalUrl,
     Origins,
+    RedisUrl,
     SchemaName,
     SortedList,
     StopAt,
@@ -60,14 +62,14 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080", description="URL under which clients reach the registry."
     )
     web_base: BaseUrl = Field("https://x07.io", description="URL of the web UI; sign-in returns there.")
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         SecretStr("postgres://x07:x07@127.0.0.1:5432/x07_registry"),
         validation_alias=AliasChoices(f"{PREFIX}DATABASE_URL", "DATABASE_URL"),
         description="Postgres, as libpq writes it (`postgres://`, `?host=/socket/dir`, `sslmode`).",
     )
     database_schema: SchemaName = Field("public", description="Schema that holds the tables.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections a process, at most.")
-    redis_url: SecretStr = Field(
+    redis_url: RedisUrl = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis or Valkey for wake-ups; it may be lost at any time.",
     )

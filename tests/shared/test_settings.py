@@ -148,6 +148,17 @@ def test_a_wrong_signing_secret_is_refused_and_not_shown(
     assert secret not in str(refusal.value)
 
 
+@pytest.mark.parametrize("url", ["", "localhost:5432", "mysql://secret@db/x07"])
+@pytest.mark.parametrize("variable", ["X07_REGISTRY_DATABASE_URL", "DATABASE_URL", "X07_REGISTRY_REDIS_URL"])
+def test_a_wrong_address_of_a_server_stops_the_start_and_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    """An empty one would lead to whatever server the driver's defaults name."""
+    with pytest.raises(SettingsError, match="is set; allowed: a URL that begins with") as refusal:
+        load(monkeypatch, **{variable: url})
+    assert "secret" not in str(refusal.value)
+
+
 def test_signing_needs_a_key_id_and_a_known_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a configuration stops the start."""
     with pytest.raises(SettingsError, match="X07_REGISTRY_PKG_SIGNING_KEY_ID is not set"):
