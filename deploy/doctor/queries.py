@@ -82,12 +82,34 @@ async def now(tx: AsyncConnection) -> datetime:
     return moment
 
 
-async def signing_keys(tx: AsyncConnection) -> list[str]:
-    """Ids of the keys under which versions are signed, as they are stored. No index serves it."""
-    statement = text(
-        """
-        SELECT DISTINCT signature_key_id FROM package_versions
-        WHERE signature_kind IS NOT NULL AND signature_key_id IS NOT NULL
-        """
-    )
-    return list((await tx.execute(statement)).scalars())
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A version with its signature. key_id: as it is stored."""
+
+    key_id: str
+    name: str
+    version: str
+    cksum: str
+    signature: bytes
+
+
+_ONE_SIGNED_UNDER_EACH_ID = text(
+    """
+    SELECT one.* FROM (
+        SELECT DISTINCT signature_key_id AS key_id FROM package_versions
+        WHERE signature_kind IS NOT NULL AND signature_bytes IS NOT NULL
+    ) AS used CROSS JOIN LATERAL (
+        SELECT v.signature_key_id AS key_id, p.name, v.version, v.cksum, v.signature_bytes AS signature
+        FROM package_versions v JOIN packages p ON p.id = v.package_id
+        WHERE v.signature_key_id = used.key_id AND v.signature_kind IS NOT NULL
+          AND v.signature_bytes IS NOT NULL
+        LIMIT 1
+    ) AS one
+    ORDER BY one.key_id
+    """
+)
+
+
+async def one_signed_under_each_id(tx: AsyncConnection) -> list[Signed]:
+    """Some version for each id under which versions are signed, by id. No index serves it."""
+    return [Signed(**row) for row in (await tx.execute(_ONE_SIGNED_UNDER_EACH_ID)).mappings()]
