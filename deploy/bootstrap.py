@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,9 +64,7 @@ async def ensure_admin(settings: Settings, token_path: Path) -> None:
 
 async def create_user(tx: AsyncConnection, handle: str) -> bool:
     """Make a user; False if it exists. Raises InvalidName."""
-    made = await tx.execute(
-        upsert(users).values(handle=parse_handle(handle)).on_conflict_do_nothing().returning(users.c.id)
-    )
+    made = await tx.execute(_new_user(parse_handle(handle)).returning(users.c.id))
     user_id: UUID | None = made.scalar_one_or_none()
     if user_id is not None:
         details = {"handle": handle}
@@ -80,9 +79,18 @@ def _new_token() -> str:
 
 async def _add_user(tx: AsyncConnection, handle: Handle) -> UUID:
     """The user of this handle, made when missing (users_handle_key)."""
-    await tx.execute(upsert(users).values(handle=handle).on_conflict_do_nothing())
+    await tx.execute(_new_user(handle))
     user_id: UUID = (await tx.execute(select(users.c.id).where(users.c.handle == handle))).scalar_one()
     return user_id
+
+
+def _new_user(handle: Handle) -> Insert:
+    """The statement that makes a user unless the handle is taken (users_handle_key).
+
+    Whoever runs the registry vouches for the user: it may publish without an address that GitHub
+    verified. The first sign-in with GitHub puts in what GitHub says.
+    """
+    return upsert(users).values(handle=handle, github_email_verified=True).on_conflict_do_nothing()
 
 
 async def _has_token(tx: AsyncConnection, user_id: UUID) -> bool:

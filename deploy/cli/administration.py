@@ -78,7 +78,7 @@ def print_rows(
 
     async def each(tx: AsyncConnection) -> None:
         async for row in rows(tx):
-            _print_line(render_json(row) if as_json else line(row))
+            _print_line(render_json(row) if as_json else _printable(line(row)))
 
     ask(each)
 
@@ -90,6 +90,11 @@ def _print_line(line: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
+
+
+def _printable(line: str) -> str:
+    """The line with control characters escaped: users write labels and summaries, and terminals obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def print_done(as_json: bool, text: str, is_visible: bool = True, **fields: Any) -> None:

@@ -75,6 +75,31 @@ async def test_a_token_is_made_listed_and_revoked(operator: Operator, fs_registr
     )
 
 
+@pytest.mark.parametrize("first", [("user", "create", "ci"), ()])
+async def test_a_user_made_by_the_operator_may_publish(
+    first: tuple[str, ...], operator: Operator, fs_registry: Registry
+) -> None:
+    """A build server has no GitHub account whose e-mail address could be verified."""
+    assert fs_registry.settings.require_verified_email_for_publish
+    if first:
+        await operator.json(*first)
+    made = (await operator.json("token", "create", "--handle", "ci", "--scopes", "publish"))[0]
+    answer = await fs_registry.publish(hello_archive(), bearer(made["token"]))
+    assert answer.status_code == 200, answer.text
+
+
+async def test_what_users_write_moves_no_cursor(operator: Operator, fs_registry: Registry) -> None:
+    """A label could else forge a line of the audit trail, or order the operator's terminal about."""
+    headers = await fs_registry.add_publisher("alice", "publish", "token.manage")
+    label = "ci\n2026-01-01T00:00:00Z  root  publish\x1b[2J\u202e\x9b1m ü"
+    made = await fs_registry.http.post("/v1/tokens", json={"label": label}, headers=headers)
+    assert made.status_code == 200, made.text
+    for command, lines in (("token list", 2), ("audit", 1)):
+        shown = (await operator.run(*command.split())).stdout
+        assert r"ci\n2026-01-01T00:00:00Z  root  publish\x1b[2J\u202e\x9b1m ü" in shown
+        assert len(shown.splitlines()) == lines
+
+
 async def test_owners_are_added_and_removed_by_the_rules_of_the_api(
     operator: Operator, fs_registry: Registry
 ) -> None:
