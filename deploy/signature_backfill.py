@@ -95,7 +95,7 @@ def render_report(report: Report) -> str:
 
 
 async def _backfill(settings: Settings, signer: Signer, *, write: bool, progress: Walk) -> Result:
-    database, notifier = Database(settings), Notifier(settings)
+    database, notifier = Database(settings, is_patient=True), Notifier(settings)
     try:
         total, before = await _count(database)
         backfilled = 0
@@ -122,7 +122,6 @@ async def _backfill(settings: Settings, signer: Signer, *, write: bool, progress
 
 async def _count(database: Database) -> tuple[int, int]:
     async with database.transaction() as tx:
-        await tx.exec_driver_sql("SET LOCAL statement_timeout = 0")
         return await signatures.count_versions(tx)
 
 

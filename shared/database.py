@@ -5,6 +5,7 @@ No SQL lives here: api/write/queries and indexer/queries.py hold it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, Regis
 from shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 5.0
-STATEMENT_TIMEOUT_S = 30
-LOCK_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 10.0
+# What Postgres may take besides to say that a statement was cancelled; then its connection is given up.
+SILENCE_S = 2.0
 POOL_WAIT_S = 10.0
+BEGUN_AT = "begun_at"
 
 # SQLSTATE classes and codes behind which a retry may work: connection trouble, serialization and
 # deadlocks, lack of resources, shutdown; then lock timeout, read-only standby, a transaction that idled
@@ -75,7 +78,10 @@ class Database:
     Connections are made when first needed: a registry starts without Postgres and answers 503.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_patient: bool = False) -> None:
+        """is_patient: a statement may take as long as it does, as those of migrations."""
+        # To Postgres 0 is no limit, to the driver None.
+        self._statement_s = 0.0 if is_patient else settings.database_timeout_seconds
         self.schema = settings.database_schema
         self._dsn = driver_dsn(settings.database_url.get_secret_value())
         self._engine = create_async_engine(
@@ -87,21 +93,27 @@ class Database:
             pool_pre_ping=False,
             hide_parameters=True,  # no value, which may be a secret, in the text of an error
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        # Connections made before it are given up: one of them fell silent.
+        self._silent_at = 0.0
+        event.listen(self._engine.sync_engine, "connect", _note_beginning)
+        event.listen(self._engine.sync_engine, "checkout", self._refuse_dead)
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        return await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S + 5,
-            server_settings={
-                "search_path": f'"{self.schema}", public',
-                "application_name": "x07-registry",
-                "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
-                "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-                "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT_S}s",
-            },
-        )
+        try:
+            return await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=self._statement_s + SILENCE_S if self._statement_s else None,
+                server_settings={
+                    "search_path": f'"{self.schema}", public',
+                    "application_name": "x07-registry",
+                    "statement_timeout": _milliseconds(self._statement_s),
+                    "lock_timeout": _milliseconds(LOCK_TIMEOUT_S),
+                    "idle_in_transaction_session_timeout": _milliseconds(2 * self._statement_s),
+                },
+            )
+        except TimeoutError:  # which says nothing of the connections that stand
+            raise ConnectionError(f"no connection to Postgres within {CONNECT_TIMEOUT_S:.0f} s") from None
 
     @asynccontextmanager
     async def transaction(self, isolation: Isolation | None = None) -> AsyncIterator[AsyncConnection]:
@@ -122,7 +134,17 @@ class Database:
             if _sqlstate(error) == READ_ONLY:
                 # A server that became a standby stays one: the next connection may find the new primary.
                 await self._engine.dispose()
+            if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+                self._silent_at = time.monotonic()
             raise as_registry_error(error) from error
+
+    def _refuse_dead(self, connection: Any, record: Any, _proxy: Any) -> None:
+        """Let the pool make new connections for those that Postgres closed, or that lead to a silent one.
+
+        Costs no round trip. Else each connection of a pool would be waited for in turn.
+        """
+        if connection.driver_connection.is_closed() or record.info[BEGUN_AT] < self._silent_at:
+            raise InvalidatePoolError
 
     def pool_use(self) -> PoolUse:
         """How much of the pool is in use now."""
@@ -139,10 +161,12 @@ class Database:
         await self._engine.dispose()
 
 
-def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Let the pool make new connections where Postgres closed the old ones; costs no round trip."""
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}ms"
+
+
+def _note_beginning(_connection: Any, record: Any) -> None:
+    record.info[BEGUN_AT] = time.monotonic()
 
 
 def as_registry_error(error: BaseException) -> RegistryError:

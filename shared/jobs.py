@@ -159,7 +159,8 @@ class ChangeListener:
             Redis.from_url(self._url, socket_connect_timeout=SOCKET_TIMEOUT_S) as redis,
             redis.pubsub() as subscription,
         ):
-            await subscription.subscribe(self._channel)
+            async with asyncio.timeout(SOCKET_TIMEOUT_S):  # nothing else ends the wait for its greeting
+                await subscription.subscribe(self._channel)
             while True:
                 message = await _next_message(subscription)
                 if message["type"] == "subscribe":

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     )
     database_schema: SchemaName = Field("public", description="Schema that holds the tables.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections a process, at most.")
+    database_timeout_seconds: float = Field(
+        30.0,
+        ge=0.1,
+        le=3600,
+        description="How long a statement of Postgres may take; migrations have no limit.",
+    )
     redis_url: RedisUrl = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis or Valkey for wake-ups; it may be lost at any time.",

@@ -7,14 +7,19 @@ send as `traceparent` is ignored, as their request ids are: it is for operators 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from shared.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+EXPORT_S: Final = 5.0
+# Short of what a process has to end in (deploy/serve.py, worker/schedule.py).
+STOP_S: Final = 3.0
 
 Carrier = Mapping[str, str]
 P = ParamSpec("P")
@@ -41,15 +46,17 @@ def start_tracing(settings: Settings, role: str) -> None:
             f"{PREFIX}OTLP_ENDPOINT is set, but OpenTelemetry is not installed: x07-registry[tracing]"
         ) from None
     _provider = TracerProvider(resource=Resource.create({"service.name": f"x07-registry-{role}"}))
-    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=EXPORT_S)
     _provider.add_span_processor(BatchSpanProcessor(exporter))
 
 
 def stop_tracing() -> None:
-    """Send what is left, for some seconds at most; blocks."""
+    """Send what is left, for STOP_S at most; blocks. The provider itself would wait for half a minute."""
     global _provider
     if _provider is not None:
-        _provider.shutdown()
+        sending = threading.Thread(target=_provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(STOP_S)
         _provider = None
 
 

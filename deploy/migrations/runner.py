@@ -38,10 +38,9 @@ async def migrate(settings: Settings) -> None:
 
     One transaction, one migration at a time: others wait for the lock. Raises DatabaseUnavailable.
     """
-    database = Database(settings)
+    database = Database(settings, is_patient=True)
     try:
         async with database.transaction() as tx:
-            await tx.execute(text("SET LOCAL statement_timeout = 0"))
             await tx.execute(text("SET LOCAL lock_timeout = 0"))
             await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             await tx.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{settings.database_schema}"'))

@@ -82,11 +82,12 @@ class Process:
 class Cluster:
     """Processes over one database, queue and tree.
 
-    registry: what a test does behind their backs, past any proxy; its `http` is not used.
+    values: their settings by field name. registry: what a test does behind their backs, past any proxy;
+    its `http` is not used.
     """
 
     def __init__(self, values: Mapping[str, Any], registry: Registry, directory: Path) -> None:
-        self._values = dict(values)
+        self.values = dict(values)
         self._directory = directory
         self._numbers = itertools.count(1)
         self._processes: list[Process] = []
@@ -108,7 +109,7 @@ class Cluster:
 
     def variables(self, **overrides: Any) -> dict[str, str]:
         """The settings of the processes, as environment variables."""
-        values = {"log_format": "json", **self._values, **overrides}
+        values = {"log_format": "json", **self.values, **overrides}
         return {variable_of(name): str(value) for name, value in values.items()}
 
     async def start_all(self, *kinds: Kind, **overrides: Any) -> list[Process]:

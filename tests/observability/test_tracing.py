@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
+from shared import tracing
 from shared.settings import Settings, SettingsError
 from shared.tracing import start_tracing
 from tests.observability.collector import Span
@@ -49,3 +52,16 @@ def test_an_endpoint_without_opentelemetry_is_told_at_the_start(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(SettingsError, match="OTLP_ENDPOINT is set, but OpenTelemetry is not installed"):
         start_tracing(Settings(otlp_endpoint="http://127.0.0.1:4318"), "read")
+
+
+def test_a_receiver_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends a process waits some seconds, and the exporter would retry for half a minute."""
+    monkeypatch.setattr(tracing, "STOP_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, and that is all
+        start_tracing(Settings(otlp_endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}"), "write")
+        with tracing.span("a span"):
+            pass
+        begun = time.monotonic()
+        tracing.stop_tracing()
+        assert time.monotonic() - begun < 3
+    assert tracing.carrier() is None

@@ -96,3 +96,19 @@ async def test_the_schema_of_the_settings_comes_first(postgres: EmbeddedPostgres
         path = (await tx.execute(text("SHOW search_path"))).scalar_one()
     assert path == '"x07_own", public'
     await database.close()
+
+
+async def test_a_patient_database_lets_a_statement_take_its_time(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index on a large table is made by a migration, however long that takes; a request is cut off."""
+    monkeypatch.setattr("shared.database.SILENCE_S", 0.1)
+    settings = Settings(database_url=postgres.url, database_timeout_seconds=0.2)
+    patient, hasty = Database(settings, is_patient=True), Database(settings)
+    await run(patient, "SELECT pg_sleep(0.6)")
+    with pytest.raises(DatabaseUnavailable):
+        await run(hasty, "SELECT pg_sleep(0.6)")
+    with pytest.raises(DatabaseUnavailable):  # also if Postgres itself sets no limit
+        await run(hasty, "SET LOCAL statement_timeout = 0; SELECT pg_sleep(0.6)")
+    await patient.close()
+    await hasty.close()

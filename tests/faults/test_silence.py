@@ -1,0 +1,181 @@
+"""Each dependency takes connections and never answers: given up in time, told as what it is, left again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from deploy.doctor.examination import examine
+from shared.database import Database
+from shared.errors import DatabaseUnavailable
+from shared.jobs import Change, ChangeListener, Notifier
+from shared.names import PackageName, shard_path
+from shared.settings import Settings
+from tests.archives import hello_archive
+from tests.fault_proxy import FaultProxy, Hang
+from tests.faults.cluster import Cluster, Process
+from tests.faults.conftest import MakeCluster
+from tests.faults.servers import Servers
+from tests.faults.test_postgres import through
+from tests.seaweedfs import SeaweedFs
+from tests.stack import eventually
+
+HELLO = f"/index/{shard_path(PackageName('hello'))}?x07_refresh=1"
+
+# Some 3 s in truth, on a machine that is not as busy as one that runs tests.
+WITHIN_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What a silent dependency does. checks: those of the doctor that fail."""
+
+    publish_status: int
+    ready_status: int
+    is_stale: bool
+    checks: frozenset[str]
+
+
+SILENCES = {
+    # A statement of 0.5 s, 2 s until Postgres is given up, as much to hang up.
+    "database": Silence(503, 503, False, frozenset({"database", "clock of the database", "signing key"})),
+    # 3 attempts of 0.5 s.
+    "storage": Silence(503, 503, True, frozenset({"storage"})),
+    # Wake-ups and limits are given up at once, and the sweep publishes.
+    "redis": Silence(200, 200, False, frozenset({"redis"})),
+}
+
+
+@pytest_asyncio.fixture
+async def proxies(servers: Servers, seaweedfs: SeaweedFs) -> AsyncIterator[Mapping[str, FaultProxy]]:
+    """Before each dependency, by the name that readiness has for it."""
+    endpoint = urlsplit(seaweedfs.endpoint)
+    places: dict[str, Any] = {
+        "database": servers.postgres_socket,
+        "storage": (str(endpoint.hostname), endpoint.port or 80),
+        "redis": servers.valkey_socket,
+    }
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(FaultProxy.before(place).running())
+            for name, place in places.items()
+        }
+
+
+@pytest_asyncio.fixture
+async def cluster(
+    make_cluster: MakeCluster, servers: Servers, seaweedfs: SeaweedFs, proxies: Mapping[str, FaultProxy]
+) -> Cluster:
+    """A cluster over a bucket, with all that it depends on behind the proxies."""
+    url = await servers.new_database()
+    values: dict[str, Any] = {
+        "database_url": through(proxies["database"], url),
+        "database_timeout_seconds": 0.5,
+        "redis_url": f"redis://127.0.0.1:{proxies['redis'].port}/0",
+        "storage": "s3",
+        **seaweedfs.settings,
+        "s3_prefix": f"faults-{uuid4().hex}/",
+        "s3_endpoint": f"http://127.0.0.1:{proxies['storage'].port}",
+        "s3_timeout_seconds": 0.5,
+    }
+    behind = {
+        "database_url": url,
+        "redis_url": servers.valkey.url,
+        "s3_endpoint": seaweedfs.endpoint,
+    }
+    return await make_cluster(behind=behind, **values)
+
+
+@pytest.mark.parametrize("name", SILENCES)
+async def test_a_dependency_that_never_answers_is_given_up_in_time(
+    cluster: Cluster, proxies: Mapping[str, FaultProxy], name: str
+) -> None:
+    """A publish is told to come again, readers get what is there, readiness and doctor name the culprit."""
+    expected, proxy = SILENCES[name], proxies[name]
+    writer, reader, _ = await cluster.start_all("write", "read", "worker")
+    publisher = await cluster.registry.add_publisher()
+    assert (await publish(writer, publisher, "0.1.0")).status_code == 200
+    before = (await reader.http.get(HELLO)).content
+    proxy.freeze()
+    proxy.inject(Hang())
+    settings = Settings(**cluster.values)
+    begun = time.monotonic()
+    findings = asyncio.create_task(examine(settings))
+    answer = await publish(writer, publisher, "0.2.0")
+    assert answer.status_code == expected.publish_status, answer.text
+    assert time.monotonic() - begun < WITHIN_S
+    assert ("retry-after" in answer.headers) == (answer.status_code == 503)
+    ready = await writer.http.get("/readyz")
+    assert ready.status_code == expected.ready_status
+    assert [part for part, found in ready.json()["dependencies"].items() if not found["ok"]] == [name]
+    index = await reader.http.get(HELLO)
+    assert index.status_code == 200
+    assert index.content.startswith(before)
+    assert ("x-x07-stale" in index.headers) == expected.is_stale
+    failed = {finding.check for finding in await findings if finding.status == "failed"}
+    assert failed - {"public base"} == expected.checks  # nobody listens at the public base of a test
+    proxy.heal()
+    assert (await publish(writer, publisher, "0.3.0")).status_code == 200
+
+
+async def publish(writer: Process, publisher: Mapping[str, str], version: str) -> httpx.Response:
+    """The answer to a publish."""
+    archive = hello_archive(version=version)
+    return await writer.http.post("/v1/packages/publish", content=archive, headers=dict(publisher))
+
+
+async def test_one_silent_connection_is_waited_for_and_not_each_of_the_pool(servers: Servers) -> None:
+    """After a network that lost them all, requests would else fail one by one for minutes."""
+    async with FaultProxy.before(servers.postgres_socket).running() as proxy:
+        url = through(proxy, await servers.new_database())
+        database = Database(Settings(database_url=url, database_timeout_seconds=0.5))
+
+        async def hold() -> None:
+            async with database.transaction() as tx:
+                await tx.exec_driver_sql("SELECT pg_sleep(0.2)")
+
+        await asyncio.gather(*(hold() for _ in range(6)))
+        assert database.pool_use().idle == 6
+        proxy.freeze()
+        with pytest.raises(DatabaseUnavailable):
+            await database.check()
+        begun = time.monotonic()
+        for _ in range(6):
+            await database.check()
+        assert time.monotonic() - begun < 2
+        await database.close()
+
+
+async def test_a_listener_that_met_silence_hears_again(servers: Servers) -> None:
+    """The greeting of a new connection has no limit of its own: readers would be deaf for good."""
+    async with FaultProxy.before(servers.valkey_socket).running() as proxy:
+        settings = Settings(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_namespace=uuid4().hex)
+        heard: list[Change] = []
+        listening = asyncio.create_task(ChangeListener(settings, heard.append, lambda: None).run())
+        proxy.inject(Hang())
+
+        async def has_struck() -> bool:
+            return proxy.strikes > 0
+
+        await eventually(has_struck)
+        proxy.heal()
+        notifier = Notifier(settings)
+
+        async def is_heard() -> bool:
+            await notifier.announce(Change(("catalog",)))
+            return bool(heard)
+
+        await eventually(is_heard)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await notifier.close()
