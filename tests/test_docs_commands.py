@@ -13,20 +13,26 @@ import typer.main
 from deploy.cli.app import app
 from tests.docs_tables import DOCS
 
-PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "x07-registry " in path.read_text()]
+ROOT = DOCS.parent
+PAGES = [
+    path
+    for path in (*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("deploy/*/README.md")), ROOT / "README.md")
+    if "x07-registry " in path.read_text()
+]
 LINE = re.compile(r"^\s*(?:\w+=\S+ )*x07-registry (.+)$", re.MULTILINE)
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = ("sh", "")
 
 
 def commands_of(text: str) -> Iterator[list[str]]:
-    """The arguments of each command in the shell blocks of a page, or of a part of it."""
-    for block in BLOCK.findall(text):
+    """The arguments of each command in the blocks of a page, or of a part of it, that are shell or plain."""
+    for block in (block for language, block in BLOCK.findall(text) if language in SHELL):
         for line in LINE.findall(block.replace("\\\n", " ")):
             words = shlex.split(line, comments=True)
             yield words[: next((at for at, word in enumerate(words) if word in ("|", ">", "&&")), None)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_exist(page: Path) -> None:
     """A reader can copy them."""
     for words in commands_of(page.read_text()):
