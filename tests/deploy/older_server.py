@@ -146,7 +146,7 @@ class OlderServer:
         """One publish: lock, rows, object, as the older server orders them."""
         body = archive_of(name, version)
         async with self.sql.transaction():
-            await self._lock(name)
+            await self.lock(name)
             await self.insert(name, version, manifest, signed=signed)
             self._put(f"dl/{name}/{version}/download", body)
 
@@ -187,7 +187,7 @@ class OlderServer:
     async def yank(self, name: str, version: str) -> None:
         """Yank a version; the latest falls back."""
         async with self.sql.transaction():
-            await self._lock(name)
+            await self.lock(name)
             await self.sql.execute(
                 "UPDATE package_versions v SET yanked = true FROM packages p "
                 "WHERE p.id = v.package_id AND p.name = $1 AND v.version = $2",
@@ -228,7 +228,8 @@ class OlderServer:
                 is_withdrawn,
             )
 
-    async def _lock(self, name: str) -> None:
+    async def lock(self, name: str) -> None:
+        """Keep everybody else from writing to the package until the transaction ends (8.3)."""
         key = int.from_bytes(hashlib.sha256(b"x07-registry:package:" + name.encode()).digest()[:8], "big")
         await self.sql.execute("SELECT pg_advisory_xact_lock($1)", key - (1 << 64) * (key >> 63))
 

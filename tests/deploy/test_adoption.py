@@ -29,7 +29,7 @@ from tests.deploy.older_server import REVOKED, SESSION, TOKEN, OlderServer, arch
 from tests.deploy.older_server_http import app_of
 from tests.fault_proxy import FaultProxy
 from tests.faults.cluster import Process
-from tests.stack import bearer, eventually, serving
+from tests.stack import Registry, bearer, eventually, serving
 
 HISTORY = "SELECT * FROM _sqlx_migrations ORDER BY version"
 # All of them but those of the extension, which stays.
@@ -46,6 +46,10 @@ UNION ALL SELECT oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'pu
 WAITS = """
 SELECT package_id FROM index_state WHERE generation > published_generation
 UNION ALL SELECT package_id FROM catalog_changes
+"""
+WAITS_FOR_LOCK = """
+SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted
 """
 GIVE_ODD_TO_WEBODIK = """
 INSERT INTO package_owners (package_id, user_id) SELECT p.id, u.id FROM packages p, users u
@@ -320,3 +324,17 @@ async def test_a_migration_waits_for_the_older_servers_transactions_and_misses_n
     dirty = "SELECT generation > published_generation FROM index_state JOIN packages p ON p.id = package_id"
     assert await other.fetchval(f"{dirty} WHERE p.name = 'in-flight'")
     await other.close()
+
+
+async def test_both_servers_write_to_a_package_one_after_the_other(fs_registry: Registry) -> None:
+    """They take the same lock; else each could miss what the other is about to commit."""
+    publisher = await fs_registry.add_publisher()
+    connection = await asyncpg.connect(fs_registry.settings.database_url.get_secret_value())
+    older = OlderServer(connection, fs_registry.settings)
+    async with connection.transaction():
+        await older.lock("hello")
+        publish = asyncio.create_task(fs_registry.publish(hello_archive(), publisher))
+        await fs_registry.until_row(WAITS_FOR_LOCK)
+        assert not publish.done()
+    assert (await publish).status_code == 200
+    await connection.close()

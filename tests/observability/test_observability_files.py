@@ -17,6 +17,7 @@ from tests.observability.conftest import ROLES, Roles
 ROOT = Path(__file__).parents[2]
 OBSERVABILITY = ROOT / "deploy" / "observability"
 METRIC = re.compile(r"\b(?:x07|process)_\w+")
+LABEL = re.compile(r'\b(\w+)="([^"]*)"')
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -56,6 +57,12 @@ async def test_every_metric_in_dashboard_alerts_and_runbook_is_in_a_live_endpoin
     named = set(METRIC.findall("\n".join([*expressions(), runbook, manifests])))
     known = {name for base in live for name in (base, f"{base}_bucket", f"{base}_count", f"{base}_sum")}
     assert named - known == set()
+
+
+async def test_every_label_that_an_expression_asks_for_is_in_a_live_endpoint(roles: Roles) -> None:
+    """A renamed route or state makes an alert as silent as a renamed metric."""
+    live = {pair for role in ROLES for pair in LABEL.findall(await roles.metrics(role))}
+    assert set(LABEL.findall("\n".join(expressions()))) - live == set()
 
 
 async def test_every_metric_of_ours_is_on_the_dashboard(roles: Roles) -> None:
