@@ -76,7 +76,14 @@ def test_each_tier_scales_and_is_disrupted_by_itself(tier: str) -> None:
     assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
-    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+
+
+def test_a_pod_joins_with_its_dependencies_and_stays_without_them() -> None:
+    """Storage that is away for all must not take away what readers hold in memory, nor a writer's 503."""
+    for tier in ("read", "write"):
+        container = of_kind("Deployment")[tier]["spec"]["template"]["spec"]["containers"][0]
+        assert container["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+        assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
 
 
 def test_each_tier_has_a_signal_of_its_own() -> None:
