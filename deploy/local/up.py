@@ -66,6 +66,7 @@ async def run_registry(settings: Settings, progress: Progress) -> None:
         async with keep_running(*servers):
             progress.step("preparing the database")
             await _prepare_database(settings, running.token_path)
+            await _write_first_files(settings)
             progress.step("starting the HTTP process and the worker")
             async with keep_running(HttpPart(settings, listener), WorkerPart(settings)):
                 progress.running(running)
@@ -86,6 +87,12 @@ def _local_servers(settings: Settings, home: Home) -> tuple[list[Service], dict[
         servers.append(valkey)
         chosen["redis_url"] = SecretStr(valkey.url)
     return servers, chosen
+
+
+async def _write_first_files(settings: Settings) -> None:
+    from deploy.local.first_files import ensure_first_files
+
+    await ensure_first_files(settings)
 
 
 async def _prepare_database(settings: Settings, token_path: Path) -> None:

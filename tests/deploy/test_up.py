@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,10 @@ def assert_serves(up: Up) -> None:
 
 
 def test_a_fresh_directory_becomes_a_registry_that_stops_without_a_trace(up: Up) -> None:
-    """One command; the token is for its owner only; a stop leaves no process and no socket."""
+    """One command; whoever hears that it listens finds the index there; the token is for its owner only;
+    a stop leaves no process and no socket.
+    """
+    assert up.get("/index/catalog.json") == b'{"schema_version":"x07.index-catalog@0.1.0","packages":[]}\n'
     assert_serves(up)
     assert (up.data_dir / "token").stat().st_mode & 0o777 == 0o600
     processes, sockets = everything_of(up), (up.data_dir / "run").resolve()
@@ -77,9 +81,11 @@ def test_it_starts_again_after_everything_was_killed(up: Up) -> None:
     """Same directory, same token; killed alone, the command takes every process with it."""
     token, written = up.token, (up.data_dir / "token").stat().st_mtime_ns
     for pid in everything_of(up):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # some end with the one before
+            os.kill(pid, signal.SIGKILL)
     up.process.wait()
     again = Up(up.data_dir)
+    assert again.get("/index/config.json").startswith(b'{"dl":"' + again.url.encode())  # a new port
     assert_serves(again)
     assert (again.token, (up.data_dir / "token").stat().st_mtime_ns) == (token, written)
     processes = everything_of(again)
