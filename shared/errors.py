@@ -26,6 +26,17 @@ class RegistryError(Exception):
         super().__init__(self.message)
 
 
+class AnswerCut(Exception):
+    """The rest of an answer cannot be had; its connection must end, so that no half looks whole.
+
+    code: of the error behind it. No RegistryError: nothing more can be answered.
+    """
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
 class Internal(RegistryError):
     """Something that cannot happen did; details are in the log, not in the answer."""
 

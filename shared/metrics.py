@@ -21,7 +21,8 @@ HTTP_REQUESTS: Final = Counter(
 HTTP_IN_FLIGHT: Final = Gauge("x07_http_requests_in_flight", "Requests that are being answered now.")
 HTTP_SECONDS: Final = Histogram(
     "x07_http_request_seconds",
-    "From the request's head to the end of the answer. The read tier's fast path is not in it.",
+    "From the request's head to the end of the answer. The read tier's fast answers are not in it: they are "
+    "counted beside (`x07_http_requests_total`), and their microseconds would hide what takes long.",
     ["route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )

@@ -10,17 +10,13 @@ from starlette.types import Receive, Send
 from api.read.answer import BlobAnswer
 from api.read.gate import ByteGate
 from api.read.standing import StandingTree
-from shared.errors import RegistryError, Unavailable
+from shared.errors import AnswerCut, RegistryError, Unavailable
 from shared.storage.interface import Missing, Opened
 
 STREAMS_AT_ONCE: Final = 48
 # A piece in hand and a piece in the transport's buffer.
 STREAM_BYTES: Final = 2 * 256 * 1024
 WAIT_FOR_A_PLACE_S: Final = 10.0
-
-
-class StreamCut(Exception):
-    """Storage failed in the middle of a body; the connection must end, so that no half looks whole."""
 
 
 class BlobChanged(Exception):
@@ -40,7 +36,7 @@ class Streams:
         """Send head and body.
 
         Before anything is sent, raises BlobChanged, Unavailable when too many others stream, and what
-        storage raises; StreamCut after.
+        storage raises; AnswerCut after.
         """
         place = self._gate.admit(self._weight_bytes)
         try:
@@ -65,7 +61,7 @@ class Streams:
                 await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
                 await _send_pieces(opened, gone, send)
             except RegistryError as error:
-                raise StreamCut from error
+                raise AnswerCut(error.code) from error
             finally:
                 gone.cancel()
 

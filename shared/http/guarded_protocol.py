@@ -8,6 +8,7 @@
 - A reader who leaves more than UNSENT_BYTES unsent for STALL_TIMEOUT_S is dropped; so are the slowest
   when what clients make us hold adds up (connections.py).
 - An idle connection costs no request its place: `limit_concurrency` counts requests alone.
+- An answer whose rest cannot be had (AnswerCut) ends with its connection, without another word in the log.
 - What the parser refuses is answered in the JSON shape of every other error, with a request id.
 """
 
@@ -19,13 +20,13 @@ from enum import Enum
 from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from shared.errors import BadRequest, Unavailable
+from shared.errors import AnswerCut, BadRequest, Unavailable
 from shared.http.connections import Connections
 from shared.http.error_response import error_body, error_response
 from shared.http.request_id import RequestIdMiddleware, RequestIds
@@ -76,6 +77,19 @@ class HeldFlow(FlowControl):
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await error_response(Unavailable("too many requests at once, try again"), scope)(scope, receive, send)
+
+
+def _cut_by(cycle: RequestResponseCycle, app: ASGIApp) -> Any:
+    """The application, for one request: what it cuts is over, as if the reader had gone."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except AnswerCut:
+            cycle.disconnected = True
+            cycle.transport.close()
+
+    return answered
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -263,7 +277,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         limit = self._requests_at_once
         is_full = limit is not None and len(self.tasks) >= limit
-        super()._start_asgi_task(cycle, self._overloaded if is_full else app)
+        super()._start_asgi_task(cycle, _cut_by(cycle, self._overloaded if is_full else app))
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses."""

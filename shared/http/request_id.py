@@ -12,7 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-from shared.errors import Internal
+from shared.errors import AnswerCut, Internal
 from shared.http.error_response import error_response
 
 log = structlog.get_logger()
@@ -86,6 +86,9 @@ class RequestIdMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except AnswerCut as cut:
+            log.warning("answer_cut", request_id=request_id, path=scope["path"], code=cut.code)
+            raise
         except Exception:
             log.exception("unhandled_exception", request_id=request_id, path=scope["path"])
             match progress:

@@ -40,8 +40,6 @@ class Child(Protocol):
 Launch = Callable[[Sequence[str], Mapping[str, str], Path], Child]
 START_DEADLINE_S = 30.0
 CRASH = "Traceback (most recent call last)"
-# How a read service ends a connection in the middle of a body, on purpose.
-CUT_ON_PURPOSE = "StreamCut"
 
 
 class Process:
@@ -126,7 +124,7 @@ class Cluster:
             line
             for process in self._processes
             for line in process.log.read_text(errors="replace").splitlines()
-            if CRASH in line and CUT_ON_PURPOSE not in line
+            if CRASH in line
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 
@@ -155,14 +156,19 @@ async def test_while_storage_fails_what_is_held_is_served_and_says_so(
     await eventually(is_healed, 3)
 
 
-async def test_an_archive_that_breaks_off_does_not_look_whole(own_tier: Reading, tmp_path: Path) -> None:
-    """The connection ends before the promised length."""
+async def test_an_archive_that_breaks_off_does_not_look_whole(
+    own_tier: Reading, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection ends before the promised length; operators find one line with the code, no traceback."""
     await own_tier.put(LARGE_KEY, LARGE_BODY)
     async with own_tier.http.stream("GET", LARGE_PATH) as answer:
         assert answer.headers["content-length"] == str(len(LARGE_BODY))
         os.truncate(tmp_path / "tree" / LARGE_KEY, 1000)
-        with capture_logs(), pytest.raises(httpx.RemoteProtocolError):
+        with capture_logs() as logs, pytest.raises(httpx.RemoteProtocolError):
             await answer.aread()
+    said = [(entry["log_level"], entry["event"], entry["code"], entry["path"]) for entry in logs]
+    assert said == [("warning", "answer_cut", "X07REG_UNAVAILABLE", LARGE_PATH)]
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_reader_that_takes_nothing_holds_the_stream_back(own_tier: Reading) -> None:
