@@ -20,10 +20,14 @@ from tests.stack import Registry, running_registry, serving
 
 @dataclass
 class Tier:
-    """What reached the servers of a tier: target and headers of each request. broken: none answers."""
+    """What reached the servers of a tier: target and headers of each request.
+
+    broken: none answers. lost: paths that none can answer.
+    """
 
     seen: list[tuple[str, dict[bytes, bytes]]] = field(default_factory=list)
     broken: bool = False
+    lost: frozenset[str] = frozenset()
 
     def in_front_of(self, app: ASGIApp) -> ASGIApp:
         """The application, watched."""
@@ -31,7 +35,7 @@ class Tier:
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
                 self.seen.append((scope["raw_path"].decode(), dict(scope["headers"])))
-                if self.broken:
+                if self.broken or scope["raw_path"].decode() in self.lost:
                     start = {"type": "http.response.start", "status": 503, "headers": []}
                     await send(start)
                     await send({"type": "http.response.body"})

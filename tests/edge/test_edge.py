@@ -188,6 +188,17 @@ async def test_what_is_cached_is_served_while_no_reader_answers(edge: Edge) -> N
     assert (await edge.http.get("/index/no/th/nothing")).status_code == 503
 
 
+async def test_a_reader_that_lost_storage_goes_on_answering_what_it_holds(edge: Edge) -> None:
+    """Its 503 for another file is that file's only: all readers say it, and none is left alone for it."""
+    await publish(edge)
+    lost = "/index/no/th/nothing"
+    edge.reads.lost = frozenset({lost})
+    for number in range(6):
+        assert (await edge.http.get(lost)).status_code == 503
+        answer = await edge.http.get(f"{INDEX}?x07_refresh={number}")
+        assert answer.status_code == 200, number
+
+
 async def test_bodies_are_limited_before_they_cost_anything(edge: Edge) -> None:
     """64 MiB and a little for archives, 3 MB elsewhere; nginx's own refusals are JSON too."""
     headers = await edge.registry.add_publisher()
