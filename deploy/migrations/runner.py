@@ -12,8 +12,9 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.database import Database
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseFailed, DatabaseUnavailable
 from shared.settings import Settings
+from shared.tables import metadata
 
 MIGRATION_LOCK = 0x7830375F6D696772
 DEPLOYED_REVISION = "0001"
@@ -26,6 +27,7 @@ LOCKED = (
     "package_version_advisories",
     "oauth_states",
 )
+DEPLOYED = (*LOCKED, "tokens", "audit_events", "web_sessions")
 LOCK_DEADLINE_S = 60.0
 LOCK_PAUSE_S = 0.05
 LOCK_NOT_AVAILABLE = "55P03"
@@ -36,7 +38,8 @@ log = structlog.get_logger()
 async def migrate(settings: Settings) -> None:
     """Create the schema, adopt its tables if they are there, apply what is missing.
 
-    One transaction, one migration at a time: others wait for the lock. Raises DatabaseUnavailable.
+    One transaction, one migration at a time: others wait for the lock. Raises DatabaseUnavailable,
+    DatabaseFailed.
     """
     database = Database(settings, is_patient=True)
     try:
@@ -54,6 +57,7 @@ def _upgrade(connection: Connection, schema: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes.update(connection=connection, schema=schema)
     if _is_deployed(connection, schema):
+        _require_complete(connection, schema)
         _lock_deployed(connection, schema)
         log.info("database_adopted", schema=schema, revision=DEPLOYED_REVISION)
         command.stamp(config, DEPLOYED_REVISION)
@@ -79,6 +83,18 @@ def _lock_deployed(connection: Connection, schema: str) -> None:
             if time.monotonic() > deadline:
                 raise DatabaseUnavailable("another server writes to the tables without a pause") from error
         time.sleep(LOCK_PAUSE_S)
+
+
+def _require_complete(connection: Connection, schema: str) -> None:
+    """Raise DatabaseFailed for tables that the older server's last migrations have not reached."""
+    found = inspect(connection).get_multi_columns(schema=schema)
+    there = {f"{table}.{column['name']}" for (_, table), columns in found.items() for column in columns}
+    needed = [str(column) for table in DEPLOYED for column in metadata.tables[table].columns]
+    if missing := [column for column in needed if column not in there]:
+        raise DatabaseFailed(
+            f"the tables lack {', '.join(missing)}: start the older server's newest release once, which "
+            "adds what is missing, then migrate again"
+        )
 
 
 def _is_deployed(connection: Connection, schema: str) -> bool:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.migrations.runner import migrate
 from deploy.migrations.versions import __path__ as versions_path
+from shared.errors import DatabaseFailed
 from shared.settings import Settings
 from shared.tables import metadata
 
@@ -80,6 +82,18 @@ async def test_a_database_of_the_older_server_is_adopted_unchanged(
     assert [row for row in after if row["table_name"] in {row["table_name"] for row in before}] == before
     assert await connection.fetchval("SELECT count(*) FROM _sqlx_migrations") == 1
     assert await connection.fetchval("SELECT generation - published_generation FROM index_state") == 1
+
+
+async def test_a_database_of_an_early_release_of_the_older_server_is_left_alone(
+    empty: str, connection: asyncpg.Connection
+) -> None:
+    """Its missing columns would be found by each request otherwise; the message says how to mend it."""
+    await connection.execute(deployed_tables())
+    await connection.execute("ALTER TABLE package_versions DROP COLUMN signature_bytes")
+    await connection.execute("DROP TABLE oauth_states")
+    with pytest.raises(DatabaseFailed, match=r"lack package_versions\.signature_bytes, oauth_states\.state"):
+        await migrate(Settings(database_url=empty))
+    assert await connection.fetch("SELECT 1 FROM pg_tables WHERE tablename = 'alembic_version'") == []
 
 
 async def test_another_schema_is_made_and_used_alone(empty: str, connection: asyncpg.Connection) -> None:
