@@ -15,6 +15,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.write.acceptance import Acceptance
 from api.write.checks import Checks
+from api.write.credentials import bearer_token, secret_hash
 from api.write.endpoint import Auth, Endpoint, build_routes
 from api.write.github import open_github
 from api.write.intake import Intake
@@ -107,14 +108,19 @@ def build_app(services: Services) -> ASGIApp:
 
 
 def _admitted(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint's handler behind what its declaration asks for: the limit of attempts, the principal."""
+    """The endpoint's handler behind what its declaration asks for: limits, then the principal."""
     handler, attempt = _authenticated(endpoint), endpoint.limited
     if attempt is None:
         return handler
 
     async def counted(request: Request) -> Response:
-        await services_of(request).rate_limits.require(attempt, request)
-        return await handler(request)
+        services = services_of(request)
+        await services.rate_limits.require(attempt, request)
+        if not endpoint.is_upload:
+            return await handler(request)
+        secret = bearer_token(request)
+        with services.intake.place(secret and secret_hash(secret)):
+            return await handler(request)
 
     return counted
 

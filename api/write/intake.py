@@ -20,19 +20,40 @@ class Intake:
     def __init__(self, places: int) -> None:
         """places: publishes at once, uploads included; at least 1."""
         self._places = places
+        self._taken = 0
         self._share = -(-places // 2)
-        self._taken: Counter[UUID] = Counter()
+        self._shares: Counter[UUID | str | None] = Counter()
 
     @contextmanager
-    def place(self, publisher: UUID) -> Iterator[None]:
-        """A place for one publish, from before its body is read until it is answered. Raises Unavailable."""
-        if self._taken.total() >= self._places or self._taken[publisher] >= self._share:
-            PUBLISHES_REFUSED.inc()
-            raise Unavailable("too many publishes at once, try again", retry_after_s=RETRY_AFTER_S)
-        self._taken[publisher] += 1
+    def place(self, credential: str | None) -> Iterator[None]:
+        """A place for one publish, from before it is known who asks until it is answered. Raises Unavailable.
+
+        A refusal that first waited for the database would be late, and hold up those who have a place.
+        credential: a hash of what the sender shows; one is one publisher's.
+        """
+        if self._taken >= self._places:
+            raise _refusal()
+        with self.share(credential):
+            self._taken += 1
+            try:
+                yield
+            finally:
+                self._taken -= 1
+
+    @contextmanager
+    def share(self, publisher: UUID | str | None) -> Iterator[None]:
+        """Whose place it is, as soon as that is known. Raises Unavailable."""
+        if self._shares[publisher] >= self._share:
+            raise _refusal()
+        self._shares[publisher] += 1
         try:
             yield
         finally:
-            self._taken[publisher] -= 1
-            if not self._taken[publisher]:
-                del self._taken[publisher]
+            self._shares[publisher] -= 1
+            if not self._shares[publisher]:
+                del self._shares[publisher]
+
+
+def _refusal() -> Unavailable:
+    PUBLISHES_REFUSED.inc()
+    return Unavailable("too many publishes at once, try again", retry_after_s=RETRY_AFTER_S)

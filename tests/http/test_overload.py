@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -58,9 +59,11 @@ async def test_publishes_past_the_bound_are_refused_and_those_within_it_all_succ
     assert again.status_code in (200, 409)
 
 
-async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_registry: Registry) -> None:
-    """A place is held from the first byte: one sender must not hold them all."""
-    slow, other = await small_registry.add_publisher("slow"), await small_registry.add_publisher("other")
+@asynccontextmanager
+async def slow_uploads(
+    registry: Registry, *publishers: dict[str, str], are_held: int
+) -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
+    """As many uploads by each as there are places, until the block ends; are_held: so many get a place."""
     go_on = asyncio.Event()
     archive = hello_archive(name="slow")
 
@@ -69,20 +72,37 @@ async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_r
         await go_on.wait()
         yield archive[512:]
 
-    async with httpx.AsyncClient(base_url=small_registry.url, timeout=30) as http:
-        held = [
-            asyncio.create_task(http.post("/v1/packages/publish", content=body(), headers=slow))
+    async def are_taken() -> bool:
+        return len(list(registry.settings.spool_dir.glob("upload-*"))) == are_held
+
+    async with httpx.AsyncClient(base_url=registry.url, timeout=30) as http:
+        posts = [
+            asyncio.create_task(http.post("/v1/packages/publish", content=body(), headers=publisher))
+            for publisher in publishers
             for _ in range(PLACES)
         ]
-
-        async def are_taken() -> bool:
-            return len(list(small_registry.settings.spool_dir.glob("upload-*"))) == PLACES // 2
-
         await eventually(are_taken)
-        assert (await small_registry.publish(hello_archive(name="other"), other)).status_code == 200
+        yield posts
         go_on.set()
-        statuses = sorted(answer.status_code for answer in await asyncio.gather(*held))
+        await asyncio.gather(*posts)
+
+
+async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_registry: Registry) -> None:
+    """A place is held from the first byte: one sender must not hold them all."""
+    slow, other = await small_registry.add_publisher("slow"), await small_registry.add_publisher("other")
+    async with slow_uploads(small_registry, slow, are_held=PLACES // 2) as posts:
+        assert (await small_registry.publish(hello_archive(name="other"), other)).status_code == 200
+    statuses = sorted(post.result().status_code for post in posts)
     assert statuses == [200] + [409] * (PLACES // 2 - 1) + [503] * (PLACES // 2)
+
+
+async def test_when_every_place_is_taken_nobody_is_looked_up(small_registry: Registry) -> None:
+    """A refusal that first waits for the database is a late one, and makes those who have a place wait."""
+    publishers = [await small_registry.add_publisher(name) for name in ("slow", "slower")]
+    async with slow_uploads(small_registry, *publishers, are_held=PLACES):
+        unknown = {"authorization": "Bearer x07t_unknown"}
+        assert (await small_registry.publish(hello_archive(), unknown)).status_code == 503
+    assert (await small_registry.publish(hello_archive(), unknown)).status_code == 401
 
 
 async def test_a_publisher_who_is_refused_again_and_again_is_slowed_and_nobody_else(

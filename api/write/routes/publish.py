@@ -70,7 +70,7 @@ async def publish(request: Request, caller: Principal) -> Response:
     services = services_of(request)
     domain.require_verified_email(services, caller)
     settings = services.settings
-    with services.intake.place(caller.user_id), services.pace.upload(caller.user_id) as taking:
+    with services.intake.share(caller.user_id), services.pace.upload(caller.user_id) as taking:
         async with received_archive(
             request, settings.spool_dir, settings.max_archive_bytes, taking
         ) as upload:
