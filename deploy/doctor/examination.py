@@ -1,8 +1,7 @@
-"""Every check, told in its order: first what others stand on."""
+"""Every check in its order: first what others stand on."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,10 @@ SETTINGS_MEND = "correct the variable; docs/settings.md says what each may be"
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """What the doctor finds, in order. Looks at all at once, so that it waits once; never raises."""
+    """What the doctor finds, in order. Never raises.
+
+    One after another: beside one that keeps this process busy, another's answer would seem late.
+    """
     checks = (
         examined(database.CHECK, database.MEND, database.examine_database(settings)),
         examined(queue.CHECK, queue.MEND, queue.examine_queue(settings)),
@@ -26,8 +28,8 @@ async def examine(settings: Settings) -> list[Finding]:
         examined(addresses.GITHUB, addresses.GITHUB_MEND, addresses.examine_github(settings)),
     )
     findings = [ok("settings", "every variable has an allowed value")]
-    for found in await asyncio.gather(*checks):
-        findings += found
+    for check in checks:
+        findings += await check
     return findings
 
 

@@ -98,7 +98,7 @@ async def cluster(
 
 @pytest.mark.parametrize("name", SILENCES)
 async def test_a_dependency_that_never_answers_is_given_up_in_time(
-    cluster: Cluster, proxies: Mapping[str, FaultProxy], name: str
+    cluster: Cluster, proxies: Mapping[str, FaultProxy], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A publish is told to come again, readers get what is there, readiness and doctor name the culprit."""
     expected, proxy = SILENCES[name], proxies[name]
@@ -108,6 +108,7 @@ async def test_a_dependency_that_never_answers_is_given_up_in_time(
     before = (await reader.http.get(HELLO)).content
     proxy.freeze()
     proxy.inject(Hang())
+    monkeypatch.setattr("shared.database.CONNECT_TIMEOUT_S", 1.0)  # of the doctor, who connects three times
     settings = Settings(**cluster.values)
     begun = time.monotonic()
     findings = asyncio.create_task(examine(settings))
