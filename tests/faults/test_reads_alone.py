@@ -39,6 +39,8 @@ async def test_every_index_file_and_archive_is_served_by_readers_alone(
         keys = [key for key in await registry.keys() if not key.endswith((".gz", ".zst"))]
         assert len(keys) == 2 + len(PACKAGES) * 5  # configuration, catalog; index file, two of each version
         for http in (reader.http, newcomer.http):
+            ready = await http.get("/readyz")
+            assert (ready.status_code, list(ready.json()["dependencies"])) == (200, ["storage"])
             for key in keys:
                 promises.tally.tried += 1
                 lost = not await is_served(http, key, registry)
