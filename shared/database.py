@@ -5,6 +5,7 @@ No SQL lives here: api/write/queries and indexer/queries.py hold it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -37,18 +38,37 @@ RETRY_CLASSES = ("08", "40", "53", "57", "58")
 READ_ONLY = "25006"
 RETRY_CODES = ("55P03", READ_ONLY, "25P03", "3D000", "3F000", "42P01", "42703")
 DATA_EXCEPTION_CLASS = "22"
-LIBPQ_ONLY = frozenset(
+# Parameters of a URL that libpq or the older server's driver knows, and ours would hand to Postgres.
+NOT_OURS = frozenset(
     {
         "channel_binding",
         "connect_timeout",
+        "fallback_application_name",
+        "gssdelegation",
         "gssencmode",
         "keepalives",
         "keepalives_count",
         "keepalives_idle",
         "keepalives_interval",
+        "load_balance_hosts",
+        "require_auth",
+        "sslcertmode",
+        "sslcompression",
+        "sslsni",
+        "statement-cache-capacity",
         "tcp_user_timeout",
     }
 )
+# Other names for what ours knows.
+ALIASES = {
+    "hostaddr": "host",
+    "ssl-ca": "sslrootcert",
+    "ssl-cert": "sslcert",
+    "ssl-key": "sslkey",
+    "ssl-mode": "sslmode",
+    "ssl-root-cert": "sslrootcert",
+}
+_OPTION = re.compile(r"options\[(.+)\]")
 
 DRIVER_ERRORS = (
     SQLAlchemyError,
@@ -199,7 +219,13 @@ def _causes(error: BaseException | None) -> Iterator[Any]:
 
 
 def driver_dsn(url: str) -> str:
-    """A libpq URL without the parameters that asyncpg would hand to the server as settings."""
+    """The URL for asyncpg, of one for libpq or sqlx; what asyncpg does not know is a server setting."""
     base, _, query = url.partition("?")
-    kept = [(key, value) for key, value in parse_qsl(query) if key not in LIBPQ_ONLY]
+    kept = [(_parameter(key), value) for key, value in parse_qsl(query) if key not in NOT_OURS]
     return f"{base}?{urlencode(kept)}" if kept else base
+
+
+def _parameter(key: str) -> str:
+    """asyncpg's name of a parameter; sqlx writes server settings as `options[NAME]`."""
+    option = _OPTION.fullmatch(key)
+    return option[1] if option else ALIASES.get(key, key)

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field(
         SecretStr("postgres://x07:x07@127.0.0.1:5432/x07_registry"),
         validation_alias=AliasChoices(f"{PREFIX}DATABASE_URL", "DATABASE_URL"),
-        description="Postgres, as libpq writes it (`postgres://`, `?host=/socket/dir`, `sslmode`).",
+        description="Postgres, as libpq or sqlx writes it (`postgres://`, `?host=/socket/dir`, `sslmode`).",
     )
     database_schema: SchemaName = Field("public", description="Schema that holds the tables.")
     database_pool_size: int = Field(10, ge=1, le=1000, description="Connections a process, at most.")

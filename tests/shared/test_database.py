@@ -19,17 +19,26 @@ from shared.settings import Settings
         ("postgres://h1:1,h2:2/d?sslmode=require", "postgres://h1:1,h2:2/d?sslmode=require"),
         ("postgres://h/d?connect_timeout=3&application_name=a", "postgres://h/d?application_name=a"),
         ("postgres://u:p%3F@h/d?keepalives=1", "postgres://u:p%3F@h/d"),
+        ("postgres:///d?hostaddr=::1&sslsni=0", "postgres:///d?host=%3A%3A1"),
+        (
+            "postgres://h/d?ssl-mode=require&ssl-root-cert=/ca.pem&statement-cache-capacity=0",
+            "postgres://h/d?sslmode=require&sslrootcert=%2Fca.pem",
+        ),
+        ("postgres://h/d?options[work_mem]=8MB", "postgres://h/d?work_mem=8MB"),
     ],
 )
-def test_a_libpq_url_reaches_the_driver_as_it_is(url: str, dsn: str) -> None:
-    """Both schemes, sockets, several hosts; what only libpq knows is left out."""
+def test_a_url_of_a_deployment_reaches_the_driver(url: str, dsn: str) -> None:
+    """Both schemes, sockets, several hosts; what only libpq or the older server's driver knows is left out
+    or put in our driver's words.
+    """
     assert driver_dsn(url) == dsn
 
 
 async def test_both_schemes_and_a_socket_directory_connect(postgres: EmbeddedPostgres) -> None:
     """The forms that deployments write."""
     for url in (postgres.url, postgres.url.replace("postgresql://", "postgres://")):
-        database = Database(Settings(database_url=url + "&sslmode=disable&connect_timeout=5"))
+        url += "&ssl-mode=disable&statement-cache-capacity=9&connect_timeout=5"
+        database = Database(Settings(database_url=url))
         await database.check()
         await database.close()
 
