@@ -69,6 +69,7 @@ ALIASES = {
     "ssl-root-cert": "sslrootcert",
 }
 _OPTION = re.compile(r"options\[(.+)\]")
+_HOST = re.compile(r"(?<=://)(?P<user>[^/@]*@)?(?:\[[^\]]*\]|[^/:@,]*)(?::(?P<port>\d+))?(?=/|$)")
 
 DRIVER_ERRORS = (
     SQLAlchemyError,
@@ -221,7 +222,11 @@ def _causes(error: BaseException | None) -> Iterator[Any]:
 def driver_dsn(url: str) -> str:
     """The URL for asyncpg, of one for libpq or sqlx; what asyncpg does not know is a server setting."""
     base, _, query = url.partition("?")
-    kept = [(_parameter(key), value) for key, value in parse_qsl(query) if key not in NOT_OURS]
+    kept = {_parameter(key): value for key, value in parse_qsl(query) if key not in NOT_OURS}
+    if "host" in kept and (address := _HOST.search(base)):
+        # `@localhost:5432/db?host=/socket/dir` means the socket; asyncpg would go to localhost.
+        base = base[: address.start()] + (address["user"] or "") + base[address.end() :]
+        kept = ({"port": address["port"]} if address["port"] else {}) | kept
     return f"{base}?{urlencode(kept)}" if kept else base
 
 

@@ -19,6 +19,9 @@ from shared.settings import Settings
         ("postgres://h1:1,h2:2/d?sslmode=require", "postgres://h1:1,h2:2/d?sslmode=require"),
         ("postgres://h/d?connect_timeout=3&application_name=a", "postgres://h/d?application_name=a"),
         ("postgres://u:p%3F@h/d?keepalives=1", "postgres://u:p%3F@h/d"),
+        ("postgres://u:p@localhost/d?host=/run/pg", "postgres://u:p@/d?host=%2Frun%2Fpg"),
+        ("postgres://localhost:5433/d?host=/run/pg", "postgres:///d?port=5433&host=%2Frun%2Fpg"),
+        ("postgres://u@[::1]:1/d?hostaddr=::2", "postgres://u@/d?port=1&host=%3A%3A2"),
         ("postgres:///d?hostaddr=::1&sslsni=0", "postgres:///d?host=%3A%3A1"),
         (
             "postgres://h/d?ssl-mode=require&ssl-root-cert=/ca.pem&statement-cache-capacity=0",
@@ -36,7 +39,12 @@ def test_a_url_of_a_deployment_reaches_the_driver(url: str, dsn: str) -> None:
 
 async def test_both_schemes_and_a_socket_directory_connect(postgres: EmbeddedPostgres) -> None:
     """The forms that deployments write."""
-    for url in (postgres.url, postgres.url.replace("postgresql://", "postgres://")):
+    assert "postgres@/" in postgres.url
+    for url in (
+        postgres.url,
+        postgres.url.replace("postgresql://", "postgres://"),
+        postgres.url.replace("postgres@/", "postgres:secret@db.example:5432/"),
+    ):
         url += "&ssl-mode=disable&statement-cache-capacity=9&connect_timeout=5"
         database = Database(Settings(database_url=url))
         await database.check()
