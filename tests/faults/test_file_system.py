@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from shared.names import PackageName, shard_path
-from tests.deploy.processes import COMMAND, environment
+from tests.deploy.forked_commands import run
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import MakeCluster
 from tests.faults.disks import fill, remount, small_disk
@@ -111,12 +111,5 @@ async def test_torn_files_are_no_answers_and_verify_and_repair_find_and_mend_the
 
 async def command(cluster: Cluster, *arguments: str) -> tuple[int, str]:
     """Run a command of the registry; its exit status and what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *arguments,
-        env=environment(**cluster.variables()),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return process.returncode or 0, output.decode()
+    answer = await asyncio.to_thread(run, *arguments, **cluster.variables())
+    return answer.returncode, answer.stdout + answer.stderr

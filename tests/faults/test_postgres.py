@@ -213,7 +213,7 @@ async def test_a_full_disk_under_postgres_is_told_as_such_and_passes(
         await servers.sql("ALTER TABLE package_versions SET TABLESPACE small", url)
         refused = 0
         for minor in range(1, 60):
-            archive = hello_archive("hello", f"0.{minor}.0", docs=random.randbytes(50_000).hex())
+            archive = hello_archive("hello", f"0.{minor}.0", docs=random.randbytes(400_000).hex())
             answer = await promises.publish(writer.http, "hello", f"0.{minor}.0", archive=archive)
             assert is_honest(answer), answer and answer.text
             assert answer is not None
