@@ -20,8 +20,9 @@ from shared.http.connections import MAX_CONNECTIONS, OTHER_DESCRIPTORS
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
 
-# Longer than a publish waits to be visible, unless told otherwise; short of the 10 s that `up` has.
-GRACE_S = 6
+# Longer than a publish waits to be visible, unless told otherwise; short of the 10 s that `up` has. An upload
+# may be slow: whoever stops a write server alone waits for longer, half a minute in our deployments.
+GRACE_S = {AppKind.WRITE: 20, AppKind.READ: 6, AppKind.ALL: 6}
 # Longer than an edge keeps idle connections (nginx: 60 s), so that it never meets one that just closed.
 KEEP_ALIVE_S = 75
 # That the application sees; further ones are answered 503 at once. The fast path does not count.
@@ -117,7 +118,7 @@ def _configure(kind: AppKind, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         limit_concurrency=REQUESTS_AT_ONCE,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=GRACE_S[kind],
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.app_kind import AppKind
+from deploy.serve import GRACE_S
 from shared.settings import Settings
 from tests.docs_tables import variables_of
 from tests.edge.nginx import SHIPPED
@@ -91,6 +93,19 @@ def test_each_tier_has_a_signal_of_its_own() -> None:
     scalers = of_kind("HorizontalPodAutoscaler")
     signals = [json.dumps(scalers[tier]["spec"]["metrics"]) for tier in TIERS]
     assert len(set(signals)) == len(TIERS)
+
+
+@pytest.mark.parametrize("tier", [AppKind.WRITE, AppKind.READ])
+def test_a_server_is_given_the_time_that_it_takes_to_end(tier: AppKind) -> None:
+    """Killed before, it would break off uploads that it has promised to finish."""
+    pod = of_kind("Deployment")[tier.value]["spec"]["template"]["spec"]
+    leaving_s = 5  # until no endpoint list names it any more
+    assert f"time.sleep({leaving_s})" in str(pod["containers"][0]["lifecycle"]["preStop"])
+    assert pod["terminationGracePeriodSeconds"] > leaving_s + GRACE_S[tier]
+    service = compose()["services"][tier.value]
+    assert int(service.get("stop_grace_period", "10s").removesuffix("s")) > GRACE_S[tier]
+    unit = Path(f"deploy/systemd/x07-registry-{tier.value}.service").read_text()
+    assert int(unit.partition("TimeoutStopSec=")[2].split()[0]) > GRACE_S[tier]
 
 
 def test_secrets_are_named_and_never_written() -> None:

@@ -22,6 +22,9 @@ CHECKS = (
     "unsupported_method",
 )
 
+# It waits for answers most of the time; the registry takes several requests at once.
+WORKERS = "3"
+
 
 async def run_schemathesis(
     url: str,
@@ -37,7 +40,16 @@ async def run_schemathesis(
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", str(document), "--url", url),
         *("--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", str(examples)),
-        *("--seed", str(seed), "--warnings", "off", "--no-color", "--continue-on-failure"),
+        *(
+            "--seed",
+            str(seed),
+            "--workers",
+            WORKERS,
+            "--warnings",
+            "off",
+            "--no-color",
+            "--continue-on-failure",
+        ),
         *("--generation-database", "none", "--request-timeout", "30", "--max-redirects", "0"),
     ]
     for name, value in headers.items():
