@@ -213,13 +213,15 @@ class Directory:
         return path
 
     def _require_inside(self, key: str, real_path: str) -> None:
+        """Raise StorageFailed if links on the way to a file led out of the root."""
         if not real_path.startswith(self._inside):
             raise StorageFailed(f"key leaves the storage root: {key!r}")
 
     def _open(self, key: str) -> tuple[FileIO, os.stat_result] | None:
         """The blob's file, unbuffered, and its state; None when no regular file has this name.
 
-        Where it lies is asked of the open file: one system call, where a path has one for each folder.
+        Where it lies is asked of the open file (which needs /proc): one system call, where a path takes one
+        for each folder.
         """
         try:
             file = FileIO(f"{self._root}/{key}", opener=_for_reading)
