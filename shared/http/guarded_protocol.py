@@ -5,6 +5,7 @@
 - Requests that a client sends ahead wait as bytes, unread, not as objects: one is answered at a time.
 - A body with GET or HEAD means nothing, and is dropped; so is what comes of a body after the answer. All
   connections together drop it at a bounded rate, so that sending much costs the sender and nobody else.
+- Who sends nothing more of a body for BODY_TIMEOUT_S while we read is dropped.
 - A reader who leaves more than UNSENT_BYTES unsent for STALL_TIMEOUT_S is dropped; so are the slowest
   when what clients make us hold adds up (connections.py).
 - An idle connection costs no request its place: `limit_concurrency` counts requests alone.
@@ -39,6 +40,8 @@ HEAD_TIMEOUT_S: Final = 15.0
 # How long the rest of a body may take that nobody reads any more.
 DRAIN_TIMEOUT_S: Final = 15.0
 STALL_TIMEOUT_S: Final = 30.0
+# How long nothing may come of a body that is read: who vanished would else hold its place for ever.
+BODY_TIMEOUT_S: Final = 30.0
 UNSENT_BYTES: Final = 4096
 # A few unsent bytes may keep a whole body in memory: a reader who does not keep up counts for this much.
 BODY_BYTES: Final = 64 * 1024
@@ -68,10 +71,12 @@ class HeldFlow(FlowControl):
     """Flow control that does not read on while bytes of the client wait already."""
 
     is_held = False
+    resumed_at = 0.0
 
     def resume_reading(self) -> None:
         """Read on, unless bytes wait."""
-        if not self.is_held:
+        if self.read_paused and not self.is_held:
+            self.resumed_at = time.monotonic()
             super().resume_reading()
 
 
@@ -116,7 +121,7 @@ class GuardedProtocol(HttpToolsProtocol):
             Connections(self.connections, self.loop),  # type: ignore[arg-type]
         )
         self._phase = Phase.BETWEEN
-        self._since = time.monotonic()
+        self._since = self._heard_at = time.monotonic()
         # Bytes since the head began, or since the last byte of the body; those of the piece being fed.
         self._head_bytes = self._piece_bytes = 0
         self._body_left = 0
@@ -140,7 +145,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser as much as one request at a time allows."""
-        self._is_quiet = False
+        self._is_quiet, self._heard_at = False, time.monotonic()
         if self._waiting:
             self._waiting += data
         else:
@@ -328,7 +333,9 @@ class GuardedProtocol(HttpToolsProtocol):
             if waited_s > STALL_TIMEOUT_S:
                 self.abort()
         elif self._is_answering:
-            return
+            silent_s = now - max(self._heard_at, self.flow.resumed_at)
+            if self._phase is Phase.BODY and not self.flow.read_paused and silent_s > BODY_TIMEOUT_S:
+                self.abort()
         elif (
             (self._phase is Phase.BETWEEN and waited_s > self.timeout_keep_alive)
             or (self._phase is Phase.HEAD and waited_s > HEAD_TIMEOUT_S)

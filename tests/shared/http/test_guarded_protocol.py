@@ -155,6 +155,21 @@ async def test_who_sends_or_takes_too_slowly_is_dropped(
             assert time.monotonic() - began < 5
 
 
+async def test_who_vanishes_in_the_middle_of_a_body_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place among the uploads would be taken for good; who has sent all may wait for the answer."""
+    monkeypatch.setattr(guarded_protocol, "BODY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with guarded() as (application, address):
+        application.is_open.clear()
+        whole, half = await Connection.open(address), await Connection.open(address)
+        post = head(b"/", HOST, b"content-length: 9", method=b"POST")
+        await whole.send(post + b"all of it")
+        await half.send(post + b"half")
+        assert await half.is_ended()
+        application.is_open.set()
+        assert (await whole.read()).startswith(b"HTTP/1.1 200")
+
+
 async def test_requests_sent_ahead_wait_unread() -> None:
     """One is answered at a time; the others are bytes, and most of them stay with the client."""
     async with guarded() as (application, address):
