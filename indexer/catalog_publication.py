@@ -38,7 +38,8 @@ async def publish_catalog(parts: Parts, *, anew: bool = False) -> bool:
         if not await queries.try_catalog_lock(tx):
             return False
         changes = await queries.take_catalog_changes(tx)
-        if not anew and not changes and await parts.storage.head(CATALOG_KEY) is not None:
+        seen = await parts.storage.head(CATALOG_KEY)
+        if not anew and not changes and seen is not None:
             return True
         with tempfile.TemporaryDirectory(prefix="x07-catalog-") as directory:
             path = Path(directory) / "catalog.json"
@@ -52,7 +53,9 @@ async def publish_catalog(parts: Parts, *, anew: bool = False) -> bool:
                 content_type=JSON_TYPE,
                 digest=digest,
             )
-            await replace_blob(parts.storage, CATALOG_KEY, path, content_type=JSON_TYPE, digest=digest)
+            await replace_blob(
+                parts.storage, CATALOG_KEY, path, seen=seen, content_type=JSON_TYPE, digest=digest
+            )
     await parts.notifier.announce(Change((CATALOG_KEY,)))
     CATALOG_SECONDS.observe(time.perf_counter() - begun)
     log.info("catalog_published", changes=changes, size_bytes=size_bytes)

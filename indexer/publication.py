@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -43,7 +43,7 @@ from shared.jobs import Change, Notifier
 from shared.names import PackageName
 from shared.settings import Settings
 from shared.stop_points import stop_at
-from shared.storage.interface import Storage
+from shared.storage.interface import BlobInfo, Storage
 from shared.storage.replacing import replace_blob
 from shared.storage.together import together
 from shared.versions import VersionText
@@ -74,6 +74,14 @@ class Parts:
         except BaseException:
             self.in_doubt.update(names)
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A metadata document. digest: SHA-256 of the body, 64 hex digits."""
+
+    body: bytes
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +180,28 @@ async def _publish(
 
 
 async def _put(parts: Parts, package: PackageRow) -> _Put:
-    """Put the files of a package, what its index file speaks of before it."""
-    storage, stop_wanted = parts.storage, parts.settings.test_stop_at
-    await together(*(_promote(storage, package.name, row) for row in package.versions if row.staged))
-    stop_at("after_promote", stop_wanted)
-    digests = await _put_metadata(storage, package)
-    index_digest = await _put_index_file(storage, package)
-    stop_at("after_index_put", stop_wanted)
+    """Put the files of a package, what its index file speaks of before it.
+
+    All that is replaced is seen first, as soon as the lock is held.
+    """
+    storage, documents = parts.storage, _changed_documents(package)
+    seen = await _seen(storage, package.name, documents)
+    await together(_promote_staged(parts, package), _put_metadata(storage, package.name, documents, seen))
+    index_digest = await _put_index_file(storage, package, seen)
+    stop_at("after_index_put", parts.settings.test_stop_at)
+    digests: dict[VersionText, str | None] = {
+        row.version: row.metadata_digest for row in package.versions if row.staged
+    }
+    digests |= {version: document.digest for version, document in documents.items()}
     return _Put(package, digests, index_digest, await _delete_removed(storage, package))
+
+
+async def _seen(
+    storage: Storage, name: PackageName, documents: Mapping[VersionText, _Document]
+) -> dict[str, BlobInfo | None]:
+    """What is there now of all that will be replaced, by key."""
+    keys = [index_key(name), *(metadata_key(name, version) for version in documents)]
+    return dict(zip(keys, await together(*map(storage.head, keys)), strict=True))
 
 
 async def _mark(tx: AsyncConnection, done: Sequence[_Put]) -> None:
@@ -231,8 +253,14 @@ async def publish_config(parts: Parts, *, anew: bool = False) -> None:
     stored = await parts.storage.head(CONFIG_KEY)
     if not anew and stored is not None and stored.digest == digest:
         return
-    await replace_blob(parts.storage, CONFIG_KEY, body, content_type=JSON_TYPE, digest=digest)
+    await replace_blob(parts.storage, CONFIG_KEY, body, seen=stored, content_type=JSON_TYPE, digest=digest)
     await parts.notifier.announce(Change((CONFIG_KEY,)))
+
+
+async def _promote_staged(parts: Parts, package: PackageRow) -> None:
+    """Promote every archive that waits."""
+    await together(*(_promote(parts.storage, package.name, row) for row in package.versions if row.staged))
+    stop_at("after_promote", parts.settings.test_stop_at)
 
 
 async def _promote(storage: Storage, name: PackageName, row: VersionRow) -> None:
@@ -256,33 +284,32 @@ async def _delete_removed(storage: Storage, package: PackageRow) -> list[str]:
     return keys
 
 
-async def _put_metadata(storage: Storage, package: PackageRow) -> dict[VersionText, str | None]:
-    """Put the metadata documents that changed; their digests by version, staged versions included."""
-    changed: dict[VersionText, bytes] = {}
-    digests: dict[VersionText, str | None] = {
-        row.version: row.metadata_digest for row in package.versions if row.staged
-    }
+def _changed_documents(package: PackageRow) -> dict[VersionText, _Document]:
+    """The metadata documents that are not in storage as they are now."""
+    changed = {}
     for row in package.versions:
-        body = metadata_body(package, row)
-        if body is None:
-            continue
-        digest = hashlib.sha256(body).hexdigest()
-        if digest != row.metadata_digest:
-            changed[row.version] = body
-            digests[row.version] = digest
+        if (body := metadata_body(package, row)) is not None:
+            digest = hashlib.sha256(body).hexdigest()
+            if digest != row.metadata_digest:
+                changed[row.version] = _Document(body, digest)
+    return changed
+
+
+async def _put_metadata(
+    storage: Storage,
+    name: PackageName,
+    documents: Mapping[VersionText, _Document],
+    seen: Mapping[str, BlobInfo | None],
+) -> None:
+    keys = {metadata_key(name, version): document for version, document in documents.items()}
     await together(
         *(
             replace_blob(
-                storage,
-                metadata_key(package.name, version),
-                body,
-                content_type=JSON_TYPE,
-                digest=str(digests[version]),
+                storage, key, document.body, seen=seen[key], content_type=JSON_TYPE, digest=document.digest
             )
-            for version, body in changed.items()
+            for key, document in keys.items()
         )
     )
-    return digests
 
 
 def metadata_body(package: PackageRow, row: VersionRow) -> bytes | None:
@@ -294,7 +321,9 @@ def metadata_body(package: PackageRow, row: VersionRow) -> bytes | None:
         return None
 
 
-async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
+async def _put_index_file(
+    storage: Storage, package: PackageRow, seen: Mapping[str, BlobInfo | None]
+) -> str | None:
     """Put the index file and its variants, or remove them when no version is left; the file's digest."""
     key = index_key(package.name)
     if not package.versions:
@@ -303,7 +332,7 @@ async def _put_index_file(storage: Storage, package: PackageRow) -> str | None:
     body = render_index_file(package)
     digest = hashlib.sha256(body).hexdigest()
     await together(
-        replace_blob(storage, key, body, content_type=NDJSON_TYPE, digest=digest),
+        replace_blob(storage, key, body, seen=seen[key], content_type=NDJSON_TYPE, digest=digest),
         put_variants_of_body(storage, key, body, content_type=NDJSON_TYPE, digest=digest),
     )
     return digest

@@ -25,7 +25,7 @@ from shared.names import PackageName
 from shared.tracing import traced
 
 PACKAGES_A_BATCH = 32
-BATCHES_AT_ONCE = 2
+BATCHES_AT_ONCE = 1
 FINISH_S = 5.0
 EXPIRY_S = 600.0
 COLLECTION_S = 3600.0

@@ -31,7 +31,7 @@ from shared.storage.together import together
 from shared.versions import read_version, version_key
 
 A_BATCH: Final = 32
-BATCHES_AT_ONCE: Final = 2
+BATCHES_AT_ONCE: Final = 1
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class Acceptance:
         await self._accepted.close()
 
     async def _ask(self, batch: Sequence[Candidate]) -> Sequence[RegistryError | None]:
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             standings = await publishes.standings(tx, [candidate.wanted for candidate in batch])
         return [_refusal(*pair) for pair in zip(batch, standings, strict=True)]
 

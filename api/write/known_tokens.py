@@ -11,7 +11,7 @@ from shared.batching import Batcher
 from shared.database import Database
 
 A_BATCH: Final = 100
-BATCHES_AT_ONCE: Final = 2
+BATCHES_AT_ONCE: Final = 1
 
 
 class KnownTokens:
@@ -32,6 +32,6 @@ class KnownTokens:
         await self._asked.close()
 
     async def _ask(self, hashes: Sequence[str]) -> Sequence[TokenRow | None]:
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await tokens.by_hashes(tx, hashes)
         return [rows.get(token_hash) for token_hash in hashes]

@@ -26,6 +26,16 @@ WINDOW_S: Final = 60
 TIMEOUT_S: Final = 0.1
 PAUSE_AFTER_FAILURE_S: Final = 5.0
 COMMANDS_AT_ONCE: Final = 16
+# One command for all counters of an attempt: what each then says, and the seconds that it has left.
+COUNT: Final = """
+local answers = {}
+for _, key in ipairs(KEYS) do
+    answers[#answers + 1] = redis.call("INCR", key)
+    if redis.call("TTL", key) < 0 then redis.call("EXPIRE", key, ARGV[1]) end
+    answers[#answers + 1] = redis.call("TTL", key)
+end
+return answers
+"""
 
 log = structlog.get_logger()
 
@@ -54,6 +64,7 @@ class RateLimits:
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
         )
+        self._count_all = self._redis.register_script(COUNT)
         self._prefix = f"{settings.redis_namespace}:attempts"
         self._proxies = settings.trusted_proxies
         self._allowed = {
@@ -92,13 +103,8 @@ class RateLimits:
             if time.monotonic() < self._away_until:
                 return []
             try:
-                async with self._redis.pipeline(transaction=False) as pipeline:
-                    for key in keys:
-                        pipeline.incr(key)
-                        pipeline.expire(key, WINDOW_S, nx=True)
-                        pipeline.ttl(key)
-                    answers = await pipeline.execute()
-                return [_Counted(*pair) for pair in zip(answers[::3], answers[2::3], strict=True)]
+                answers = await self._count_all(keys, [WINDOW_S])
+                return [_Counted(*pair) for pair in zip(answers[::2], answers[1::2], strict=True)]
             except (RedisError, OSError, TimeoutError) as error:
                 self._away_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
                 log.warning("rate_limits_off", error=type(error).__name__)

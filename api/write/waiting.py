@@ -74,5 +74,5 @@ class Publications:
                 await awaited.published.wait()
                 return True
         except TimeoutError:
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 return await packages.published_generation(tx, awaited.package_id) >= awaited.generation

@@ -18,12 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import FileIO
-from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from shared.errors import StorageFailed, TornBlob
+from shared.errors import TornBlob
 from shared.storage.digests import DigestMemo
 from shared.storage.durable import (
     Digests,
@@ -36,15 +35,14 @@ from shared.storage.durable import (
     write_all,
     write_from,
 )
-from shared.storage.flushing import Unflushed, Writing, run_together
+from shared.storage.flushing import FLUSHES_AT_ONCE, Unflushed, Writing, run_together
+from shared.storage.folders import Folders
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
 from shared.storage.leftovers import remove_leftovers
 from shared.storage.os_errors import ABSENT, mapped_os_errors
 from shared.storage.tree import scan, walk
 
-REMEMBERED_FOLDERS: Final = 10_000
-FLUSHES_AT_ONCE: Final = 8
 # O_NONBLOCK: a named pipe in a tree must not hold a thread for ever.
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -68,10 +66,8 @@ class Directory:
 
     def __init__(self, root: Path) -> None:
         """root: made when first written to."""
-        self._root = root.absolute()
-        self._inside = os.path.join(os.path.realpath(root), "")
+        self._folders = Folders(root)
         self._digests = DigestMemo()
-        self._settled_folders: set[Path] = set()
         self._flushers = ThreadPoolExecutor(FLUSHES_AT_ONCE, thread_name_prefix="flush")
 
     def get(self, key: str, if_revision: str | None) -> Found | NotModified | Missing:
@@ -117,9 +113,7 @@ class Directory:
         outcomes = run_together(self._flushers, [change(unflushed) for change in changes])
         with mapped_os_errors():
             unflushed.flush(self._flushers)
-        if len(self._settled_folders) >= REMEMBERED_FOLDERS:
-            self._settled_folders.clear()
-        self._settled_folders |= unflushed.made
+        self._folders.settle(unflushed.made)
         return outcomes
 
     def put(
@@ -155,23 +149,28 @@ class Directory:
         if (opened_file := self._open(source)) is None:
             return False
         file, state = opened_file
-        with file, self._temporary(unflushed) as temporary:
+        with file:
             _require_whole(source, file, state)
             try:
-                os.link(self._path(source), temporary, follow_symlinks=False)
+                path, name = self._folders.path(source), self._name(target, unflushed)
+                if _is_linked(path, name):
+                    return True
+                with self._temporary(unflushed) as temporary:
+                    os.link(path, temporary, follow_symlinks=False)
+                    os.rename(temporary, name)
+                return True
             except FileNotFoundError:
                 return False
             except OSError as error:
                 if error.errno not in NO_HARD_LINKS:
                     raise
-                info = self._info(source, file, state)
-                digests = Digests(info.digest, info.identity_digest)
-                return (yield from self._put_bytes_of(file.fileno(), target, digests, unflushed))
-            return self._place(temporary, target, unflushed)
+            info = self._info(source, file, state)
+            digests = Digests(info.digest, info.identity_digest)
+            return (yield from self._put_bytes_of(file.fileno(), target, digests, unflushed))
 
     def delete(self, key: str, unflushed: Unflushed) -> Writing[None]:
         """A change: remove the blob; absence is not an error."""
-        path = self._path(key)
+        path = self._folders.path(key)
         yield from ()
         try:
             os.unlink(path)
@@ -179,43 +178,32 @@ class Directory:
             if error.errno in ABSENT:
                 return
             raise
-        unflushed.folders.add(path.parent)
+        unflushed.folders.add(os.path.dirname(path))
 
     def list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
         """Blobs whose key has the prefix and lies behind `after`, in byte order; without digests."""
-        for key, state in walk(self._root, prefix, after):
+        for key, state in walk(Path(self._folders.root), prefix, after):
             yield _blob_info(key, state, Digests(None))
 
     def scan(self, prefix: str) -> Iterator[BlobInfo]:
         """The same blobs as list() has, as the folders give them, in constant memory."""
-        for key, state in scan(self._root, prefix):
+        for key, state in scan(Path(self._folders.root), prefix):
             yield _blob_info(key, state, Digests(None))
 
     def check(self) -> None:
         """Raise unless the root can be read."""
-        with os.scandir(self._root) as entries:
+        with os.scandir(self._folders.root) as entries:
             next(entries, None)
 
     def create(self) -> None:
         """Make the root, durably."""
         unflushed = Unflushed()
-        self._make_folder(self._root, unflushed)
+        self._folders.make(self._folders.root, unflushed)
         unflushed.flush(self._flushers)
 
     def sweep_temporary(self, older_than_s: float) -> int:
         """Remove unfinished files that nobody touched for so long; how many there were."""
-        return remove_leftovers(self._root / TEMPORARY, older_than_s)
-
-    def _path(self, key: str) -> Path:
-        """Where a key lies. Raises StorageFailed if a link on the way leads out of the root."""
-        path = self._root / key
-        self._require_inside(key, f"{os.path.realpath(path.parent)}{os.sep}")
-        return path
-
-    def _require_inside(self, key: str, real_path: str) -> None:
-        """Raise StorageFailed if links on the way to a file led out of the root."""
-        if not real_path.startswith(self._inside):
-            raise StorageFailed(f"key leaves the storage root: {key!r}")
+        return remove_leftovers(Path(self._folders.root, TEMPORARY), older_than_s)
 
     def _open(self, key: str) -> tuple[FileIO, os.stat_result] | None:
         """The blob's file, unbuffered, and its state; None when no regular file has this name.
@@ -224,13 +212,13 @@ class Directory:
         for each folder.
         """
         try:
-            file = FileIO(f"{self._root}/{key}", opener=_for_reading)
+            file = FileIO(f"{self._folders.root}/{key}", opener=_for_reading)
         except OSError as error:
             if error.errno in ABSENT:
                 return None
             raise
         try:
-            self._require_inside(key, os.readlink(f"/proc/self/fd/{file.fileno()}"))
+            self._folders.require_inside(key, os.readlink(f"/proc/self/fd/{file.fileno()}"))
             state = os.fstat(file.fileno())
         except BaseException:
             file.close()
@@ -274,11 +262,11 @@ class Directory:
             return self._place(temporary, key, unflushed, condition)
 
     @contextmanager
-    def _temporary(self, unflushed: Unflushed) -> Iterator[Path]:
+    def _temporary(self, unflushed: Unflushed) -> Iterator[str]:
         """A free name on the root's file system; whatever still has it at the end is removed."""
-        folder = self._root / TEMPORARY
-        self._make_folder(folder, unflushed)
-        path = folder / f"put-{uuid4().hex}"
+        folder = os.path.join(self._folders.root, TEMPORARY)
+        self._folders.make(folder, unflushed)
+        path = os.path.join(folder, f"put-{uuid4().hex}")
         try:
             yield path
         finally:
@@ -286,39 +274,25 @@ class Directory:
                 os.unlink(path)
 
     def _place(
-        self, temporary: Path, key: str, unflushed: Unflushed, condition: Condition = UNCONDITIONAL
+        self, temporary: str | Path, key: str, unflushed: Unflushed, condition: Condition = UNCONDITIONAL
     ) -> bool:
         """Give a finished file its name. False: the condition does not hold."""
-        target = self._path(key)
-        self._make_folder(target.parent, unflushed)
-        # A rival's name too: who is told that it exists relies on it.
-        unflushed.folders.add(target.parent)
-        if condition.only_if_absent and _is_linked(temporary, target):
+        name = self._name(key, unflushed)
+        if condition.only_if_absent and _is_linked(temporary, name):
             return True
         if condition != UNCONDITIONAL and condition.if_revision != self._revision_of(key):
             return False
-        os.rename(temporary, target)
+        os.rename(temporary, name)
         return True
 
-    def _make_folder(self, folder: Path, unflushed: Unflushed) -> None:
-        """Create a folder and its parents."""
-        unsettled = takewhile(
-            lambda path: path not in unflushed.made and not self._is_settled(path),
-            chain((folder,), folder.parents),
-        )
-        for path in reversed(list(unsettled)):
-            with suppress(FileExistsError):
-                path.mkdir()
-            unflushed.folders.add(path.parent)
-            unflushed.made.add(path)
-
-    def _is_settled(self, folder: Path) -> bool:
-        """True if the folder is there and on disk.
-
-        One that is there may be a rival's and not on disk yet, so each is flushed once by us too.
-        What lies above the root is the operator's: it may not even be readable.
-        """
-        return folder.is_dir() and (folder in self._settled_folders or self._root.is_relative_to(folder))
+    def _name(self, key: str, unflushed: Unflushed) -> str:
+        """The path of a key that is about to be put, in a folder that is there."""
+        path = self._folders.path(key)
+        folder = os.path.dirname(path)
+        self._folders.make(folder, unflushed)
+        # A rival's name too: who is told that it exists relies on it.
+        unflushed.folders.add(folder)
+        return path
 
 
 def _for_reading(path: str, flags: int) -> int:
@@ -331,13 +305,13 @@ def _require_whole(key: str, file: FileIO, state: os.stat_result) -> None:
         raise TornBlob(f"{key} is torn: {state.st_size} of {sealed} bytes are left")
 
 
-def _is_linked(file: Path, target: Path) -> bool:
+def _is_linked(file: str | Path, target: str) -> bool:
     """True if the name was free and is the file's now, in one step.
 
     False where there are no hard links, and where something has the name, be it no blob.
     """
     try:
-        os.link(file, target)
+        os.link(file, target, follow_symlinks=False)
     except OSError as error:
         if error.errno == errno.EEXIST or error.errno in NO_HARD_LINKS:
             return False

@@ -31,7 +31,7 @@ class Digests:
 
 
 @contextmanager
-def opened(path: Path, flags: int) -> Iterator[int]:
+def opened(path: str | Path, flags: int) -> Iterator[int]:
     """The descriptor of a file, closed at the end."""
     descriptor = os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
     try:
@@ -124,7 +124,7 @@ def sha256_of(descriptor: int) -> str:
     return digest.hexdigest()
 
 
-def flush_folder(folder: Path) -> None:
+def flush_folder(folder: str) -> None:
     """Make the names in a folder durable."""
     with opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from shared.batching import Batcher
-from shared.errors import StorageUnavailable
+from shared.errors import RegistryError, StorageUnavailable
 from shared.storage.directory import Change, Condition, Directory
 from shared.storage.durable import CHUNK_BYTES, Digests, opened
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
@@ -31,6 +31,8 @@ THREADS: Final = 16
 # A change waits for the others of its batch; reads always find a thread.
 CHANGES_TOGETHER: Final = 64
 CHANGERS: Final = 4
+LOOKS_TOGETHER: Final = 64
+LOOKERS: Final = 8
 BIG_BYTES: Final = 1 << 20
 PAGE_BLOBS: Final = 500
 
@@ -42,6 +44,9 @@ class FileSystemStorage:
         """root: made when first written to."""
         self._directory = Directory(root)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
+        self._looks: Batcher[str, BlobInfo | None] = Batcher(
+            self._look, largest=LOOKS_TOGETHER, at_once=LOOKERS
+        )
         self._changes: Batcher[Change, Any] = Batcher(
             self._change, largest=CHANGES_TOGETHER, at_once=CHANGERS
         )
@@ -52,7 +57,7 @@ class FileSystemStorage:
 
     async def head(self, key: str) -> BlobInfo | None:
         """What is known of the blob, its digest included, or None."""
-        return await self._run(self._directory.head, require_key(key))
+        return await self._looks.submit(require_key(key))
 
     @asynccontextmanager
     async def open(
@@ -129,6 +134,7 @@ class FileSystemStorage:
 
     async def close(self) -> None:
         """Wait for running work and release the threads."""
+        await self._looks.close()
         await self._changes.close()
         await asyncio.to_thread(self._threads.shutdown)
 
@@ -142,6 +148,9 @@ class FileSystemStorage:
         older_than_s: 0 or more, long enough that nobody is still at work on them.
         """
         return await self._run(self._directory.sweep_temporary, older_than_s)
+
+    async def _look(self, keys: Sequence[str]) -> Sequence[BlobInfo | Exception | None]:
+        return await self._run(lambda: [_outcome(self._directory.head, key) for key in keys])
 
     async def _change(self, changes: Sequence[Change]) -> Sequence[Any]:
         return await self._run(self._directory.change, changes)
@@ -188,6 +197,15 @@ def _is_big(path: Path) -> bool:
 def _flush(path: Path) -> None:
     with opened(path, os.O_RDONLY) as descriptor:
         os.fsync(descriptor)
+
+
+def _outcome(look: Callable[[str], T], key: str) -> T | RegistryError:
+    """What one of many looks gives, or the error that it fails with."""
+    try:
+        with mapped_os_errors():
+            return look(key)
+    except RegistryError as error:
+        return error
 
 
 def _take(blobs: Iterator[BlobInfo], count: int) -> list[BlobInfo]:

@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import StorageUnavailable
-from shared.storage.interface import Storage
+from shared.storage.interface import BlobInfo, Storage
 
 
 async def replace_blob(
-    storage: Storage, key: str, body: bytes | Path, *, content_type: str, digest: str
+    storage: Storage, key: str, body: bytes | Path, *, seen: BlobInfo | None, content_type: str, digest: str
 ) -> None:
-    """Put a body, or that of a file, over what is there now.
+    """Put a body, or that of a file, over what was seen there; None: nothing was.
 
     Raises StorageUnavailable when something else was put or deleted meanwhile: what was rendered may be
     older than that, and is to be rendered again.
     """
-    seen = await storage.head(key)
     described: dict[str, Any] = {
         "content_type": content_type,
         "digest": digest,
