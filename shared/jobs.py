@@ -1,4 +1,4 @@
-"""Names of jobs and messages between the parts, over Redis or Valkey.
+"""Messages between the parts, over Redis or Valkey.
 
 Everything here may be lost, doubled or late (architecture: generations). What is queued is a
 wake-up; what is announced lets readers be fresh sooner than their time-to-live.
@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
@@ -22,20 +21,23 @@ from shared.batching import Batcher
 from shared.settings import Settings
 from shared.tracing import Carrier, carrier
 
-PUBLISH_PACKAGES = "publish_packages"
 SOCKET_TIMEOUT_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 RECONNECT_S = 0.5
-PACKAGES_A_JOB = 100
-# By then a sweep has done it; so the queue of a worker that is away does not grow without end.
-JOB_EXPIRES_S = 60
+PACKAGES_A_WAKE_UP = 100
+# Of wake-ups; the oldest go, which a sweep has done long ago: no worker has been there for so many publishes.
+LONGEST_QUEUE = 10_000
 # How long nothing may come before a listener asks whether the connection still stands.
 SILENCE_S = 5.0
 
-# arq keeps the exception that a job ended with as its result; nobody reads it, but it must encode.
-_encode = msgspec.json.Encoder(enc_hook=repr).encode
-
 log = structlog.get_logger()
+
+
+class WakeUp(msgspec.Struct, frozen=True):
+    """Packages that are to be published soon. traces: of the changes behind it, by package."""
+
+    packages: tuple[str, ...]
+    traces: dict[str, dict[str, str]] = {}
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -46,31 +48,13 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def queue_name(settings: Settings) -> str:
-    """The arq queue of this registry.
-
-    It is named after the job, so that during an upgrade no worker takes jobs that it does not know.
-    """
-    return f"{settings.redis_namespace}:queue:{PUBLISH_PACKAGES}"
+    """The key of this registry's list of wake-ups: writers push at its end, workers take from its start."""
+    return f"{settings.redis_namespace}:wake_ups"
 
 
 def change_channel(settings: Settings) -> str:
     """The pub/sub channel of this registry."""
     return f"{settings.redis_namespace}:changed"
-
-
-def connect_queue(settings: Settings) -> ArqRedis:
-    """A client for arq that connects when first used; JSON instead of pickle on the wire."""
-    pool = ConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-    )
-    return ArqRedis(
-        pool,
-        job_serializer=_encode,
-        job_deserializer=msgspec.json.decode,
-        default_queue_name=queue_name(settings),
-    )
 
 
 class Notifier:
@@ -80,26 +64,31 @@ class Notifier:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect_queue(settings)
+        self._redis = Redis.from_url(
+            settings.redis_url.get_secret_value(),
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+        )
         self._queue = queue_name(settings)
         self._channel = change_channel(settings)
         self._silent_until = 0.0
-        self._wakes: Batcher[tuple[str, Carrier | None], None] = Batcher(self._wake, largest=PACKAGES_A_JOB)
+        self._wakes: Batcher[tuple[str, Carrier | None], None] = Batcher(
+            self._wake, largest=PACKAGES_A_WAKE_UP
+        )
 
     async def wake_worker(self, package: str) -> None:
-        """Have a package published soon: one job for all that are asked for at the same time.
-
-        A job has an id of its own, so arq never takes it for one that it did before.
-        """
+        """Have a package published soon: one wake-up for all that are asked for at the same time."""
         await self._wakes.submit((package, carrier()))
 
     async def _wake(self, wanted: list[tuple[str, Carrier | None]]) -> Sequence[None]:
-        traces = {package: trace for package, trace in wanted if trace is not None}
-        names = sorted({package for package, _ in wanted})
-        await self._send(
-            lambda: self._redis.enqueue_job(PUBLISH_PACKAGES, names, traces, _expires=JOB_EXPIRES_S)
-        )
+        traces = {package: dict(trace) for package, trace in wanted if trace is not None}
+        message = msgspec.json.encode(WakeUp(tuple({package: None for package, _ in wanted}), traces))
+        await self._send(lambda: self._queued(message))
         return [None] * len(wanted)
+
+    async def _queued(self, message: bytes) -> None:
+        if await self._redis.rpush(self._queue, message) > LONGEST_QUEUE:
+            await self._redis.ltrim(self._queue, -LONGEST_QUEUE, -1)
 
     async def announce(self, change: Change) -> None:
         """Tell readers and waiting publishers what was published."""
@@ -117,7 +106,7 @@ class Notifier:
 
     async def queue_depth(self) -> int:
         """Wake-ups that wait. Raises RedisError, OSError or TimeoutError."""
-        return int(await self._redis.zcard(self._queue))
+        return int(await self._redis.llen(self._queue))
 
     async def check(self) -> None:
         """Raise RedisError or OSError unless Redis answers (for readiness)."""

@@ -1,1 +1,1 @@
-"""The arq worker: tasks, schedule and settings. Thin: the work is in indexer."""
+"""The worker: wake-ups, schedule and settings. Thin: the work is in indexer."""

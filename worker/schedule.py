@@ -22,7 +22,7 @@ from shared.batching import Batcher
 from shared.errors import RegistryError
 from shared.expiry import remove_expired
 from shared.names import PackageName
-from shared.tracing import traced
+from shared.tracing import Carrier, span, traced
 
 PACKAGES_A_BATCH = 32
 BATCHES_AT_ONCE = 1
@@ -117,7 +117,7 @@ class Schedule:
         """Publish every dirty package, a page of names at a time; how many were published."""
         published, after = 0, ""
         while page := await self._page(after):
-            results = await asyncio.gather(*map(self._is_published, page))
+            results = await asyncio.gather(*map(self.try_publish, page))
             published += sum(results)
             after = page[-1]
         return published
@@ -126,10 +126,14 @@ class Schedule:
         async with self._parts.database.transaction() as tx:
             return list(await queries.dirty_packages(tx, after))
 
-    async def _is_published(self, name: PackageName) -> bool:
-        """Publish a package; a failure is logged and left for the next sweep, so that the others go on."""
+    async def try_publish(self, name: PackageName, trace: Carrier | None = None) -> bool:
+        """Publish a package; a failure is logged and left for the next sweep, so that the others go on.
+
+        True: it is published. trace: of the change behind it.
+        """
         try:
-            await self.publish(name)
+            with span("publish_package", trace, package=name):
+                await self.publish(name)
         except RegistryError as error:
             PUBLICATION_FAILURES.labels(error.code).inc()
             log.error("publication_failed", package=name, code=error.code, reason=error.message)
