@@ -6,8 +6,9 @@ import asyncio
 import random
 
 import pytest
+from redis.asyncio import Redis
 
-from shared.jobs import PUBLISH_PACKAGES, connect_queue
+from shared.jobs import Notifier
 from tests.faults.cluster import Cluster
 from tests.faults.depth import rounds, some
 from tests.faults.promises import Promises, nothing_stands_without_its_archive
@@ -59,22 +60,22 @@ async def test_two_workers_on_one_package_of_which_one_dies_now_and_then(
     await promises.are_kept(reader.http)
 
 
-async def test_jobs_run_twice_late_for_nobody_or_never(cluster: Cluster, promises: Promises) -> None:
-    """A job is a wake-up: what is written are the rows of now."""
+async def test_wake_ups_twice_late_for_nobody_or_never(cluster: Cluster, promises: Promises) -> None:
+    """What is written are the rows of now."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
-    queue = connect_queue(cluster.registry.settings)
-    try:
+    settings = cluster.registry.settings
+    notifier = Notifier(settings)
+    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
         for minor in range(3):
             await promises.publish(writer.http, "hello", f"0.{minor}.0")
             for names in (["hello"], ["hello", "nobody"], ["hello", "hello"], ["nobody"]):
-                await queue.enqueue_job(PUBLISH_PACKAGES, names, {})
+                await asyncio.gather(*map(notifier.wake_worker, names))
             promises.tally.faults += 4
         publishing = asyncio.create_task(promises.publish(writer.http, "hello", "1.0.0"))
         while not publishing.done():
-            await queue.flushdb()  # never
+            await redis.flushdb()  # never
             await asyncio.sleep(0.005)
         promises.tally.faults += 1
         promises.healed()
         await promises.are_kept(reader.http)
-    finally:
-        await queue.aclose(close_connection_pool=True)
+    await notifier.close()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pickle
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from arq.constants import job_key_prefix
 from redis.asyncio import Redis
 
 from shared.blobs import index_key
-from shared.jobs import PUBLISH_PACKAGES, change_channel, queue_name
+from shared.jobs import LONGEST_QUEUE, Notifier, change_channel, queue_name
 from shared.names import PackageName
 from tests.archives import hello_archive, json_bytes
 from tests.stack import Registry, eventually
@@ -28,24 +26,23 @@ class Touch:
         return Path.touch, (self._path,)
 
 
-def job(function: str = PUBLISH_PACKAGES, args: Any = ((), {}), **kwargs: Any) -> bytes:
-    """A job as arq stores it."""
-    return json_bytes({"t": None, "f": function, "a": args, "k": kwargs, "et": int(time.time() * 1000)})
+def wake_up(packages: Any, **others: Any) -> bytes:
+    """A wake-up on the wire."""
+    return json_bytes({"packages": packages, **others})
 
 
-FORGED_JOBS = {
+FORGED_WAKE_UPS = {
     "bytes": b"\x00\xff\x80garbage",
     "empty": b"",
     "json of nothing": b"null",
-    "no job": b'{"f":1}',
-    "unknown function": job("os.system", ["touch /tmp/x"]),
-    "no arguments": job(args=[]),
-    "arguments of other types": job(args=[7, 7]),
-    "names of other types": job(args=[[None, {}, 1e308], {}]),
-    "keywords": job(args=[], command="x"),
-    "paths for names": job(args=[["../../etc/passwd", "hello/../..", "\0", "x" * 100_000], {}]),
-    "traces of another type": job(args=[["hello"], [1]]),
-    "unknown packages": job(args=[["nobody"] * 100, {"nobody": "trace"}]),
+    "no wake-up": b'{"f":1}',
+    "an arq job of an older registry": b'{"t":null,"f":"publish_packages","a":[["hello"],{}],"k":{},"et":1}',
+    "names of another type": wake_up(7),
+    "names of other types": wake_up([None, {}, 1e308]),
+    "keywords": wake_up([], command="touch /tmp/x"),
+    "paths for names": wake_up(["../../etc/passwd", "hello/../..", "\0", "x" * 100_000]),
+    "traces of another type": wake_up(["hello"], traces=[1]),
+    "unknown packages": wake_up(["nobody"] * 100, traces={"nobody": {"traceparent": "x"}}),
 }
 
 
@@ -55,31 +52,52 @@ def planted(tmp_path: Path) -> Path:
     return tmp_path / "planted"
 
 
-async def test_forged_jobs_do_nothing_and_hold_nobody_up(fs_registry: Registry, planted: Path) -> None:
-    """Only JSON is read, only names are believed, and those are looked up; a poisoned queue is emptied."""
+async def test_forged_wake_ups_do_nothing_and_hold_nobody_up(fs_registry: Registry, planted: Path) -> None:
+    """Only JSON is read, only names are believed, and those are looked up."""
     settings = fs_registry.settings
     queue = queue_name(settings)
+    before = await fs_registry.keys()
     async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
-        forged = {**FORGED_JOBS, "pickle": pickle.dumps(Touch(planted))}
-        for name, body in forged.items():
-            if body:
-                await redis.set(f"{job_key_prefix}{settings.redis_namespace}-{name}", body)
-            await redis.zadd(queue, {f"{settings.redis_namespace}-{name}": 1})
-        await redis.zadd(queue, {b"\xff\xfe not text": 1})
-        before = await fs_registry.keys()
+        for body in (*FORGED_WAKE_UPS.values(), pickle.dumps(Touch(planted))):
+            await redis.rpush(queue, body)
 
         published = await fs_registry.publish(hello_archive(), await fs_registry.add_publisher())
 
         assert published.status_code == 200
+        assert published.headers["x-x07-index-published"] == "true"
         await fs_registry.until_in_catalog("hello", "0.1.0")
-
-        async def is_empty() -> bool:
-            return bool(await redis.zcard(queue) == 0)
-
-        await eventually(is_empty)
+        assert await redis.llen(queue) == 0
     assert not planted.exists()
     added = set(await fs_registry.keys()) - set(before)
     assert all("hello" in key or key.startswith("index/c") for key in added), added
+
+
+async def test_a_queue_that_is_no_list_is_removed(fs_registry: Registry) -> None:
+    """It would else keep every wake-up from every worker, and publishes would wait for the sweep for ever."""
+    settings = fs_registry.settings
+    headers = await fs_registry.add_publisher()
+    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
+        await redis.set(queue_name(settings), "no list")
+
+        async def is_gone() -> bool:
+            return not await redis.exists(queue_name(settings))
+
+        await eventually(is_gone)
+    published = await fs_registry.publish(hello_archive(), headers)
+    assert published.status_code == 200
+    await fs_registry.until_in_catalog("hello", "0.1.0")
+
+
+async def test_a_queue_that_nobody_empties_does_not_grow_without_end(workerless_registry: Registry) -> None:
+    """The sweep of the next worker does what the oldest wake-ups were for."""
+    settings = workerless_registry.settings
+    queue, notifier = queue_name(settings), Notifier(settings)
+    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
+        await redis.rpush(queue, *[b"old"] * LONGEST_QUEUE)
+        await notifier.wake_worker("hello")
+        await notifier.close()
+        assert await redis.llen(queue) == LONGEST_QUEUE
+        assert await redis.lindex(queue, -1) == b'{"packages":["hello"],"traces":{}}'
 
 
 FORGED_CHANGES = {
