@@ -47,8 +47,14 @@ class NewVersion:
     signature: tuple[str, bytes] | None
 
 
-_HOLD = text("SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
-_LOCK = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+# Each in the order of the array.
+_LOCK = text(
+    """
+    SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:staged AS bigint[])) AS key
+    UNION ALL
+    SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:packages AS bigint[])) AS key
+    """
+)
 
 _STANDINGS = text(
     """
@@ -115,8 +121,11 @@ async def lock(tx: AsyncConnection, names: Sequence[str], checksums: Sequence[st
     Nobody removes the staged bytes meanwhile (indexer/collection.py). Locks are taken in the order of their
     keys, so that two transactions never wait for each other in a circle.
     """
-    await tx.execute(_HOLD, {"keys": sorted(map(staging_lock_key, checksums))})
-    await tx.execute(_LOCK, {"keys": sorted(map(package_lock_key, names))})
+    keys = {
+        "staged": sorted(map(staging_lock_key, checksums)),
+        "packages": sorted(map(package_lock_key, names)),
+    }
+    await tx.execute(_LOCK, keys)
 
 
 async def standings(tx: AsyncConnection, wanted: Sequence[tuple[str, str, UUID]]) -> list[Standing]:
