@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         3.0,
         gt=0,
         le=300,
-        description="How often a worker looks for changes that a lost job left unpublished.",
+        description="How often a worker looks for changes that a lost wake-up left unpublished.",
     )
     catalog_debounce_seconds: float = Field(
         0.5, ge=0, le=300, description="How long a catalog rebuild waits for more changes to join it."

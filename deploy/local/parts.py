@@ -48,7 +48,7 @@ class HttpPart(Service):
 
 
 class WorkerPart(Service):
-    """The arq worker."""
+    """The worker."""
 
     name = "worker"
     grace_s = 7.0
