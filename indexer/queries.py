@@ -25,7 +25,8 @@ _TEXTS = ARRAY(Text)
 
 # A crash of Postgres may lose what was marked as published just before; it is then published again.
 _LOCK = """
-    SELECT p.name, set_config('synchronous_commit', 'off', true) FROM index_state s JOIN packages p ON p.id = s.package_id
+    SELECT p.name, set_config('synchronous_commit', 'off', true)
+    FROM index_state s JOIN packages p ON p.id = s.package_id
     WHERE p.name = ANY(CAST(:names AS text[])) FOR UPDATE OF s
     """
 _WAIT_FOR_LOCK, _LOCK_FREE = text(_LOCK), text(f"{_LOCK} SKIP LOCKED")
@@ -73,8 +74,8 @@ async def lock_packages(tx: AsyncConnection, names: Sequence[str], *, wait: bool
 
     Writers raise the generation in this row, so nothing of a package commits while it is held. What it
     says is read by a statement of its own: one that waited for the lock would see other tables as they
-    were before. The commit does not wait for the disk. wait: for who holds one, for which there must be one name only; else it is left out.
-    Served by packages_name_key and the primary key.
+    were before. The commit does not wait for the disk. wait: for who holds one, for which there must be
+    one name only; else it is left out. Served by packages_name_key and the primary key.
     """
     result = await tx.execute(_WAIT_FOR_LOCK if wait else _LOCK_FREE, {"names": list(names)})
     return set(result.scalars())

@@ -17,7 +17,7 @@ from api.write.queries import packages
 from api.write.removal import remove_version
 from indexer import queries
 from indexer.publication import publish_package, put_doubtful_again
-from shared.blobs import ARCHIVE_TYPE, NDJSON_TYPE, archive_key, index_key
+from shared.blobs import ARCHIVE_TYPE, NDJSON_TYPE, archive_key, index_key, metadata_key
 from shared.errors import DatabaseUnavailable, StorageUnavailable
 from shared.names import PackageName
 from shared.storage.interface import BlobInfo, Found, Storage
@@ -29,6 +29,7 @@ from worker.schedule import Schedule
 from worker.settings import open_parts
 
 HELLO = PackageName("hello")
+FIRST = VersionText("0.1.0")
 WAITS = """
 SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
@@ -63,11 +64,11 @@ async def test_a_publication_that_waits_for_a_change_publishes_the_change(
 
 
 class HeldStorage:
-    """A real store in which one call about a key waits until it is let go."""
+    """A real store in which calls of one kind about some keys wait until they are let go."""
 
-    def __init__(self, storage: Storage, key: str, call: Literal["head", "put", "copy"]) -> None:
+    def __init__(self, storage: Storage, call: Literal["head", "put", "copy"], *keys: str) -> None:
         self._storage = storage
-        self._held = (call, key)
+        self._call, self._keys = call, keys
         self.copies: list[asyncio.Task[bool]] = []
         self.is_held = asyncio.Event()
         self.let_go = asyncio.Event()
@@ -76,12 +77,12 @@ class HeldStorage:
         return getattr(self._storage, name)
 
     async def head(self, key: str) -> BlobInfo | None:
-        """Look at the blob, late if it is the held one."""
+        """Look at the blob, late if it is a held one."""
         await self._wait("head", key)
         return await self._storage.head(key)
 
     async def put(self, key: str, body: bytes, **described: Any) -> bool:
-        """Put the blob, late if it is the held one."""
+        """Put the blob, late if it is a held one."""
         await self._wait("put", key)
         return await self._storage.put(key, body, **described)
 
@@ -93,12 +94,13 @@ class HeldStorage:
     async def _copy(self, source: str, target: str) -> bool:
         """As a slow store does it: the source is read first, and the target written late."""
         found = await self._storage.get(source)
-        assert isinstance(found, Found)
+        if not isinstance(found, Found):
+            return False
         await self._wait("copy", target)
         return await self._storage.put(target, found.body, content_type=ARCHIVE_TYPE, digest=found.digest)
 
     async def _wait(self, call: str, key: str) -> None:
-        if (call, key) == self._held:
+        if call == self._call and key in self._keys:
             self.is_held.set()
             await self.let_go.wait()
 
@@ -113,7 +115,7 @@ async def test_an_old_file_does_not_stand_on_a_newer_one(
     headers = await registry.add_publisher()
     await registry.publish(hello_archive(version="0.1.0"), headers)
     async with open_parts(registry.settings) as slow, open_parts(registry.settings) as quick:
-        held = HeldStorage(slow.storage, index_key(HELLO), call)
+        held = HeldStorage(slow.storage, call, index_key(HELLO), metadata_key(HELLO, FIRST))
         slow = replace(slow, storage=held)
         late = asyncio.create_task(publish_package(slow, HELLO))
         await held.is_held.wait()
@@ -134,7 +136,7 @@ async def test_a_put_that_lost_is_made_again_from_the_rows(workerless_registry: 
     registry = workerless_registry
     await registry.publish(hello_archive(version="0.1.0"), await registry.add_publisher())
     async with open_parts(registry.settings) as parts:
-        held = HeldStorage(parts.storage, index_key(HELLO), "put")
+        held = HeldStorage(parts.storage, "put", index_key(HELLO))
         publication = asyncio.create_task(publish_package(replace(parts, storage=held), HELLO))
         await held.is_held.wait()
         landed = b'{"version":"0.0.9"}\n'
@@ -157,7 +159,7 @@ async def test_a_late_copy_does_not_bring_a_removed_version_back(workerless_regi
     await registry.publish(hello_archive(version="0.1.0"), await registry.add_publisher())
     archive = archive_key(HELLO, VersionText("0.1.0"))
     async with open_parts(registry.settings) as dead, open_parts(registry.settings) as alive:
-        store = HeldStorage(dead.storage, archive, "copy")
+        store = HeldStorage(dead.storage, "copy", archive)
         killed = asyncio.create_task(publish_package(replace(dead, storage=store), HELLO))
         await store.is_held.wait()
         await registry.rows(CUT_THE_LOCK_HOLDER)
