@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import resource
 import socket
 from contextlib import suppress
@@ -15,6 +14,7 @@ from api.read.fast_path import FastProtocol
 from deploy.app_kind import AppKind
 from deploy.asgi import build_combined_app, build_read_app, build_write_app
 from deploy.errors import StartFailed
+from deploy.garbage import collect_less_garbage
 from deploy.listener import address_of, open_listener
 from shared.http.connections import MAX_CONNECTIONS, OTHER_DESCRIPTORS
 from shared.http.guarded_protocol import GuardedProtocol
@@ -30,7 +30,6 @@ REQUESTS_AT_ONCE = 1024
 
 M_ARENA_MAX = -8
 # So many more objects than were let go since the last time make the collector look; 700 in Python.
-YOUNG_OBJECTS = 10_000
 
 BUILDERS = {
     AppKind.WRITE: build_write_app,
@@ -68,12 +67,10 @@ class _Server(uvicorn.Server):
 
     def __init__(self, kind: AppKind, settings: Settings) -> None:
         super().__init__(_configure(kind, settings))
-        self._kind = kind
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._kind is AppKind.READ:
-            _collect_less_garbage()
+        collect_less_garbage()
 
 
 class _AnnouncingServer(_Server):
@@ -90,16 +87,6 @@ def _share_one_arena() -> None:
     """Let all threads allocate from the same memory: glibc's arenas for each cost a read process 25 MiB."""
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(M_ARENA_MAX, 1)
-
-
-def _collect_less_garbage() -> None:
-    """A fifth less work for each blob that is read from a directory, a tenth on S3.
-
-    What is there after the start stays for good, and what a request leaves behind is small.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _configure(kind: AppKind, settings: Settings) -> uvicorn.Config:

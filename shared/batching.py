@@ -1,6 +1,7 @@
 """Work that comes while other work is under way waits for it and is then done together, as one batch.
 
 A caller alone never waits for another; many at once share the cost of a round trip, a commit or a flush.
+Behind a batch that had company the next one may wait a moment for more, like commit_delay of Postgres.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+A_MOMENT_S: Final = 0.004
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,12 +26,21 @@ class Batcher(Generic[T, R]):
     """
 
     def __init__(
-        self, work: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], *, largest: int, at_once: int = 1
+        self,
+        work: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
+        *,
+        largest: int,
+        at_once: int = 1,
+        linger_s: float = 0.0,
     ) -> None:
-        """largest: items of a batch, at most. at_once: batches under way, at most."""
+        """largest: items of a batch, at most. at_once: batches under way, at most.
+
+        linger_s: how long a batch waits for more, behind one that had company.
+        """
         self._work = work
         self._largest = largest
         self._at_once = at_once
+        self._linger_s = linger_s
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -56,6 +68,8 @@ class Batcher(Generic[T, R]):
     async def _run(self) -> None:
         while batch := [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]:
             await self._settle(batch)
+            if len(batch) > 1 and len(self._waiting) < self._largest:
+                await asyncio.sleep(self._linger_s)
         # Now, not with the task's end, which is announced a turn later: what is submitted in between
         # would wait for a task that does nothing any more.
         if (task := asyncio.current_task()) is not None:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from shared.batching import Batcher
+from shared.batching import A_MOMENT_S, Batcher
 from shared.settings import Settings
 from shared.tracing import Carrier, carrier
 
@@ -73,7 +73,7 @@ class Notifier:
         self._channel = change_channel(settings)
         self._silent_until = 0.0
         self._wakes: Batcher[tuple[str, Carrier | None], None] = Batcher(
-            self._wake, largest=PACKAGES_A_WAKE_UP
+            self._wake, largest=PACKAGES_A_WAKE_UP, linger_s=A_MOMENT_S
         )
 
     async def wake_worker(self, package: str) -> None:

@@ -18,14 +18,13 @@ from indexer.catalog_publication import publish_catalog
 from indexer.collection import collect_all
 from indexer.metrics import PUBLICATION_FAILURES
 from indexer.publication import Parts, publish_config, publish_packages, put_doubtful_again
-from shared.batching import Batcher
+from shared.batching import A_MOMENT_S, Batcher
 from shared.errors import RegistryError
 from shared.expiry import remove_expired
 from shared.names import PackageName
 from shared.tracing import Carrier, span, traced
 
 PACKAGES_A_BATCH = 32
-BATCHES_AT_ONCE = 1
 FINISH_S = 5.0
 EXPIRY_S = 600.0
 COLLECTION_S = 3600.0
@@ -47,7 +46,7 @@ class Schedule:
         self._catalog_changed = asyncio.Event()
         self._catalog_pause_s = parts.settings.catalog_debounce_seconds
         self._packages: Batcher[PackageName, int | None] = Batcher(
-            self._publish_batch, largest=PACKAGES_A_BATCH, at_once=BATCHES_AT_ONCE
+            self._publish_batch, largest=PACKAGES_A_BATCH, linger_s=A_MOMENT_S
         )
 
     @traced("publication")

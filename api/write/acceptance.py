@@ -19,7 +19,7 @@ from api.write.principal import Principal
 from api.write.queries import publishes
 from api.write.queries.dependents import Dependent
 from api.write.queries.publishes import NewVersion, Standing
-from shared.batching import Batcher
+from shared.batching import A_MOMENT_S, Batcher
 from shared.blobs import staging_key
 from shared.database import Database
 from shared.errors import AlreadyPublished, Forbidden, RegistryError, StorageUnavailable, Unavailable
@@ -31,7 +31,6 @@ from shared.storage.together import together
 from shared.versions import read_version, version_key
 
 A_BATCH: Final = 32
-BATCHES_AT_ONCE: Final = 1
 
 log = structlog.get_logger()
 
@@ -70,9 +69,9 @@ class Acceptance:
         self._stop_wanted = settings.test_stop_at
         self._database = database
         self._storage = storage
-        self._asked: Batcher[Candidate, None] = Batcher(self._ask, largest=A_BATCH, at_once=BATCHES_AT_ONCE)
+        self._asked: Batcher[Candidate, None] = Batcher(self._ask, largest=A_BATCH, linger_s=A_MOMENT_S)
         self._accepted: Batcher[Candidate, Accepted] = Batcher(
-            self._accept, largest=A_BATCH, at_once=BATCHES_AT_ONCE
+            self._accept, largest=A_BATCH, linger_s=A_MOMENT_S
         )
 
     async def ask(self, candidate: Candidate) -> None:

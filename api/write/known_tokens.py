@@ -7,11 +7,10 @@ from typing import Final
 
 from api.write.queries import tokens
 from api.write.queries.tokens import TokenRow
-from shared.batching import Batcher
+from shared.batching import A_MOMENT_S, Batcher
 from shared.database import Database
 
 A_BATCH: Final = 100
-BATCHES_AT_ONCE: Final = 1
 
 
 class KnownTokens:
@@ -19,9 +18,7 @@ class KnownTokens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._asked: Batcher[str, TokenRow | None] = Batcher(
-            self._ask, largest=A_BATCH, at_once=BATCHES_AT_ONCE
-        )
+        self._asked: Batcher[str, TokenRow | None] = Batcher(self._ask, largest=A_BATCH, linger_s=A_MOMENT_S)
 
     async def by_hash(self, token_hash: str) -> TokenRow | None:
         """The token with this SHA-256 hex, revoked or not."""

@@ -25,8 +25,10 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     """Work on a database that is migrated. Raises StartFailed."""
+    from deploy.garbage import collect_less_garbage
     from deploy.migrations.revision import until_migrated
     from worker.settings import run
 
     await until_migrated(settings)
+    collect_less_garbage()
     await run(settings)
