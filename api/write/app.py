@@ -92,6 +92,7 @@ async def open_services(settings: Settings, linter: Linter | None = None) -> Asy
             await github.close()
         await acceptance.close()
         await known_tokens.close()
+        await publications.close()
         await checks.close()
         await rate_limits.close()
         await notifier.close()

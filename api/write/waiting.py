@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
 from api.write.queries import packages
+from shared.batching import Batcher
 from shared.database import Database
 from shared.errors import RegistryError
 from shared.jobs import Change
 
 POLL_S = 0.25
+A_BATCH = 100
 
 
 class Awaited:
@@ -33,6 +35,8 @@ class Publications:
 
     def __init__(self, database: Database, wait_s: float) -> None:
         self._database = database
+        # Of many that wait the database is asked in one statement.
+        self._stored: Batcher[UUID, int] = Batcher(self._ask, largest=A_BATCH)
         self._wait_s = wait_s
         self._awaited: defaultdict[str, set[Awaited]] = defaultdict(set)
 
@@ -68,11 +72,19 @@ class Publications:
             return False
         return True
 
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._stored.close()
+
     async def _heard_or_stored(self, awaited: Awaited) -> bool:
         try:
             async with asyncio.timeout(POLL_S):
                 await awaited.published.wait()
                 return True
         except TimeoutError:
-            async with self._database.reading() as tx:
-                return await packages.published_generation(tx, awaited.package_id) >= awaited.generation
+            return await self._stored.submit(awaited.package_id) >= awaited.generation
+
+    async def _ask(self, package_ids: Sequence[UUID]) -> Sequence[int]:
+        async with self._database.reading() as tx:
+            stored = await packages.published_generations(tx, package_ids)
+        return [stored.get(package_id, 0) for package_id in package_ids]

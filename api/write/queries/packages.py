@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -84,10 +85,11 @@ async def raise_generation(tx: AsyncConnection, package_id: UUID) -> int:
     return int((await tx.execute(statement.returning(index_state.c.generation))).scalar_one())
 
 
-async def published_generation(tx: AsyncConnection, package_id: UUID) -> int:
-    """The generation that storage holds; 0 when nothing is published yet (primary key)."""
-    statement = select(index_state.c.published_generation).where(index_state.c.package_id == package_id)
-    return int((await tx.execute(statement)).scalar_one_or_none() or 0)
+async def published_generations(tx: AsyncConnection, package_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The generations that storage holds; 0 when nothing is published yet (primary key)."""
+    columns = index_state.c.package_id, index_state.c.published_generation
+    rows = await tx.execute(select(*columns).where(columns[0].in_(package_ids)))
+    return {package_id: generation or 0 for package_id, generation in rows}
 
 
 async def is_published(tx: AsyncConnection, package_id: UUID) -> bool:
