@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from api.write.upload import BUFFER_BYTES
 from deploy.local.home import open_home
 from tests.deploy.processes import COMMAND, Up, descendants, environment, is_alive, until
 
@@ -111,11 +112,11 @@ def test_ctrl_c_stops_it_within_its_time_though_an_upload_hangs(up: Up) -> None:
     host, _, port = up.url.removeprefix("http://").partition(":")
     request = (
         f"POST /v1/packages/publish HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {up.token}\r\n"
-        "content-type: application/octet-stream\r\ncontent-length: 1000\r\n\r\nhalf"
+        f"content-type: application/octet-stream\r\ncontent-length: {4 * BUFFER_BYTES}\r\n\r\n"
     )
     processes = everything_of(up)
     with socket.create_connection((host, int(port))) as client:
-        client.sendall(request.encode())
+        client.sendall(request.encode() + bytes(2 * BUFFER_BYTES))
         until(lambda: any((up.data_dir / "tmp").glob("*")))  # there may be no such folder yet
         began = time.monotonic()
         assert up.stop(signal.SIGINT) == 0

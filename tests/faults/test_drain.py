@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.archives import hello_archive
+from api.write.upload import BUFFER_BYTES
+from tests.archives import build_archive, hello_manifest, listed_files
 from tests.faults.cluster import Cluster
 from tests.stack import eventually
 
@@ -17,13 +18,15 @@ async def test_a_publish_in_progress_is_finished_and_answered(cluster: Cluster) 
     """A deployment stops its processes all the time; nobody's upload is lost for it."""
     writer, _ = await cluster.start_all("write", "worker")
     headers = await cluster.registry.add_publisher()
-    archive, is_read, go_on = hello_archive(), asyncio.Event(), asyncio.Event()
+    manifest = hello_manifest()
+    big = {**listed_files(manifest), "data.bin": bytes(2 * BUFFER_BYTES)}
+    archive, is_read, go_on = build_archive(manifest, big), asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield archive[:1024]
+        yield archive[:-1024]
         is_read.set()
         await go_on.wait()
-        yield archive[1024:]
+        yield archive[-1024:]
 
     upload = asyncio.create_task(writer.http.post("/v1/packages/publish", content=body(), headers=headers))
     await is_read.wait()
