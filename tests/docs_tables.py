@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 from prometheus_client.metrics import MetricWrapperBase
-from pydantic import AliasChoices, SecretStr
-from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 import api.read.metrics
@@ -18,8 +16,9 @@ import indexer.metrics
 import shared.metrics
 import shared.pool_metrics
 from deploy.cli import app as cli
+from deploy.docs_variables import default_of, variables_of
 from shared import errors
-from shared.settings import Settings, variable_of
+from shared.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
 METRIC_MODULES = (
@@ -37,7 +36,7 @@ def settings_table() -> str:
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         variables = ", else ".join(f"`{variable}`" for variable in variables_of(name, field))
-        rows.append(f"| {variables} | {_default(field)} | {field.description} |")
+        rows.append(f"| {variables} | {default_of(field)} | {field.description} |")
     return "\n".join(rows)
 
 
@@ -96,23 +95,6 @@ def with_table(page: str, table: str) -> str:
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
-
-
-def variables_of(name: str, field: FieldInfo) -> list[str]:
-    if isinstance(field.validation_alias, AliasChoices):
-        return [str(choice) for choice in field.validation_alias.choices]
-    return [variable_of(name)]
-
-
-def _default(field: FieldInfo) -> str:
-    value = field.default
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if isinstance(value, (tuple, frozenset)):
-        value = ",".join(map(str, value))
-    if isinstance(value, bool):
-        value = str(value).lower()
-    return f"`{value}`" if value not in (None, "") else "none"
 
 
 def _all_errors(

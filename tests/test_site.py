@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.docs_navigation import MORE, navigation, within_the_site
+from deploy.docs_variables import variable_pages
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -40,6 +41,17 @@ def test_every_page_is_built(site: Path) -> None:
     """Strictly: a link that leads nowhere fails the build."""
     for page in DOCS.rglob("*.md"):
         assert (site / page.relative_to(DOCS)).with_suffix(".html").is_file(), page
+
+
+def test_every_variable_has_a_page_made_from_the_settings_class(site: Path) -> None:
+    """With its default and with what it says to a wrong value; the table leads to it."""
+    table = (site / "settings.html").read_text()
+    for path in variable_pages():
+        page = (site / path).with_suffix(".html")
+        assert page.is_file(), path
+        assert f'href="{page.relative_to(site)}"' in table, path
+    page = (site / "variables" / "X07_REGISTRY_STORAGE.html").read_text()
+    assert "allowed: fs, filesystem, s3" in page
 
 
 def test_nothing_is_fetched_to_read_it(site: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from deploy.app_kind import AppKind
+from deploy.docs_variables import variables_of
 from deploy.serve import GRACE_S
 from shared.settings import Settings
-from tests.docs_tables import variables_of
 from tests.edge.nginx import SHIPPED
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

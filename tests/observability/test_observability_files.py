@@ -10,8 +10,8 @@ from typing import Any
 import promql_parser
 import yaml
 
+from deploy.docs_variables import variables_of
 from shared.settings import Settings
-from tests.docs_tables import variables_of
 from tests.observability.conftest import ROLES, Roles
 
 ROOT = Path(__file__).parents[2]
