@@ -57,7 +57,9 @@ async def _take(redis: Redis, queue: str) -> list[bytes]:
         if first is None:
             return []
         rest = await cast("Awaitable[list[bytes] | None]", redis.lpop(queue, WAKE_UPS_AT_ONCE - 1))
-    except ResponseError:
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
         # No registry put there what is no list. What waited is only wake-ups; the sweep does their work.
         log.warning("queue_replaced", queue=queue)
         await redis.delete(queue)
