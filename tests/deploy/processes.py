@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,13 @@ def is_alive(pid: int) -> bool:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Every process below this one: its command line by its id."""
+    """Every process below this one: its command line by its id. One that ends meanwhile is left out."""
     found: dict[int, str] = {}
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-        found |= descendants(int(child))
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+                found |= descendants(int(child))
     return found
 
 
