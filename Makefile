@@ -7,8 +7,8 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.installed-run
 DEV_STAMP := .venv/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-annotate --no-header --extra build
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --extra build
 LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
 
 .PHONY: help install run check audit deploy-check format test edge-test image-test cluster-test browser-test fuzz soak bench golden openapi docs docs-tables lock clean

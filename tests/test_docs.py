@@ -34,7 +34,6 @@ def test_lock_files_name_no_host() -> None:
         text = (ROOT / name).read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
-        assert "index-url" not in text
 
 
 def test_every_decision_says_what_was_measured() -> None:

@@ -43,7 +43,7 @@ class Web:
 
     def page_of(self, origin: str) -> str:
         """The page of an origin, told where the registry is."""
-        return f"{origin}/?registry={self.registry.url.removeprefix('http://')}"
+        return f"{origin}/?api={self.registry.url.removeprefix('http://')}"
 
 
 @pytest_asyncio.fixture
