@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
 from indexer.collection import collect_staging, remove_unfinished
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, staging_key
+from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
 from tests.indexer.walks import kinds, overwrite, settle
@@ -72,25 +74,27 @@ async def test_no_publish_is_lost_to_a_collection_that_never_rests(registry: Reg
 
 
 @pytest.mark.parametrize("name", ["upload-left", "put-left"])
-async def test_unfinished_files_of_killed_processes_go(fs_registry: Registry, name: str) -> None:
+async def test_unfinished_files_of_killed_processes_go(tmp_path: Path, name: str) -> None:
     """An upload that was cut off, and a blob that never got its name; a running one stays."""
-    folder = fs_registry.settings.spool_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(b"half")
-    os.utime(folder / name, (0, 0))
-    assert await remove_unfinished(fs_registry.settings, 3600) == 0
-    assert await remove_unfinished(fs_registry.settings, 0) == 1
-    assert not (folder / name).exists()
+    settings = Settings(data_dir=tmp_path)  # nothing runs here, so no file is anybody's but the test's
+    settings.spool_dir.mkdir()
+    left = settings.spool_dir / name
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert await remove_unfinished(settings, 3600) == 0
+    assert await remove_unfinished(settings, 0) == 1
+    assert not left.exists()
 
 
-async def test_unpacked_modules_of_a_killed_server_go(fs_registry: Registry) -> None:
+async def test_unpacked_modules_of_a_killed_server_go(tmp_path: Path) -> None:
     """A folder that the linter's run left behind, with what is in it."""
-    modules = fs_registry.settings.spool_dir / "lint-abc" / "modules"
+    settings = Settings(data_dir=tmp_path)
+    modules = settings.spool_dir / "lint-abc" / "modules"
     modules.mkdir(parents=True)
     (modules / "greeting.x07.json").write_bytes(b"{}")
-    assert await remove_unfinished(fs_registry.settings, 3600) == 0
-    assert await remove_unfinished(fs_registry.settings, 0) == 1
-    assert list(fs_registry.settings.spool_dir.iterdir()) == []
+    assert await remove_unfinished(settings, 3600) == 0
+    assert await remove_unfinished(settings, 0) == 1
+    assert list(settings.spool_dir.iterdir()) == []
 
 
 async def test_the_worker_collects_what_is_old_enough(make_settings: MakeSettings) -> None:
