@@ -43,7 +43,7 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = DEADLINE_
 @asynccontextmanager
 async def serving(
     app: ASGIApp,
-    protocol: type[GuardedProtocol] = GuardedProtocol,
+    protocol: type[asyncio.Protocol] = GuardedProtocol,
     listener: socket.socket | None = None,
 ) -> AsyncIterator[str]:
     """Serve an ASGI application on a free port, or on a listener that is closed at the end; its base URL.

@@ -62,10 +62,14 @@ KINDS: Final = {
 
 @dataclass(slots=True, eq=False)
 class Wish:
-    """What a block asks for. codings: best first. if_none_match: the value of each line."""
+    """What a block asks for. codings: best first. if_none_match: the value of each line.
+
+    closes: the connection is not for another request.
+    """
 
     codings: tuple[Coding, ...]
     if_none_match: tuple[str, ...] = ()
+    closes: bool = False
     _etag: str = ""
     _has_it: bool = False
 
@@ -105,7 +109,7 @@ class HeaderMemo:
         is_plain = block.translate(None, _PRINTABLE) == b"\r\n" * (len(lines) - 1)
         if not is_plain or len(block) > MAX_BLOCK_BYTES or lines[-2:] != [b"", b""]:
             return None
-        hosts, kept, tags, encodings = 0, 0, [], []
+        hosts, kept, tags, encodings, closes = 0, 0, [], [], False
         kinds = self._kinds
         for line in lines[:-2]:
             name, colon, value = line.partition(b":")
@@ -122,12 +126,16 @@ class HeaderMemo:
             elif kind == IF_NONE_MATCH:
                 kept += len(value)
                 tags.append(value.decode("ascii"))
-            elif kind == LONG_WAY or value.strip(b" ").lower() != b"keep-alive":
+            elif kind == LONG_WAY:
+                return None
+            elif (option := value.strip(b" ").lower()) == b"close":
+                closes = True
+            elif option != b"keep-alive":
                 return None
         if hosts != 1 or kept > MAX_VALUES_CHARS:
             return None
         plain = self._plain(tuple(encodings))
-        return Wish(plain.codings, tuple(tags)) if tags else plain
+        return Wish(plain.codings, tuple(tags), closes) if tags or closes else plain
 
     def _kind_of(self, name: bytes) -> int:
         """The kind of a name as it is spelt here, remembered; of the long way if it is not a name."""

@@ -116,10 +116,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """As uvicorn calls it."""
         super().__init__(config, server_state, app_state, _loop)
         self._requests_at_once, self.limit_concurrency = self.limit_concurrency, None
-        self._connections = self._all.get(server_state) or self._all.setdefault(
-            server_state,
-            Connections(self.connections, self.loop),  # type: ignore[arg-type]
-        )
+        self._connections = self.connections_of(server_state, self.loop)
         self._phase = Phase.BETWEEN
         self._since = self._heard_at = time.monotonic()
         # Bytes since the head began, or since the last byte of the body; those of the piece being fed.
@@ -128,7 +125,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._waiting = b""
         self._refusal = (400, "request is not HTTP")
         # True if the next bytes begin a request and nothing is being answered or unsent.
-        self._is_quiet = True
+        self.is_quiet = True
+
+    @classmethod
+    def connections_of(cls, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Connections:
+        """The book-keeping of a server."""
+        connections = cls._all.get(server_state)
+        if connections is None:
+            live: Any = server_state.connections
+            connections = cls._all[server_state] = Connections(live, loop)
+        return connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it."""
@@ -137,15 +143,21 @@ class GuardedProtocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(UNSENT_BYTES)
         self._connections.opened()
 
+    def was_answered(self, now: float) -> None:
+        """A request was answered without this protocol, which was quiet. now: monotonic seconds."""
+        self._since = now
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._phase, self._is_quiet, self._waiting = Phase.BROKEN, False, b""
+        self._phase, self.is_quiet, self._waiting = Phase.BROKEN, False, b""
         super().connection_lost(exc)
         self._connections.holds(self, 0)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser as much as one request at a time allows."""
-        self._is_quiet, self._heard_at = False, time.monotonic()
+        self.is_quiet, self._heard_at = False, time.monotonic()
         if self._waiting:
             self._waiting += data
         else:
@@ -189,7 +201,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Note whether the connection is quiet, and since when."""
         if self._phase is Phase.BETWEEN and not self._is_answering:
             self._since = time.monotonic()
-            self._is_quiet = not self._waiting and not self.flow.write_paused
+            self.is_quiet = not self._waiting and not self.flow.write_paused
 
     def _account(self) -> None:
         """Tell what this connection makes us hold."""
@@ -290,7 +302,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _send_refusal(self, status: int, message: str) -> None:
         """Answer in JSON and hang up; only hang up if an answer is on its way already."""
-        self._phase, self._is_quiet = Phase.BROKEN, False
+        self._phase, self.is_quiet = Phase.BROKEN, False
         if not self._is_answering or not self.cycle.response_started:
             request_id = self._ids.next()
             body = error_body(BadRequest.code, message, request_id)
@@ -310,7 +322,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The reader does not keep up."""
         super().pause_writing()
-        self._is_quiet, self._since = False, time.monotonic()
+        self.is_quiet, self._since = False, time.monotonic()
         self._account()
 
     def resume_writing(self) -> None:

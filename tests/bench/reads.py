@@ -93,6 +93,11 @@ def scenarios() -> list[Scenario]:
         Scenario(
             "the same, 304", lambda side: one_request(index, {"If-None-Match": etag_at(side, index)}), 1.1
         ),
+        Scenario(
+            "the same, 200, a connection for each",
+            lambda side: one_request(index, {"Connection": "close"}),
+            FLOOR,
+        ),
         Scenario("24 KB archive", lambda side: one_request(archive), 1.0),
         Scenario(
             f"{NAMES:,} names, {BLOCKS:,} header blocks", lambda side: many_requests(paths, BLOCKS), 1.2

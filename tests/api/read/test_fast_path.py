@@ -317,6 +317,30 @@ def test_plain_requests_are_answered_as_by_uvicorn_itself(tmp_path: Path) -> Non
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(PATHS[KEY], HOST, b"Connection: close"),
+        request(PATHS[KEY], HOST, b"connection:  Close ", b"If-None-Match: " + IDENTITY_ETAG),
+        request(PATHS[KEY], HOST, b"Connection: close", b"Connection: keep-alive"),
+        request(PATHS[KEY], HOST, version=b"HTTP/1.0"),
+        request(PATHS[KEY], HOST, b"Connection: keep-alive", version=b"HTTP/1.0"),
+    ],
+)
+def test_a_request_that_ends_its_connection_is_fast_too(tmp_path: Path, data: bytes) -> None:
+    """Command lines, and proxies as they are unless told otherwise, open one for each request."""
+
+    async def scenario(ways: Ways) -> None:
+        before = ways.fast_answers
+        heard = await ways.heard(data, request(PATHS[KEY], HOST))
+        assert heard == await ways.plain.hear([data])
+        assert heard.is_closed
+        assert b"connection: close" in heard.data
+        assert ways.fast_answers == before + 1
+
+    run(tmp_path, scenario)
+
+
 def test_a_request_cut_at_every_byte_is_answered_the_same(tmp_path: Path) -> None:
     """And the next one on the same connection is fast again."""
     data = request(PATHS[KEY], HOST, b"Accept-Encoding: gzip", b"If-None-Match: " + GZIP_ETAG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from contextlib import suppress
 from typing import Self
@@ -45,6 +46,16 @@ class Connection:
             except ConnectionError:
                 return b""
 
+    async def ask(self, request: bytes) -> bytes:
+        """Send a request, and one whole answer, of known length."""
+        await self.send(request)
+        answer = b""
+        while (end := answer.find(b"\r\n\r\n") + 4) < 4 or len(answer) < end + _body_bytes(answer[:end]):
+            part = await self.read()
+            assert part, answer
+            answer += part
+        return answer
+
     async def read_all(self) -> bytes:
         """All until the end."""
         parts = []
@@ -74,6 +85,11 @@ class Connection:
     def __del__(self) -> None:
         """A test need not name every connection that it left."""
         self._socket.close()
+
+
+def _body_bytes(lines: bytes) -> int:
+    length = re.search(rb"content-length: (\d+)", lines)
+    return int(length[1]) if length else 0
 
 
 async def conversation(address: str, data: bytes) -> bytes:
