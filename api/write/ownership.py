@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.package_change import lock_owned, record, seen_by_readers
 from api.write.principal import Principal
-from api.write.queries import owners, packages
+from api.write.queries import owners, package_details, packages
 from api.write.services import Services
 from shared.errors import Forbidden, NotFound
 from shared.names import Handle, PackageName
@@ -28,9 +28,8 @@ class Owners:
 
 async def owners_of(services: Services, name: PackageName) -> Owners:
     """Who owns the package. Raises NotFound."""
-    async with services.database.transaction() as tx:
-        package = await packages.get(tx, name)
-        handles = tuple(await packages.owner_handles(tx, package.id))
+    async with services.database.reading() as tx:
+        handles = tuple(await package_details.owners_of(tx, name))
     return Owners(handles, services.settings.official_handle in handles)
 
 

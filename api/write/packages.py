@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api.write.queries import packages, versions
+from api.write.queries.package_details import detail_of
+from api.write.queries.versions import VersionSummary
 from api.write.services import Services
 from shared.facets import facets_of
 from shared.names import PackageName
@@ -19,22 +20,20 @@ class PackageDetail:
     latest_version: str | None
     is_official: bool
     owners: tuple[str, ...]
-    versions: tuple[versions.VersionSummary, ...]
+    versions: tuple[VersionSummary, ...]
     facets: tuple[str, ...]
 
 
 async def package_detail(services: Services, name: PackageName) -> PackageDetail:
     """The package with this name. Raises NotFound."""
-    async with services.database.transaction("REPEATABLE READ") as tx:
-        package = await packages.get(tx, name)
-        owners = await packages.owner_handles(tx, package.id)
-        rows = {row.version: row for row in await versions.summaries(tx, package.id)}
-        manifest = await versions.manifest_of(tx, package.id, package.latest_version or "")
+    async with services.database.reading() as tx:
+        package = await detail_of(tx, name)
+    rows = {row.version: row for row in package.versions}
     return PackageDetail(
-        name=package.name,
+        name=name,
         latest_version=package.latest_version,
-        is_official=services.settings.official_handle in owners,
-        owners=tuple(owners),
+        is_official=services.settings.official_handle in package.owners,
+        owners=tuple(package.owners),
         versions=tuple(rows[version] for version in reversed(sort_ascending(rows))),
-        facets=tuple(facets_of(package.name, manifest.get("meta"))),
+        facets=facets_of(name, package.meta),
     )

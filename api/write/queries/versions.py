@@ -10,8 +10,6 @@ from uuid import UUID
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.manifest import stored_manifest
-from shared.strict_json import Json
 from shared.tables import package_versions
 
 
@@ -50,14 +48,6 @@ async def summaries(tx: AsyncConnection, package_id: UUID) -> list[VersionSummar
     )
     result = await tx.execute(select(*columns).where(package_versions.c.package_id == package_id))
     return [VersionSummary(**row._mapping) for row in result]
-
-
-async def manifest_of(tx: AsyncConnection, package_id: UUID, version: str) -> dict[str, Json]:
-    """The stored manifest; empty when there is no such version (primary key)."""
-    statement = select(package_versions.c.manifest).where(
-        package_versions.c.package_id == package_id, package_versions.c.version == version
-    )
-    return stored_manifest((await tx.execute(statement)).scalar_one_or_none())
 
 
 async def is_yanked(tx: AsyncConnection, package_id: UUID, version: str) -> bool | None:
