@@ -28,7 +28,7 @@ from shared.storage.interface import Storage
 from shared.tables import tokens, users
 from worker.settings import run as run_worker
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 ALL_SCOPES = ("publish", "token.manage", "owner.manage", "admin")
 
 

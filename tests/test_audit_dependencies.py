@@ -19,5 +19,5 @@ def test_an_audit_without_data_says_loudly_that_it_was_none(
     monkeypatch.setattr(audit_dependencies, "DATA", closed)
     began = time.monotonic()
     assert audit_dependencies.audit() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert "*** DEPENDENCIES WERE NOT AUDITED: 127.0.0.1 is out of reach" in capsys.readouterr().out

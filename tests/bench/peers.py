@@ -51,9 +51,13 @@ class NotInstalled(Exception):
 
 
 class Peer(Protocol):
-    """A running peer. name: with its version. process: its first process."""
+    """A running peer. name: with its version. process: its first process.
+
+    writes_through: the kernel brings each of its writes to disk before it goes on.
+    """
 
     name: str
+    writes_through: bool
     process: subprocess.Popen[bytes]
     address: str
 
@@ -66,6 +70,8 @@ class Peer(Protocol):
 
 class Devpi:
     """devpi-server on sqlite, its default, with one user and one index."""
+
+    writes_through = False
 
     def __init__(self, program: Path, directory: Path) -> None:
         """program: folder of its programs. directory: empty."""
@@ -111,12 +117,16 @@ class Devpi:
 class Verdaccio:
     """verdaccio on its local storage, without an uplink, with one user."""
 
-    def __init__(self, program: Path, directory: Path) -> None:
-        """program: folder of its programs. directory: empty."""
+    def __init__(self, program: Path, directory: Path, *, writes_through: bool) -> None:
+        """program: folder of its programs. directory: empty. Raises RuntimeError."""
         version = _output(program / "verdaccio", "--version")
         self.name = f"verdaccio {version.removeprefix('v')}"
+        self.writes_through = writes_through
         home = directory / "verdaccio"
         home.mkdir()
+        if writes_through:
+            self.name += ", synced by the kernel"
+            _output("chattr", "+S", home)  # inherited by whatever is made below
         config = home / "config.yaml"
         config.write_text(VERDACCIO_CONFIG)
         self.address = f"127.0.0.1:{free_port()}"
@@ -175,8 +185,11 @@ def running_devpi(directory: Path) -> Iterator[Devpi]:
 
 
 @contextmanager
-def running_verdaccio(directory: Path) -> Iterator[Verdaccio]:
-    """Install it if need be and run it. Raises NotInstalled."""
+def running_verdaccio(directory: Path, *, writes_through: bool = False) -> Iterator[Verdaccio]:
+    """Install it if need be and run it. Raises NotInstalled, RuntimeError.
+
+    writes_through: below a folder whose files the kernel writes synchronously; it never syncs itself.
+    """
     if shutil.which("npm") is None:
         raise NotInstalled("there is no npm on the PATH")
     folder = HOME / "verdaccio"
@@ -184,7 +197,7 @@ def running_verdaccio(directory: Path) -> Iterator[Verdaccio]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text(json.dumps(VERDACCIO_PACKAGE))
         install(["npm", "install", "--prefix", folder, "--no-fund", "--no-audit", "verdaccio"])
-    peer = Verdaccio(folder / "node_modules/.bin", directory)
+    peer = Verdaccio(folder / "node_modules/.bin", directory, writes_through=writes_through)
     try:
         yield peer
     finally:

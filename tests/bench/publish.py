@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -41,28 +42,40 @@ EACH = 20
 WARM_UP = 10
 TRACED = 10
 AIM_RATIO = 5.0
+NOT_KNOWN = "not known (no strace)"
 # Triggers raise the generation for changes of others; ours do so themselves.
 AS_OURS = {"application_name": "x07-registry"}
 
 
+PEERS = {
+    "devpi-server": running_devpi,
+    "verdaccio": running_verdaccio,
+    "verdaccio-synced": partial(running_verdaccio, writes_through=True),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One registry that is measured. publish: makes a call that publishes a new package, through a client."""
+    """One registry that is measured. publish: makes a call that publishes a new package, through a client.
+
+    writes_through: the kernel syncs each of its writes.
+    """
 
     name: str
     process: Popen[bytes]
     address: str
     publish: Callable[[Client, int], Callable[[], None]]
+    writes_through: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was measured of a side. syncs: sync calls of a publish; None: not known."""
+    """What was measured of a side. syncs: how often it syncs for a publish, in words."""
 
     name: str
     alone: Times
     at_once: Times
-    syncs: float | None
+    syncs: str
 
 
 def main() -> None:
@@ -72,9 +85,10 @@ def main() -> None:
         up = Up(directory / "registry")
         stack.callback(up.stop)
         sides, missing = [_ours(up)], []
-        for name, running in (("devpi-server", running_devpi), ("verdaccio", running_verdaccio)):
+        for name, running in PEERS.items():
+            (home := directory / name).mkdir()
             try:
-                sides.append(_side(stack.enter_context(running(directory))))
+                sides.append(_side(stack.enter_context(running(home))))
             except (NotInstalled, RuntimeError) as error:
                 missing.append(f"MISSING: {name} does not run here: {error}")
         floors: list[Times] = []
@@ -122,7 +136,7 @@ def _side(peer: Peer) -> Side:
         method, path, body, headers = peer.prepare(name := _new_name(), archive_of(name))
         return lambda: client.require(method, path, body, headers) and None
 
-    return Side(peer.name, peer.process, peer.address, publish)
+    return Side(peer.name, peer.process, peer.address, publish, peer.writes_through)
 
 
 def _run(side: Side, publishers: int, each: int) -> Times:
@@ -134,8 +148,10 @@ def _run(side: Side, publishers: int, each: int) -> Times:
         return timed_at_once(work)
 
 
-def _syncs(side: Side, directory: Path) -> float | None:
+def _syncs(side: Side, directory: Path) -> str:
     """Sync calls of one publish, over a few of them, in a run of their own: strace slows a server."""
+    if side.writes_through:
+        return "every write"
     with _clients(side, 1) as [client]:
         work = [side.publish(client, 0) for _ in range(TRACED)]
 
@@ -144,7 +160,7 @@ def _syncs(side: Side, directory: Path) -> float | None:
                 call()
 
         count = syncs_of(side.process, directory, publish_all)
-    return None if count is None else count / TRACED
+    return NOT_KNOWN if count is None else f"{count / TRACED:.1f}"
 
 
 @contextmanager
@@ -223,17 +239,16 @@ def _print(floor: Times, results: list[Result], missing: list[str]) -> None:
 
 def _row(result: Result, floor: Times) -> list[str]:
     one, many = result.alone, result.at_once
-    syncs = "not known (no strace)" if result.syncs is None else f"{result.syncs:.1f}"
     ratio = f"{one.p50_ms / floor.p50_ms:.1f}"
     figures = [f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}", ratio, f"{many.p50_ms:.1f}", f"{many.p95_ms:.1f}"]
-    return [result.name, *figures, f"{many.per_second:.0f}", syncs]
+    return [result.name, *figures, f"{many.per_second:.0f}", result.syncs]
 
 
 def _compared(ours: Result, peer: Result) -> str:
     """How a peer stands beside us at 16 publishers, and whether what it acknowledged is on disk."""
     p50 = peer.at_once.p50_ms / ours.at_once.p50_ms
     rate = ours.at_once.per_second / peer.at_once.per_second
-    synced = "unknown whether it syncs" if peer.syncs is None else "syncs" if peer.syncs else "does NOT sync"
+    synced = {NOT_KNOWN: "unknown whether it syncs", "0.0": "does NOT sync"}.get(peer.syncs, "syncs")
     return (
         f"{PUBLISHERS} publishers, {peer.name} ({synced}): its p50 is {p50:.2f} times ours, "
         f"our rate {rate:.2f} times its; aim ahead in both: {_verdict(p50 > 1 and rate > 1)}"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 COMMAND = (sys.executable, "-P", "-m", "deploy.cli")
 
 

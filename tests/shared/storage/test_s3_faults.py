@@ -48,7 +48,7 @@ async def test_a_server_in_trouble_is_unavailable(
     started = time.monotonic()
     with pytest.raises(StorageUnavailable):
         await call(proxied_storage)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert proxy.strikes > 0
     proxy.heal()
     await call(proxied_storage)
