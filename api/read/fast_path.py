@@ -198,8 +198,7 @@ class FastProtocol(asyncio.Protocol):
         else:
             status = 200
             target.tally.ok += 1
-            head = b"".join((fast.ok, answer.ok, request_id, end))
-            self._transport.writelines((head, answer.body))
+            self._transport.write(b"".join((fast.ok, answer.ok, request_id, end, answer.body)))
         blob.was_used = True
         if self._ordinary is None:
             self._since = now
