@@ -206,11 +206,11 @@ async def _seen(
 
 async def _mark(tx: AsyncConnection, done: Sequence[_Put]) -> None:
     """Record what was put."""
-    versions = [(put.package.id, version, digest) for put in done for version, digest in put.digests.items()]
-    await marks.mark_versions(tx, versions)
     packages = [put.package for put in done]
-    await marks.mark_packages(
-        tx, [(package.id, package.generation, render_catalog_line(package)) for package in packages]
+    await marks.mark(
+        tx,
+        [(package.id, package.generation, render_catalog_line(package)) for package in packages],
+        [(put.package.id, version, digest) for put in done for version, digest in put.digests.items()],
     )
     await marks.put_listings(tx, [(package.id, listing_of(package)) for package in packages])
 

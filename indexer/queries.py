@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
@@ -37,7 +36,10 @@ _PACKAGES = text(
            COALESCE(s.published_generation, 0) AS published_generation, s.catalog_line,
            EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
            EXISTS (SELECT 1 FROM package_owners o JOIN users u ON u.id = o.user_id
-                   WHERE o.package_id = p.id AND u.handle = :official) AS is_official
+                   WHERE o.package_id = p.id AND u.handle = :official) AS is_official,
+           EXISTS (SELECT 1 FROM package_version_advisories a
+                   WHERE a.package_id = p.id AND a.withdrawn_at IS NULL) AS has_advisories,
+           EXISTS (SELECT 1 FROM version_tombstones t WHERE t.package_id = p.id) AS has_removed
     FROM packages p LEFT JOIN index_state s ON s.package_id = p.id
     WHERE p.name = ANY(:names)
     ORDER BY p.name COLLATE "C"
@@ -92,24 +94,42 @@ async def states_of(tx: AsyncConnection, names: Sequence[str], official_handle: 
     )
     if not heads:
         return []
-    of_packages = {"ids": [head["id"] for head in heads]}
-    advisories: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
-    for row in (await tx.execute(_ADVISORIES, of_packages)).mappings():
-        values = dict(row)
-        advisories[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
     versions: defaultdict[UUID, list[RowMapping]] = defaultdict(list)
-    for row in (await tx.execute(_VERSIONS, of_packages)).mappings():
+    for row in (await tx.execute(_VERSIONS, _of(heads))).mappings():
         versions[row["package_id"]].append(row)
-    removed: defaultdict[UUID, list[RemovedRow]] = defaultdict(list)
-    for row in (await tx.execute(_REMOVED, of_packages)).mappings():
-        removed[row["package_id"]].append(RemovedRow(row["version"], row["cksum"]))
-    return [_state(head, versions[head["id"]], advisories, removed[head["id"]]) for head in heads]
+    # Few packages have any: two statements less for the others.
+    advisories = await _advisories(tx, [head for head in heads if head["has_advisories"]])
+    removed = await _removed(tx, [head for head in heads if head["has_removed"]])
+    return [_state(head, versions[head["id"]], advisories, removed.get(head["id"], ())) for head in heads]
+
+
+def _of(heads: Sequence[RowMapping]) -> dict[str, list[UUID]]:
+    return {"ids": [head["id"] for head in heads]}
+
+
+async def _advisories(
+    tx: AsyncConnection, heads: Sequence[RowMapping]
+) -> Mapping[tuple[UUID, str], list[AdvisoryRow]]:
+    """Advisories that hold, by package and version; in the order of a line."""
+    found: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
+    for row in (await tx.execute(_ADVISORIES, _of(heads))).mappings() if heads else ():
+        values = dict(row)
+        found[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
+    return found
+
+
+async def _removed(tx: AsyncConnection, heads: Sequence[RowMapping]) -> Mapping[UUID, list[RemovedRow]]:
+    """Removed versions by package."""
+    found: defaultdict[UUID, list[RemovedRow]] = defaultdict(list)
+    for row in (await tx.execute(_REMOVED, _of(heads))).mappings() if heads else ():
+        found[row["package_id"]].append(RemovedRow(row["version"], row["cksum"]))
+    return found
 
 
 def _state(
     head: RowMapping,
     versions: Sequence[RowMapping],
-    advisories: dict[Any, Any],
+    advisories: Mapping[tuple[UUID, str], Sequence[AdvisoryRow]],
     removed: Sequence[RemovedRow],
 ) -> PackageState:
     package = PackageRow(

@@ -13,24 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from indexer.listing import Listing
 from shared.versions import VersionText
 
-_MARK_VERSIONS = text(
-    """
-    INSERT INTO version_state (package_id, version, staged, metadata_digest)
-    SELECT package_id, version, false, digest
-    FROM unnest(CAST(:package_ids AS uuid[]), CAST(:versions AS text[]), CAST(:digests AS text[]))
-         AS put (package_id, version, digest)
-    ON CONFLICT (package_id, version)
-    DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
-    """
-)
-
-_MARK_PACKAGES = text(
+_MARK = text(
     """
     WITH put AS (
         SELECT * FROM unnest(CAST(:package_ids AS uuid[]), CAST(:generations AS bigint[]),
                              CAST(:lines AS bytea[])) AS put (package_id, generation, line)
+    ), put_versions AS (
+        INSERT INTO version_state (package_id, version, staged, metadata_digest)
+        SELECT package_id, version, false, digest
+        FROM unnest(CAST(:version_ids AS uuid[]), CAST(:versions AS text[]), CAST(:digests AS text[]))
+             AS put (package_id, version, digest)
+        ON CONFLICT (package_id, version)
+        DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
     ), changed AS (
         INSERT INTO catalog_changes (package_id) SELECT package_id FROM put
+    ), outdated AS (
+        DELETE FROM package_requirements r USING put WHERE r.package_id = put.package_id
     )
     UPDATE index_state s
     SET published_generation = put.generation, catalog_line = put.line,
@@ -41,78 +39,64 @@ _MARK_PACKAGES = text(
 
 _PUT_LISTINGS = text(
     """
-    INSERT INTO package_listings (package_id, name, latest_version, is_official, description,
-                                  modules_count, facets, archetypes, archetype_document)
-    SELECT package_id, name, latest_version, is_official, description,
-           modules_count, facets, archetypes, archetype_document
-    FROM jsonb_to_recordset(CAST(:listings AS jsonb)) AS listing (
-        package_id uuid, name text, latest_version text, is_official boolean, description text,
-        modules_count integer, facets text[], archetypes text[], archetype_document text)
-    ON CONFLICT (package_id) DO UPDATE
-    SET latest_version = EXCLUDED.latest_version, is_official = EXCLUDED.is_official,
-        description = EXCLUDED.description, modules_count = EXCLUDED.modules_count,
-        facets = EXCLUDED.facets, archetypes = EXCLUDED.archetypes,
-        archetype_document = EXCLUDED.archetype_document
-    """
-)
-
-_PUT_SEARCH_NAMES = text(
-    """
-    INSERT INTO search_names (name, scale_tested)
-    SELECT * FROM unnest(CAST(:names AS text[]), CAST(:tested AS boolean[]))
+    WITH listing AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(CAST(:listings AS jsonb)) AS listing (
+            package_id uuid, name text, latest_version text, is_official boolean, description text,
+            modules_count integer, facets text[], archetypes text[], archetype_document text,
+            scale_tested boolean)
+    ), listed AS (
+        INSERT INTO package_listings (package_id, name, latest_version, is_official, description,
+                                      modules_count, facets, archetypes, archetype_document)
+        SELECT package_id, name, latest_version, is_official, description,
+               modules_count, facets, archetypes, archetype_document
+        FROM listing
+        ON CONFLICT (package_id) DO UPDATE
+        SET latest_version = EXCLUDED.latest_version, is_official = EXCLUDED.is_official,
+            description = EXCLUDED.description, modules_count = EXCLUDED.modules_count,
+            facets = EXCLUDED.facets, archetypes = EXCLUDED.archetypes,
+            archetype_document = EXCLUDED.archetype_document
+    ), requiring AS (
+        INSERT INTO package_requirements (required, name, requirement, package_id)
+        SELECT * FROM unnest(CAST(:required AS text[]), CAST(:names AS text[]),
+                             CAST(:requirements AS text[]), CAST(:package_ids AS uuid[]))
+    )
+    INSERT INTO search_names (name, scale_tested) SELECT name, scale_tested FROM listing
     ON CONFLICT (name) DO UPDATE SET scale_tested = EXCLUDED.scale_tested
     WHERE search_names.scale_tested <> EXCLUDED.scale_tested
     """
 )
 
-_DROP_REQUIREMENTS = text(
-    "DELETE FROM package_requirements WHERE package_id = ANY(CAST(:package_ids AS uuid[]))"
-)
 
-_PUT_REQUIREMENTS = text(
+async def mark(
+    tx: AsyncConnection,
+    packages: Sequence[tuple[UUID, int, bytes]],
+    versions: Sequence[tuple[UUID, VersionText, str | None]],
+) -> None:
+    """Record what storage holds now, and forget what the packages required (primary keys).
+
+    packages: each with its generation, and its line for the next catalog. versions: those whose files
+    were just put, so that none is staged any more, each with the digest of its metadata.
     """
-    INSERT INTO package_requirements (required, name, requirement, package_id)
-    SELECT * FROM unnest(CAST(:required AS text[]), CAST(:names AS text[]),
-                         CAST(:requirements AS text[]), CAST(:package_ids AS uuid[]))
-    """
-)
-
-
-async def mark_versions(tx: AsyncConnection, put: Sequence[tuple[UUID, VersionText, str | None]]) -> None:
-    """Record of versions whose files were just put that they are promoted, and their metadata digest."""
-    if not put:
-        return
-    package_ids, versions, digests = _columns(put, 3)
-    await tx.execute(_MARK_VERSIONS, {"package_ids": package_ids, "versions": versions, "digests": digests})
-
-
-async def mark_packages(tx: AsyncConnection, put: Sequence[tuple[UUID, int, bytes]]) -> None:
-    """Record that storage holds these generations, with each package's line for the next catalog."""
-    package_ids, generations, lines = _columns(put, 3)
-    await tx.execute(_MARK_PACKAGES, {"package_ids": package_ids, "generations": generations, "lines": lines})
+    package_ids, generations, lines = _columns(packages, 3)
+    version_ids, texts, digests = _columns(versions, 3)
+    put = {"package_ids": package_ids, "generations": generations, "lines": lines}
+    await tx.execute(_MARK, {**put, "version_ids": version_ids, "versions": texts, "digests": digests})
 
 
 async def put_listings(tx: AsyncConnection, listings: Sequence[tuple[UUID, Listing]]) -> None:
-    """Record what search, archetypes and reverse dependencies say of packages (primary keys).
+    """Record what search, archetypes and reverse dependencies say of marked packages (primary keys).
 
     The last thing a transaction does: names that are new to search lock the totals of their grams.
     """
     rows = [_listing_row(package_id, listing) for package_id, listing in listings]
-    await tx.execute(_PUT_LISTINGS, {"listings": json.dumps(rows)})
-    await tx.execute(_DROP_REQUIREMENTS, {"package_ids": [package_id for package_id, _ in listings]})
     requirements = [
         (required.name, listing.name, required.requirement, package_id)
         for package_id, listing in listings
         for required in listing.requires
     ]
-    if requirements:
-        required, names, texts, package_ids = _columns(requirements, 4)
-        await tx.execute(
-            _PUT_REQUIREMENTS,
-            {"required": required, "names": names, "requirements": texts, "package_ids": package_ids},
-        )
-    names, tested = _columns([(listing.name, listing.scale_tested) for _, listing in listings], 2)
-    await tx.execute(_PUT_SEARCH_NAMES, {"names": names, "tested": tested})
+    required, names, texts, package_ids = _columns(requirements, 4)
+    values = {"required": required, "names": names, "requirements": texts, "package_ids": package_ids}
+    await tx.execute(_PUT_LISTINGS, {**values, "listings": json.dumps(rows)})
 
 
 def _listing_row(package_id: UUID, listing: Listing) -> dict[str, Any]:
@@ -126,6 +110,7 @@ def _listing_row(package_id: UUID, listing: Listing) -> dict[str, Any]:
         "facets": listing.facets,
         "archetypes": listing.archetypes,
         "archetype_document": listing.archetype_document,
+        "scale_tested": listing.scale_tested,
     }
 
 

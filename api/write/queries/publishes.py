@@ -98,16 +98,12 @@ _ADD = text(
         FROM published
     ), staged AS (
         INSERT INTO version_state (package_id, version) SELECT package_id, version FROM published
+    ), told AS (
+        INSERT INTO audit_events (actor_user_id, actor_token_id, action, package_name, package_version)
+        SELECT user_id, token_id, 'publish', name, version FROM published
     )
-    INSERT INTO audit_events (actor_user_id, actor_token_id, action, package_name, package_version)
-    SELECT user_id, token_id, 'publish', name, version FROM published
-    """
-)
-
-_RAISE = text(
-    """
     INSERT INTO index_state (package_id, dirty_since)
-    SELECT package_id, now() FROM unnest(CAST(:package_ids AS uuid[])) AS package_id
+    SELECT package_id, now() FROM published ORDER BY package_id
     ON CONFLICT (package_id) DO UPDATE
     SET generation = index_state.generation + 1, dirty_since = COALESCE(index_state.dirty_since, now())
     RETURNING package_id, generation
@@ -143,8 +139,7 @@ async def add(tx: AsyncConnection, new: Sequence[NewVersion]) -> dict[UUID, int]
 
     The generations that hold them, by package.
     """
-    await tx.execute(_ADD, {"rows": json.dumps([_row(version) for version in new])})
-    raised = await tx.execute(_RAISE, {"package_ids": sorted(version.package_id for version in new)})
+    raised = await tx.execute(_ADD, {"rows": json.dumps([_row(version) for version in new])})
     return {row.package_id: row.generation for row in raised}
 
 
