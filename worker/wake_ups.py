@@ -52,11 +52,10 @@ async def _answer(settings: Settings, schedule: Schedule) -> None:
 
 async def _take(redis: Redis, queue: str) -> list[bytes]:
     """The next wake-ups, maybe none; when there are none, after a while."""
+    # redis-py's types take each key for a list.
+    popped = redis.blmpop(PATIENCE_S, 1, queue, direction="LEFT", count=WAKE_UPS_AT_ONCE)  # type: ignore[arg-type]
     try:
-        first = await cast("Awaitable[list[bytes] | None]", redis.blpop([queue], timeout=PATIENCE_S))
-        if first is None:
-            return []
-        rest = await cast("Awaitable[list[bytes] | None]", redis.lpop(queue, WAKE_UPS_AT_ONCE - 1))
+        found = await cast("Awaitable[tuple[bytes, list[bytes]] | None]", popped)
     except ResponseError as error:
         if not str(error).startswith("WRONGTYPE"):
             raise
@@ -64,7 +63,7 @@ async def _take(redis: Redis, queue: str) -> list[bytes]:
         log.warning("queue_replaced", queue=queue)
         await redis.delete(queue)
         return []
-    return [first[1], *(rest or ())]
+    return [] if found is None else found[1]
 
 
 async def _publish(schedule: Schedule, messages: Sequence[bytes]) -> None:
