@@ -9,9 +9,10 @@ DEV_STAMP := .venv/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --extra build
-LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
+# setuptools warns of every editable installation; the warning asks for nothing.
+LINK := PYTHONWARNINGS='ignore:Editable installation' $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check audit deploy-check format test edge-test image-test cluster-test browser-test fuzz soak bench golden openapi docs docs-tables lock clean
+.PHONY: help install run check check-all audit deploy-check format test edge-test pooler-test image-test cluster-test browser-test fuzz soak chaos model bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -38,16 +39,17 @@ install: $(DEV_STAMP) ## Install everything into .venv
 run: $(RUN_STAMP) ## Run a whole registry on 127.0.0.1:8080
 	@exec $(BIN)/x07-registry up
 
-check: $(DEV_STAMP) ## Lint, types, import direction, the OpenAPI document
+check: $(DEV_STAMP) ## The quick checks: lint, types, import direction, tables in docs/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m deploy.openapi --check
-	$(BIN)/python -m tests.deployment_checks
-	@$(BIN)/python -m tests.audit_dependencies
+	$(BIN)/python -m tests.docs_tables --check
 
-deploy-check: $(DEV_STAMP) ## Check the deployment files with their own tools; part of check
+check-all: check audit deploy-check ## The quick checks, the OpenAPI document, deployment tools, known vulnerabilities
+	$(BIN)/python -m deploy.openapi --check
+
+deploy-check: $(DEV_STAMP) ## Check the deployment files with their own tools; part of check-all
 	$(BIN)/python -m tests.deployment_checks
 
 audit: $(DEV_STAMP) ## Look for known vulnerabilities in the locked dependencies
@@ -57,12 +59,16 @@ format: $(DEV_STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check ## Check, then run every test on real servers
-	$(BIN)/python -m pytest -n 3
+test: check-all ## Check, then run every test on real servers
+	$(BIN)/python -m pytest -n 4
 
 edge-test: $(DEV_STAMP) ## Install nginx if it is missing, and run the shipped edge in front of real tiers
 	@PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { apt-get update -q && apt-get install -y -q nginx-light; }
 	$(BIN)/python -m pytest tests/edge
+
+pooler-test: $(DEV_STAMP) ## Install PgBouncer if it is missing, and run registries behind it
+	@PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends pgbouncer; }
+	$(BIN)/python -m pytest tests/pooler
 
 image-test: $(DEV_STAMP) ## Install the image's layout anew, without an engine, and start each role from it
 	X07_IMAGE_INSTALL=full $(BIN)/python -m pytest tests/deploy/test_image_layout.py --timeout 600
@@ -83,13 +89,20 @@ docs: $(DEV_STAMP) ## Build the documentation as a site into site/, strictly
 docs-tables: $(DEV_STAMP) ## Rewrite the tables in docs/ that come from the code
 	$(BIN)/python -m tests.docs_tables
 
-fuzz: $(DEV_STAMP) ## Fuzz the checks of archives for SECONDS (120), then the API with EXAMPLES (100) an operation
+fuzz: $(DEV_STAMP) ## Fuzz the checks of archives and the framing of requests for SECONDS (120) each, then the API with EXAMPLES (100) an operation
 	$(BIN)/python -m tests.fuzz.archives --seconds $(or $(SECONDS),120)
+	$(BIN)/python -m tests.fuzz.requests --seconds $(or $(SECONDS),120)
 	X07_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) X07_FUZZ_SEED=$$RANDOM \
 		$(BIN)/python -m pytest -q tests/http/test_conformance.py
 
 soak: $(DEV_STAMP) ## Kill, cut and fill everything for MINUTES (10) from SEED; writes docs/reliability.md
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+chaos: $(DEV_STAMP) ## Pause, kill, cut and delay everything for MINUTES (10) over STORAGE (s3 or fs); a judge watches
+	$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),10) --storage $(or $(STORAGE),s3) $(if $(SEED),--seed $(SEED))
+
+model: $(DEV_STAMP) ## Explore every order of publications, faults and pauses in a small model; takes long
+	X07_WHOLE_MODEL=1 $(BIN)/python -m pytest -q -n0 -s --timeout 0 tests/model
 
 browser-test: $(DEV_STAMP) ## A person's way in a real browser; installs Debian's Chromium where it is missing
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
@@ -107,4 +120,4 @@ lock: $(DEV_STAMP) ## Resolve the lock files again from pyproject.toml
 	$(COMPILE) --extra local --extra tracing --extra dev -o requirements-dev.lock pyproject.toml
 
 clean: ## Remove .venv and caches; data/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tar_readers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

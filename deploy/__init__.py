@@ -1,1 +1,1 @@
-"""How the parts are put together and run: command line, local stack, container, cluster, edge."""
+"""Puts the parts together and runs them: command line, local stack, container, cluster, edge."""

@@ -1,4 +1,4 @@
-"""What an HTTP process can serve; apart from deploy/serve.py, which is slow to import."""
+"""The kinds of HTTP processes. This is not in deploy/serve.py, which is slow to import."""
 
 from __future__ import annotations
 

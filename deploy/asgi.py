@@ -1,6 +1,6 @@
 """The ASGI applications that a process can serve: write, read, or both on one address.
 
-The write API is imported by those that serve it: a read process is smaller by a third without it.
+Only processes that serve the write API import this module; without it, a read process is a third smaller.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.read.app import ReadService
 from api.read.fast_path import READ_SERVICE
 from deploy.app_kind import AppKind
+from deploy.log_listener import LogListener
+from shared.change_listener import ReaderListener
 from shared.http.cors import CorsMiddleware
 from shared.http.observation import ObservationMiddleware
 from shared.http.operations import Collector, serving_operations
 from shared.http.readiness import Probes
 from shared.http.request_id import RequestIdMiddleware
-from shared.jobs import ChangeListener
 from shared.settings import Settings
-from shared.storage import open_storage
+from shared.storage.opening import open_storage
 from shared.tracing import stop_tracing
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 Opener = Callable[[State], AbstractAsyncContextManager[ASGIApp]]
-"""Opens an application; may leave in the lifespan's state what the server's protocol needs."""
+"""Opens an application. It may put values that the server's protocol needs into the lifespan's state."""
 
 
 class Application:
@@ -61,9 +62,9 @@ class Application:
 
 
 def build_write_app(settings: Settings) -> ASGIApp:
-    """The write API alone. Raises SettingsError when the linter's program is not there."""
+    """The write API alone. Raises SettingsError if the linter's program is missing."""
     from api.write.app import build_app, open_services
-    from api.write.linter import open_linter
+    from api.write.archive.external_linter import open_linter
 
     linter = open_linter(settings)
 
@@ -92,12 +93,12 @@ def build_read_app(settings: Settings) -> ASGIApp:
 
 
 def build_combined_app(settings: Settings) -> ASGIApp:
-    """Both on one address: what the read service handles goes to it, the rest to the write API.
+    """Both tiers on one address. The read service gets the requests that it handles, the write API the rest.
 
-    Raises SettingsError when the linter's program is not there.
+    Raises SettingsError if the linter's program is missing.
     """
     from api.write.app import build_app, open_services
-    from api.write.linter import open_linter
+    from api.write.archive.external_linter import open_linter
 
     linter = open_linter(settings)
 
@@ -120,7 +121,7 @@ def build_combined_app(settings: Settings) -> ASGIApp:
 
 
 def at_the_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """What every answer passes through: CORS, then its count, then the request id."""
+    """Wrap an application in the middleware of every answer: CORS, then metrics, then the request id."""
     with_cors = CorsMiddleware(app, settings.cors_origins)
     return RequestIdMiddleware(ObservationMiddleware(with_cors, has_access_log=settings.access_log))
 
@@ -129,7 +130,7 @@ def at_the_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
 async def _operations(
     settings: Settings, kind: AppKind, probes: Probes, *collectors: Collector
 ) -> AsyncIterator[None]:
-    """The operators' address beside the application; at the end, the last spans are sent."""
+    """Serve the operators' address beside the application. Sends the last spans at the end."""
     try:
         async with serving_operations(settings.metrics_bind, kind, probes, collectors):
             yield
@@ -145,14 +146,24 @@ def _pool_of(services: Services) -> Collector:
 
 @asynccontextmanager
 async def _open_read(settings: Settings) -> AsyncIterator[ReadService]:
-    """A read service that hears change messages."""
+    """A read service that learns of changes from messages, and from the log while no messages arrive.
+
+    A directory may be a mirror, which sends no messages. Reading its checkpoint costs next to nothing.
+    """
     storage = await open_storage(settings)
     service = ReadService(storage, settings)
-    listener = ChangeListener(settings, service.apply, service.suspect_all)
-    listening = asyncio.create_task(listener.run())
+    messages = ReaderListener(settings, service.apply, service.suspect_all)
+    entries = LogListener(
+        storage,
+        service.apply,
+        service.suspect_all,
+        is_needed=lambda: settings.stores_files or not messages.is_hearing,
+    )
+    listening = [asyncio.create_task(listener.run()) for listener in (messages, entries)]
     try:
         yield service
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
         await storage.close()

@@ -1,4 +1,4 @@
-"""A hook of mkdocs: a page for each environment variable, made from the settings class."""
+"""A hook of mkdocs: makes a page for each environment variable from the settings class."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from shared.settings import Settings, SettingsError, load_settings, variable_of
+from shared.settings import Settings, load_settings
+from shared.variables import SettingsError, variable_of, variables_of
 
 TABLE: Final = "settings.md"
 FOLDER: Final = "variables"
-# Values that most settings refuse; what they say then tells what is allowed.
+# Values that most settings refuse; the refusals say what is allowed.
 WRONG: Final = ("?", "-1")
 
 
@@ -25,19 +26,12 @@ def variable_pages() -> dict[str, str]:
     }
 
 
-def variables_of(name: str, field: FieldInfo) -> list[str]:
-    """The variables that set a field; the first that is set counts."""
-    if isinstance(field.validation_alias, AliasChoices):
-        return [str(choice) for choice in field.validation_alias.choices]
-    return [variable_of(name)]
-
-
 def default_of(field: FieldInfo) -> str:
-    """The default as it would stand in the environment, or `none`."""
+    """The default as text for the environment, or `none`."""
     value = field.default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    if isinstance(value, (tuple, frozenset)):
+    if isinstance(value, (tuple, frozenset, dict)):
         value = ",".join(map(str, value))
     if isinstance(value, bool):
         value = str(value).lower()
@@ -45,7 +39,7 @@ def default_of(field: FieldInfo) -> str:
 
 
 def with_links(table: str) -> str:
-    """The table of settings with each variable led to its page."""
+    """The table of settings, with a link from each variable to its page."""
     for path in variable_pages():
         variable = PurePosixPath(path).stem
         table = table.replace(f"| `{variable}`", f"| [`{variable}`]({path})")
@@ -58,9 +52,9 @@ def _sections(name: str, field: FieldInfo) -> Iterator[str]:
     yield f"{field.description}"
     yield f"Default: {default_of(field)}"
     for other in others:
-        yield f"Where it is not set, `{other}` counts."
+        yield f"If it is not set, `{other}` is used."
     if refusals := [line for value in WRONG if (line := _refusal(name, value))]:
-        yield "What is not allowed stops the start, for example with:"
+        yield "A wrong value prevents the start, for example:"
         yield "\n".join(("```", *dict.fromkeys(refusals), "```"))
     else:
         yield "Any text is allowed."
@@ -68,7 +62,7 @@ def _sections(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _refusal(name: str, value: str) -> str | None:
-    """What a wrong value of one variable is answered with; None when it is not wrong."""
+    """The message for a wrong value of a variable; None if the value is allowed."""
     try:
         load_settings(**{name: value})
     except SettingsError as error:
@@ -77,7 +71,7 @@ def _refusal(name: str, value: str) -> str | None:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """mkdocs asks for it when it has seen which pages there are."""
+    """mkdocs calls this when it has listed the pages."""
     from mkdocs.structure.files import File, InclusionLevel
 
     for path, markdown in variable_pages().items():
@@ -88,5 +82,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """mkdocs asks for it with each page."""
+    """mkdocs calls this for each page."""
     return with_links(markdown) if page.file.src_uri == TABLE else markdown

@@ -1,7 +1,7 @@
-"""What keeps a process from starting."""
+"""The error of a process that cannot start."""
 
 from __future__ import annotations
 
 
 class StartFailed(Exception):
-    """Something could not be started; the message is for the person at the command line."""
+    """A process could not be started. The message is for the person at the command line."""

@@ -1,4 +1,4 @@
-"""How a long-lived process collects garbage: less often than Python's defaults, made for short programs."""
+"""Makes Python collect garbage less often in long-lived processes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ YOUNG_OBJECTS: Final = 10_000
 
 
 def collect_less_garbage() -> None:
-    """Called once, after the start: what is there then stays for good, and is never looked at again.
+    """Call this once, after the start. Objects that exist then are never examined again.
 
-    What a request leaves behind is small. A fifth less work for each blob that is read from a directory,
-    a tenth on S3.
+    Requests leave little garbage behind. This saves a fifth of the work for each blob that is read from a
+    directory, and a tenth on S3.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Listening sockets: made before the server that accepts on them, so that port 0 has a number."""
+"""Listening sockets. They are opened before the server that accepts on them, so that port 0 has a number."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deploy.errors import StartFailed
+from shared.host_port import HostPort, parse_host_port, resolve
 
 BACKLOG = 2048
+TAKEN = "; name another in X07_REGISTRY_BIND (`X07_REGISTRY_BIND=127.0.0.1:8090 make run`) or --bind"
 
 
 def open_listener(bind: str) -> socket.socket:
     """Listen on HOST:PORT (an IPv6 host in brackets; port 0: any free one). Raises StartFailed."""
-    with _told(bind):
-        family, address = _resolved(bind)
+    with _as_start_failed(bind):
+        family, address = resolve(bind)
         return socket.create_server(address, family=family, backlog=BACKLOG)
 
 
 def reserve_address(bind: str) -> socket.socket:
-    """A socket on HOST:PORT that does not listen yet, and shares the address with others of its kind.
+    """A socket on HOST:PORT that does not listen yet and shares the address with other such sockets.
 
     Raises StartFailed.
     """
-    with _told(bind):
-        family, address = _resolved(bind)
+    with _as_start_failed(bind):
+        family, address = resolve(bind)
         reserved = socket.socket(family)
         try:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,38 +40,32 @@ def reserve_address(bind: str) -> socket.socket:
         return reserved
 
 
-def _resolved(bind: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    host, _, port = bind.rpartition(":")
-    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    return family, (str(address[0]), int(address[1]))
-
-
 @contextmanager
-def _told(bind: str) -> Iterator[None]:
-    """Failures in words for the person at the command line."""
+def _as_start_failed(bind: str) -> Iterator[None]:
+    """Turn failures into messages for the command line."""
     try:
         yield
     except socket.gaierror as error:
         raise StartFailed(f"cannot listen on {bind}: {error.strerror}") from None
     except OSError as error:
-        raise StartFailed(f"cannot listen on {bind}: {os.strerror(error.errno or errno.EIO)}") from None
+        mend = TAKEN if error.errno == errno.EADDRINUSE else ""
+        raise StartFailed(f"cannot listen on {bind}: {os.strerror(error.errno or errno.EIO)}{mend}") from None
 
 
 def address_of(listener: socket.socket) -> str:
-    """The HOST:PORT that a socket really listens on."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """The HOST:PORT on which a socket listens."""
+    return str(HostPort(*listener.getsockname()[:2]))
 
 
 def reachable_address_of(listener: socket.socket) -> str:
-    """Where a client on this machine connects: loopback for a socket that listens everywhere."""
+    """The address for a client on this machine: loopback for a socket that listens on all addresses."""
     address = address_of(listener)
     return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
 
 
 def nth_bind(bind: str | None, number: int) -> str | None:
-    """The address `number` ports above this one, for processes that cannot share it; port 0 stays 0."""
+    """The address `number` ports above the given one. Port 0 stays 0."""
     if bind is None or bind.endswith(":0"):
         return bind
-    host, _, port = bind.rpartition(":")
-    return f"{host}:{int(port) + number}"
+    host, port = parse_host_port(bind)
+    return str(HostPort(host, port + number))

@@ -16,20 +16,21 @@ from deploy.asgi import build_combined_app, build_read_app, build_write_app
 from deploy.errors import StartFailed
 from deploy.garbage import collect_less_garbage
 from deploy.listener import address_of, open_listener
+from deploy.tree import require_one_tree
 from shared.http.connections import MAX_CONNECTIONS, OTHER_DESCRIPTORS
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
 
-# Longer than a publish waits to be visible, unless told otherwise; short of the 10 s that `up` has. An upload
-# may be slow: whoever stops a write server alone waits for longer, half a minute in our deployments.
+# Longer than a publish waits to be visible by default, and less than the 10 s that `up` allows. An upload may
+# be slow, so our deployments allow a write server on its own half a minute to stop.
 GRACE_S = {AppKind.WRITE: 20, AppKind.READ: 6, AppKind.ALL: 6}
-# Longer than an edge keeps idle connections (nginx: 60 s), so that it never meets one that just closed.
+# Longer than an edge keeps idle connections (nginx: 60 s), so that it never reuses one that just closed.
 KEEP_ALIVE_S = 75
-# That the application sees; further ones are answered 503 at once. The fast path does not count.
+# Requests in the application; others are answered 503 at once. The fast path does not count.
 REQUESTS_AT_ONCE = 1024
 
 M_ARENA_MAX = -8
-# So many more objects than were let go since the last time make the collector look; 700 in Python.
+# Number of allocations beyond deallocations that starts a collection; Python's default is 700.
 
 BUILDERS = {
     AppKind.WRITE: build_write_app,
@@ -46,19 +47,20 @@ PROTOCOLS = {
 def run(kind: AppKind, settings: Settings) -> None:
     """Listen on the address of the settings and serve until SIGINT or SIGTERM. Raises StartFailed.
 
-    Waits, bounded, until the database is migrated if the kind needs it. Prints `listening HOST:PORT` once
-    it answers.
+    If the kind needs the database, waits a limited time until it is migrated. Prints `listening HOST:PORT`
+    once it answers.
     """
     if kind is not AppKind.READ:
         from deploy.migrations.revision import until_migrated  # a read process needs no database
 
         asyncio.run(until_migrated(settings))
+    require_one_tree(settings, is_written=kind is not AppKind.READ)
     with open_listener(settings.bind) as listener:
         _serve(_AnnouncingServer(kind, settings), listener)
 
 
 def run_on(kind: AppKind, settings: Settings, listener: socket.socket) -> None:
-    """Serve on a socket of the parent process, which knows its address. Raises StartFailed."""
+    """Serve on a socket that the parent process opened. Raises StartFailed."""
     _serve(_Server(kind, settings), listener)
 
 
@@ -74,7 +76,7 @@ class _Server(uvicorn.Server):
 
 
 class _AnnouncingServer(_Server):
-    """Says where it listens: with port 0 nobody else knows."""
+    """Prints the address on which it listens, which only the server knows if the port is 0."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -84,7 +86,7 @@ class _AnnouncingServer(_Server):
 
 
 def _share_one_arena() -> None:
-    """Let all threads allocate from the same memory: glibc's arenas for each cost a read process 25 MiB."""
+    """Make all threads share one malloc arena; glibc's arenas per thread cost a read process 25 MiB."""
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(M_ARENA_MAX, 1)
 
@@ -110,7 +112,7 @@ def _configure(kind: AppKind, settings: Settings) -> uvicorn.Config:
 
 
 def _raise_descriptor_limit() -> None:
-    """Let this process hold MAX_CONNECTIONS, as far as it may."""
+    """Raise the limit of descriptors for MAX_CONNECTIONS, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OTHER_DESCRIPTORS
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -1,4 +1,4 @@
-"""How a long-running command stops: the first SIGINT or SIGTERM cancels its work."""
+"""Stops a long-running command: the first SIGINT or SIGTERM cancels its work."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run work until it ends, or until a signal cancels it; then it may clean up undisturbed.
+    """Run work until it ends or a signal cancels it. After that it may clean up undisturbed.
 
-    Later signals change nothing: a second Ctrl-C must not cut the clean-up short.
+    Later signals have no effect, because a second Ctrl-C must not interrupt the clean-up.
     """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()

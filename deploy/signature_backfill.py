@@ -1,8 +1,8 @@
-"""Signing what was published before there was a key (contract, 9): report, exit status and all.
+"""Signs versions that were published before there was a key (contract, 9), and reports the result.
 
-Versions are walked by name and version, a batch at a time. The versions of one package in a batch are
-signed in one transaction under its lock, with one new generation, so that readers see them. A run may
-be cut off and started again, and several may go on at once: each row is signed once.
+The walk goes by name and version, one batch at a time. The versions of one package in a batch are signed in
+one transaction under its lock, with one new generation, so that readers see them. A run may be stopped and
+started again, and several may run at once; each row is signed once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from api.write.queries.signatures import UnsignedVersion
 from deploy.migrations.runner import migrate
 from shared.database import Database
 from shared.errors import RegistryError
-from shared.jobs import Notifier
+from shared.messages import Notifier
 from shared.settings import Settings
 from shared.signing import Signer
 
@@ -32,20 +32,20 @@ EXIT_DISABLED: Final = 2
 
 
 class Walk(Protocol):
-    """Is told how far the walk is."""
+    """Receives the progress of the walk."""
 
     def begin(self, what: str, total: int | None = None) -> None:
-        """It begins."""
+        """Note that the walk begins."""
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Count more rows as done."""
 
 
 log = structlog.get_logger()
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done. backfilled: rows that were signed, or would be (dry_run)."""
+    """The result of a run. backfilled: rows that were signed, or would be in a real run (dry_run)."""
 
     total_versions: int
     unsigned_before: int
@@ -56,14 +56,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why nothing more was done."""
+    """The reason why a run ended early."""
 
     code: str
     message: str
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command prints; result or error is left out."""
+    """The report that the command prints, with either result or error."""
 
     ok: bool
     command: str = COMMAND
@@ -74,7 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 async def report_backfill(
     settings: Settings, *, write: bool, migrate_first: bool, progress: Walk
 ) -> tuple[Report, int]:
-    """Run a backfill; what to print and the exit status."""
+    """Run a backfill. Returns the report to print, and the exit status."""
     signer = settings.signer()
     if signer is None:
         message = "signing is not configured: X07_REGISTRY_PKG_SIGNING_ED25519_SECRET_B64 is not set"
@@ -90,7 +90,7 @@ async def report_backfill(
 
 
 def render_report(report: Report) -> str:
-    """Pretty-printed JSON, two spaces deep."""
+    """Pretty-printed JSON with an indent of two spaces."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
@@ -126,7 +126,7 @@ async def _count(database: Database) -> tuple[int, int]:
 
 
 async def _batches(database: Database) -> AsyncIterator[list[UnsignedVersion]]:
-    """The unsigned versions, each once: a batch begins behind the last row of the one before."""
+    """The unsigned versions, each once. A batch begins after the last row of the previous batch."""
     after = ("", "")
     while True:
         async with database.transaction() as tx:
@@ -140,7 +140,7 @@ async def _batches(database: Database) -> AsyncIterator[list[UnsignedVersion]]:
 async def _sign_all(
     database: Database, notifier: Notifier, signer: Signer, batch: list[UnsignedVersion]
 ) -> int:
-    """Sign a batch, package by package; how many rows were really signed."""
+    """Sign a batch, package by package. Returns how many rows were signed."""
     signed = 0
     for name, of_package in groupby(batch, key=lambda row: row.name):
         versions = list(of_package)

@@ -1,1 +1,1 @@
-"""Rendering (rows to bytes) and publication (bytes to storage)."""
+"""Renders rows to bytes, and publishes the bytes to storage."""

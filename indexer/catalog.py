@@ -1,4 +1,4 @@
-"""The catalog: one object a package, joined from lines that were rendered before (contract, 3.4)."""
+"""Renders the catalog: one JSON object per package, joined from stored lines (contract, 3.4)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from indexer.manifest_fields import text_field
+from indexer.manifest_fields import listed_facets, listed_text
 from indexer.rows import PackageRow
-from shared.facets import facets_of
+from shared.manifest_limits import MAX_DESCRIPTION_BYTES, MAX_DOCS_BYTES
 
 HEAD = b'{"schema_version":"x07.index-catalog@0.1.0","packages":['
 TAIL = b"]}\n"
@@ -27,7 +27,7 @@ class CatalogPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_catalog_line(package: PackageRow) -> bytes:
-    """The package's catalog object, compact JSON without a separator."""
+    """The catalog object of a package: compact JSON, without a separator."""
     latest = package.latest
     manifest = latest.manifest if latest else {}
     return msgspec.json.encode(
@@ -35,15 +35,15 @@ def render_catalog_line(package: PackageRow) -> bytes:
             name=package.name,
             is_official=package.is_official,
             latest=package.latest_version or UNSET,
-            description=text_field(manifest, "description"),
-            docs=text_field(manifest, "docs"),
-            facets=tuple(facets_of(package.name, manifest.get("meta"))) or UNSET,
+            description=listed_text(manifest, "description", MAX_DESCRIPTION_BYTES),
+            docs=listed_text(manifest, "docs", MAX_DOCS_BYTES),
+            facets=listed_facets(package.name, manifest.get("meta")) or UNSET,
         )
     )
 
 
 async def render_catalog(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The catalog in pieces, from rendered lines in byte order of names; some may be joined by commas."""
+    """The catalog in pieces, from rendered lines in byte order of names. Lines may come joined by commas."""
     separator = HEAD
     async for line in lines:
         yield separator

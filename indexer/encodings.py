@@ -1,7 +1,7 @@
-"""Compressed variants of what readers ask for most: index files and the catalog.
+"""Writes compressed variants of index files and the catalog, which readers ask for most.
 
-Each variant is stored with the digest of the identity body that it was made from. Readers take one
-only if that is the body they hold, so the order of puts does not matter to them and nothing mixes.
+Each variant is stored with the digest of the identity body that it was made from. A reader serves a variant
+only if it holds that body, so the order in which files are put does not matter.
 """
 
 from __future__ import annotations
@@ -15,89 +15,90 @@ from typing import Final, Protocol
 
 import zstandard
 
-from shared.encodings import LEAST_BYTES, SUFFIXES, Coding, variant_key
+from indexer.fence import Fence, Rendered
+from shared.encodings import MIN_COMPRESSED_BYTES, SUFFIXES, Coding, variant_key
 from shared.storage.interface import Storage
 
 GZIP_LEVEL: Final = 6
-ZSTD_LEVEL: Final = 9
-# zlib's way of asking for a gzip header; it has no name and no time, so the same body gives the same bytes.
+# Of a catalog of 10 MB, level 9 takes 0.31 s and gives 1.62 MB; level 3 takes 0.04 s and gives 1.75 MB.
+ZSTD_LEVEL: Final = 3
+# Asks zlib for a gzip header. The header has no name and no time, so equal bodies give equal bytes.
 GZIP_WINDOW_BITS: Final = 16 + zlib.MAX_WBITS
 CHUNK_BYTES: Final = 1 << 20
-# Compressing more than this takes milliseconds, which the event loop cannot spare.
+# Compressing a larger body takes milliseconds, so it is done in a thread.
 IN_THREAD_FROM_BYTES: Final = 64 * 1024
 
 Chunks = Callable[[], Iterable[bytes]]
 
 
 class Compressor(Protocol):
-    """What zlib and zstandard have in common."""
+    """The interface that the compressors of zlib and zstandard share."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Some compressed bytes, or none yet."""
+        """Compressed bytes; empty while the compressor collects more."""
 
     def flush(self) -> bytes:
         """The last compressed bytes."""
 
 
 def compressed(chunks: Iterable[bytes], coding: Coding) -> bytes:
-    """A body in one coding, compressed piece by piece; the same pieces give the same bytes."""
+    """A body in one coding, compressed piece by piece. Equal pieces give equal bytes."""
     compressor = _compressor(coding)
     return b"".join([*map(compressor.compress, chunks), compressor.flush()])
+
+
+def variant_keys(key: str) -> list[str]:
+    """The keys of all variants of a file."""
+    return [variant_key(key, coding) for coding in SUFFIXES]
+
+
+async def put_variants(
+    fence: Fence, file: Rendered, size_bytes: int, chunks: Chunks, generation: int
+) -> None:
+    """Put the variants of a file that are worth their bytes, and replace those that are there already.
+
+    A variant is never deleted: a delete that arrives late would take a newer one. file: the identity body, of
+    size_bytes; chunks: reads it.
+    """
+    await asyncio.gather(
+        *(_put_variant(fence, file, coding, size_bytes, chunks, generation) for coding in SUFFIXES)
+    )
+
+
+async def _put_variant(
+    fence: Fence, file: Rendered, coding: Coding, size_bytes: int, chunks: Chunks, generation: int
+) -> None:
+    """Put one variant, if it saves bytes or if there is one."""
+    key = variant_key(file.key, coding)
+    is_there = fence.seen(key) is not None
+    if size_bytes < MIN_COMPRESSED_BYTES and not is_there:
+        return
+    if size_bytes >= IN_THREAD_FROM_BYTES:
+        body = await asyncio.to_thread(lambda: compressed(chunks(), coding))
+    else:
+        body = compressed(chunks(), coding)
+    if len(body) < size_bytes or is_there:
+        digest = hashlib.sha256(body).hexdigest()
+        await fence.put(Rendered(key, body, file.content_type, digest, file.digest), generation)
 
 
 async def put_variants_of_body(
     storage: Storage, key: str, body: bytes, *, content_type: str, digest: str
 ) -> None:
-    """Put the variants of a blob; what is not worth it is removed. digest: of the identity body."""
-    await _put_all(storage, key, len(body), lambda: (body,), content_type, digest)
-
-
-async def put_variants_of_file(
-    storage: Storage, key: str, path: Path, *, size_bytes: int, content_type: str, digest: str
-) -> None:
-    """As put_variants_of_body, for an identity body that lies in a file and is read in pieces."""
-    await _put_all(storage, key, size_bytes, lambda: read_chunks(path), content_type, digest)
-
-
-async def delete_variants(storage: Storage, key: str) -> None:
-    """Remove every variant of a blob; absence is not an error."""
-    await asyncio.gather(*(storage.delete(variant_key(key, coding)) for coding in SUFFIXES))
-
-
-async def _put_all(
-    storage: Storage, key: str, size_bytes: int, chunks: Chunks, content_type: str, digest: str
-) -> None:
-    if size_bytes < LEAST_BYTES:
-        await delete_variants(storage, key)
-        return
+    """Put the variants of a blob that never changes. digest: of the identity body."""
+    bodies = {coding: compressed((body,), coding) for coding in SUFFIXES}
     await asyncio.gather(
-        *(_put(storage, key, coding, size_bytes, chunks, content_type, digest) for coding in SUFFIXES)
-    )
-
-
-async def _put(
-    storage: Storage,
-    key: str,
-    coding: Coding,
-    size_bytes: int,
-    chunks: Chunks,
-    content_type: str,
-    digest: str,
-) -> None:
-    """Put one variant, or remove it when it is no smaller than the identity body."""
-    if size_bytes >= IN_THREAD_FROM_BYTES:
-        body = await asyncio.to_thread(lambda: compressed(chunks(), coding))
-    else:
-        body = compressed(chunks(), coding)
-    if len(body) >= size_bytes:
-        await storage.delete(variant_key(key, coding))
-        return
-    await storage.put(
-        variant_key(key, coding),
-        body,
-        content_type=content_type,
-        digest=hashlib.sha256(body).hexdigest(),
-        identity_digest=digest,
+        *(
+            storage.put(
+                variant_key(key, coding),
+                variant,
+                content_type=content_type,
+                digest=hashlib.sha256(variant).hexdigest(),
+                identity_digest=digest,
+            )
+            for coding, variant in bodies.items()
+            if len(variant) < len(body)
+        )
     )
 
 

@@ -1,20 +1,23 @@
-"""Index entry files: rows to NDJSON, one line a version (contract, 3.5)."""
+"""Renders index files: NDJSON with one line per version (contract, 3.5).
+
+A new column also touches indexer/rows.py and indexer/queries/packages.py.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from indexer.manifest_fields import text_field
-from indexer.rows import AdvisoryRow, PackageRow, SignatureRow, VersionRow
+from indexer.rows import AdvisoryRow, PackageRow, RemovedRow, SignatureRow, VersionRow
+from shared.advisory import read_stored
 from shared.errors import DatabaseCorrupt
+from shared.names import PackageName
 from shared.timestamps import render_timestamp
 from shared.versions import sort_ascending
-
-ADVISORY_KINDS = frozenset({"broken", "security", "deprecated"})
-ADVISORY_SEVERITIES = frozenset({"low", "medium", "high", "critical"})
 
 
 class IndexSignature(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +29,7 @@ class IndexSignature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexAdvisory(msgspec.Struct, frozen=True, kw_only=True):
-    """One advisory in force; never has withdrawn_at_utc."""
+    """One advisory that is in force, so it has no withdrawn_at_utc."""
 
     schema_version: str = "x07.pkg.advisory@0.1.0"
     id: str
@@ -54,14 +57,44 @@ class IndexEntry(msgspec.Struct, frozen=True, kw_only=True):
     advisories: tuple[IndexAdvisory, ...] | UnsetType = UNSET
 
 
-def render_index_file(package: PackageRow) -> bytes:
-    """The index file of a package: versions in ascending SemVer order, each line ended by LF.
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """The log's line for a removed version; index files have no such line."""
 
-    Raises DatabaseCorrupt when a stored signature or advisory cannot be rendered.
-    """
+    schema_version: str = "x07.index-tombstone@0.1.0"
+    name: str
+    version: str
+    cksum: str
+    removed: bool = True
+
+
+Lines = Mapping[str, bytes]
+"""The line of each version, without its LF, in ascending SemVer order."""
+
+
+def render_lines(package: PackageRow) -> Lines:
+    """The lines of a package. Raises DatabaseCorrupt when a signature or advisory cannot be rendered."""
     by_version: dict[str, VersionRow] = {row.version: row for row in package.versions}
-    lines = [_entry(package.name, by_version[version]) for version in sort_ascending(by_version)]
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    return {version: render_line(package.name, by_version[version]) for version in sort_ascending(by_version)}
+
+
+def join_lines(lines: Lines) -> bytes:
+    """The index file: these lines, each followed by LF."""
+    return b"".join(line + b"\n" for line in lines.values())
+
+
+def render_index_file(package: PackageRow) -> bytes:
+    """The index file of a package. Raises DatabaseCorrupt as render_lines does."""
+    return join_lines(render_lines(package))
+
+
+def render_line(name: PackageName, row: VersionRow) -> bytes:
+    """The line of one version, without its LF. Raises DatabaseCorrupt as render_lines does."""
+    return msgspec.json.encode(_entry(name, row))
+
+
+def render_tombstone(name: PackageName, row: RemovedRow) -> bytes:
+    """The line that the transparency log has of a removed version."""
+    return msgspec.json.encode(Tombstone(name=name, version=row.version, cksum=row.cksum))
 
 
 def _entry(name: str, row: VersionRow) -> IndexEntry:
@@ -85,14 +118,13 @@ def _signature(row: SignatureRow) -> IndexSignature:
 
 
 def _advisory(name: str, version: str, row: AdvisoryRow) -> IndexAdvisory:
-    if row.kind not in ADVISORY_KINDS or row.severity not in ADVISORY_SEVERITIES:
-        raise DatabaseCorrupt("stored advisory is corrupt")
+    kind, severity = read_stored(row.kind, row.severity)
     return IndexAdvisory(
         id=str(row.id),
         package=name,
         version=version,
-        kind=row.kind,
-        severity=row.severity,
+        kind=kind,
+        severity=severity,
         summary=row.summary,
         url=row.url or UNSET,
         details=row.details or UNSET,

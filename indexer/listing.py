@@ -1,4 +1,4 @@
-"""What search, archetypes and reverse dependencies say of a package; pure, from its latest version."""
+"""The listing of a package for search, archetypes and reverse dependencies, from its latest version."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from indexer.manifest_fields import text_field
+from indexer.manifest_fields import listed_facets, listed_text
 from indexer.rows import PackageRow
-from shared.facets import facets_of
+from shared.manifest_limits import MAX_DESCRIPTION_BYTES
 from shared.names import PackageName
 from shared.requires_packages import RequiredPackage, required_packages
 from shared.text import lower_ascii, trim
 from shared.versions import VersionText
 
 ARCHETYPE: Final = "archetype:"
-MAX_ARCHETYPES: Final = 64
-MAX_ARCHETYPE_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One package as it is listed. Without a latest version only its name and is_official say anything.
+    """One package as lists show it. A package without a latest version has only its name and is_official.
 
     modules_count: 0 or more. facets, archetypes: sorted, unique. archetype_document: all text that a
-    query for archetypes may match, lower-cased; None without archetypes.
+    query for archetypes searches, in lower case; None without archetypes.
     """
 
     name: PackageName
@@ -40,12 +38,13 @@ class Listing:
 
 
 def listing_of(package: PackageRow) -> Listing:
-    """The package's listing. Manifests may be older than today's publish rules."""
+    """The listing of a package. Its manifest may be older than today's publish rules."""
     latest = package.latest
     manifest: Mapping[str, Any] = latest.manifest if latest else {}
-    modules, written = manifest.get("modules"), text_field(manifest, "description")
+    modules = manifest.get("modules")
+    written = listed_text(manifest, "description", MAX_DESCRIPTION_BYTES)
     description = written if isinstance(written, str) else None
-    facets = facets_of(package.name, manifest.get("meta"))
+    facets = listed_facets(package.name, manifest.get("meta"))
     archetypes = _archetypes_of(facets)
     return Listing(
         name=package.name,
@@ -62,10 +61,12 @@ def listing_of(package: PackageRow) -> Listing:
 
 
 def _archetypes_of(facets: tuple[str, ...]) -> tuple[str, ...]:
-    """The archetypes among facets. Bounded, because each is a key of an index."""
+    """The archetypes among the listed facets.
+
+    Each becomes an index key, so the facets' limits apply to it.
+    """
     found = (facet.removeprefix(ARCHETYPE) for facet in facets if facet.startswith(ARCHETYPE))
-    fitting = [word for word in found if trim(word) and len(word.encode()) <= MAX_ARCHETYPE_BYTES]
-    return tuple(fitting[:MAX_ARCHETYPES])
+    return tuple(word for word in found if trim(word))
 
 
 def _document(name: str, description: str, archetypes: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The metadata document of one version, served as a static file (contract, 2.3)."""
+"""Renders the metadata document of a version, which readers get as a static file (contract, 2.3)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from indexer.manifest_fields import text_field
 from indexer.rows import PackageRow, VersionRow
 from shared.errors import MetadataCorrupt
 from shared.facets import facets_of
+from shared.provenance import Provenance
 
 
 class RequiredFields(msgspec.Struct, frozen=True):
-    """What every stored manifest has; any other key is somebody else's."""
+    """The fields that every stored manifest has."""
 
     schema_version: str
     name: str
@@ -25,7 +26,7 @@ class RequiredFields(msgspec.Struct, frozen=True):
 
 
 class MetadataPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """The nine known keys of a manifest; older manifests lack some."""
+    """The nine known keys of a manifest. Older manifests lack some of them."""
 
     schema_version: str
     name: str
@@ -49,19 +50,22 @@ class MetadataDocument(msgspec.Struct, frozen=True, kw_only=True):
     scale_classes_supported: tuple[str, ...] | UnsetType = UNSET
     scale_tested: bool | UnsetType = UNSET
     scale_test_evidence_ref: str | UnsetType = UNSET
+    published_by: Provenance | UnsetType = UNSET
 
 
 def render_metadata(package: PackageRow, row: VersionRow) -> bytes:
     """The document of one version. Raises MetadataCorrupt when its manifest lacks a required field."""
+    manifest = row.manifest if row.array is None else row.array
     return msgspec.json.encode(
         MetadataDocument(
-            package=_manifest(row.manifest),
+            package=_manifest(manifest),
             cksum=row.cksum,
             is_official=package.is_official,
-            facets=tuple(facets_of(package.name, row.manifest.get("meta"))) or UNSET,
+            facets=tuple(facets_of(package.name, manifest.get("meta"))) or UNSET,
             scale_classes_supported=row.scale_classes_supported or UNSET,
             scale_tested=row.scale_tested or UNSET,
             scale_test_evidence_ref=row.scale_test_evidence_ref or UNSET,
+            published_by=row.provenance or UNSET,
         )
     )
 

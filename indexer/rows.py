@@ -1,20 +1,22 @@
-"""Rows as rendering sees them: plain values, no database."""
+"""Rows as plain values, the input of rendering."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from shared.blobs import staging_key
 from shared.names import PackageName
+from shared.provenance import Provenance
 from shared.versions import VersionText
 
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryRow:
-    """One advisory that was not withdrawn. details: blank when there are none."""
+    """One advisory. details: blank if there are none. withdrawn_at: None while it is in force."""
 
     id: UUID
     kind: str
@@ -23,11 +25,12 @@ class AdvisoryRow:
     details: str
     url: str | None
     created_at: datetime
+    withdrawn_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureRow:
-    """The stored signature of a version; checked when it is rendered."""
+    """The stored signature of a version. Rendering checks it."""
 
     kind: str
     key_id: str | None
@@ -36,36 +39,59 @@ class SignatureRow:
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """One version with all that readers see of it.
+    """One version with everything that readers see of it.
 
-    cksum: SHA-256 of the archive, 64 hex digits. manifest: as uploaded. advisories: oldest first.
-    staged: the archive still waits in staging. metadata_digest: of the document last put, if any.
+    cksum: SHA-256 of the archive, 64 hex digits. manifest: as uploaded; empty if it is not an object.
+    array: the fields by name, if the manifest is an array of them. advisories: those in force, oldest first.
+    ever_advised: all advisories, withdrawn ones included, newest first.
+    published_at: UTC. staged: the archive is still in staging. upload_id: of the staged archive; None if an
+    older release staged it. metadata_digest: of the document that was put last, if any.
+    line_digest: SHA-256, 32 bytes, of the line that was last handed to the transparency log, if any.
+    provenance: the build that published it, None for a person.
     """
 
     version: VersionText
     cksum: str
     yanked: bool
     manifest: Mapping[str, Any]
+    array: Mapping[str, Any] | None = None
     signature: SignatureRow | None = None
     advisories: tuple[AdvisoryRow, ...] = ()
+    ever_advised: tuple[AdvisoryRow, ...] = ()
     scale_classes_supported: tuple[str, ...] = ()
     scale_tested: bool = False
     scale_test_evidence_ref: str | None = None
+    published_at: datetime = field(kw_only=True)
     staged: bool = False
+    upload_id: str | None = None
     metadata_digest: str | None = None
+    line_digest: bytes | None = None
+    provenance: Provenance | None = None
+
+    @property
+    def staging_key(self) -> str:
+        """The key of the archive in staging."""
+        return staging_key(self.cksum, self.upload_id)
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedRow:
-    """A version that was removed: its files are to be deleted. cksum: of its archive."""
+    """A removed version, whose files publication deletes. cksum: of its archive.
+
+    line_digest: SHA-256, 32 bytes, of the line that was last handed to the transparency log, if any.
+    """
 
     version: VersionText
     cksum: str
+    line_digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PackageRow:
-    """One package and its versions, read in one snapshot. generation: of index_state."""
+    """One package and its versions, read in one snapshot.
+
+    generation: of index_state. owners: handles, in byte order.
+    """
 
     id: UUID
     name: PackageName
@@ -74,10 +100,11 @@ class PackageRow:
     generation: int
     versions: tuple[VersionRow, ...]
     removed: tuple[RemovedRow, ...] = ()
+    owners: tuple[str, ...] = ()
 
     @property
     def latest(self) -> VersionRow | None:
-        """The row of latest_version; None when there is none."""
+        """The row of latest_version, or None."""
         return next((row for row in self.versions if row.version == self.latest_version), None)
 
 
@@ -85,8 +112,8 @@ class PackageRow:
 class PackageState:
     """A package and what was published of it.
 
-    catalog_line: as last published, if it ever was. dirty_s: how long the oldest change waits to be
-    published, in seconds; None when none waits, or when nobody noted since when.
+    catalog_line: as it was published last, if ever. dirty_s: seconds that the oldest unpublished change has
+    waited; None if nothing waits or the time was not recorded.
     """
 
     package: PackageRow
@@ -100,6 +127,26 @@ class PackageState:
         return self.published_generation >= self.package.generation
 
     def is_same_as(self, other: PackageState) -> bool:
-        """True if nothing was changed or published between the two."""
+        """True if nothing was changed or published between these two states."""
         mine = (self.package.id, self.package.generation, self.published_generation)
         return mine == (other.package.id, other.package.generation, other.published_generation)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEntry:
+    """An entry of the log, as read from storage. digest: SHA-256 of its line, 32 bytes."""
+
+    name: str
+    version: str
+    digest: bytes
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedLine:
+    """A line to log. digest: SHA-256 of the line, 32 bytes. entry: the bytes of its log entry."""
+
+    name: PackageName
+    version: str
+    digest: bytes
+    entry: bytes

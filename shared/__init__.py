@@ -1,1 +1,1 @@
-"""What every part may import; nothing of ours is imported here."""
+"""Modules that every part may import. They import no other part."""

@@ -1,8 +1,11 @@
-"""Keys and content types of what lies in object storage: the staging area and the published tree."""
+"""Keys and content types of blobs in object storage: staging area, published tree, transparency log."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Final
+from uuid import uuid4
 
 from shared.names import PackageName, shard_path
 from shared.versions import VersionText
@@ -10,9 +13,24 @@ from shared.versions import VersionText
 CATALOG_KEY: Final = "index/catalog.json"
 CONFIG_KEY: Final = "index/config.json"
 
+STAGING_PREFIX: Final = "staging/"
+LOG_PREFIX: Final = "log/"
+CHECKPOINT_KEY: Final = "log/checkpoint"
+
 JSON_TYPE: Final = "application/json"
 NDJSON_TYPE: Final = "application/x-ndjson"
 ARCHIVE_TYPE: Final = "application/octet-stream"
+CHECKPOINT_TYPE: Final = "text/plain; charset=utf-8"
+TILE_TYPE: Final = "application/octet-stream"
+
+CORRUPT_METADATA: Final = b'{"code":"X07REG_META_CORRUPT","message":"stored manifest is corrupt"}'
+"""The blob at the metadata key of a version whose stored manifest lacks a required field.
+
+Readers recognise it by its digest, so they can tell such a version from an absent one without a database.
+"""
+CORRUPT_METADATA_DIGEST: Final = hashlib.sha256(CORRUPT_METADATA).hexdigest()
+
+_STAGING_KEY: Final = re.compile(r"staging/(?P<sha256>[0-9a-f]{64})(?:-(?P<upload_id>[0-9a-f]{32}))?")
 
 
 def index_key(name: PackageName) -> str:
@@ -30,15 +48,60 @@ def metadata_key(name: PackageName, version: VersionText) -> str:
     return f"dl/{name}/{version}/metadata"
 
 
-def staging_key(sha256: str) -> str:
-    """An uploaded archive before publication. sha256: of its bytes, 64 lower-case hex digits."""
-    return f"staging/{sha256}"
+def package_key(name: PackageName) -> str:
+    """The rendered answer of `GET /v1/packages/{name}` (JSON). No version is called `package`."""
+    return f"dl/{name}/package"
+
+
+def owners_key(name: PackageName) -> str:
+    """The answer of `GET /v1/packages/{name}/owners` (JSON), a view of the package's page."""
+    return f"dl/{name}/owners"
+
+
+def advisories_key(name: PackageName, version: VersionText) -> str:
+    """The answer of `GET /v1/packages/{name}/{version}/advisories` (JSON).
+
+    Only versions that have or had an advisory have the file.
+    """
+    return f"dl/{name}/{version}/advisories"
+
+
+def new_upload_id() -> str:
+    """A name that no other upload has or will have: 32 lower-case hex digits."""
+    return uuid4().hex
+
+
+def staging_key(sha256: str, upload_id: str | None) -> str:
+    """An uploaded archive before publication. sha256: of its bytes, 64 lower-case hex digits.
+
+    Each upload has its own key, so that a late request for another upload's key never touches it. upload_id:
+    None for an upload that an older release staged under the checksum alone.
+    """
+    return staging_prefix(sha256) if upload_id is None else f"{staging_prefix(sha256)}-{upload_id}"
+
+
+def staging_prefix(sha256: str) -> str:
+    """The common prefix of the keys of all uploads of these bytes."""
+    return f"{STAGING_PREFIX}{sha256}"
+
+
+def parse_staging_key(key: str) -> tuple[str, str | None] | None:
+    """The checksum and the upload id in a staging key; None for a key that no upload has."""
+    match = _STAGING_KEY.fullmatch(key)
+    return None if match is None else (match["sha256"], match["upload_id"])
+
+
+def log_key(path: str) -> str:
+    """A file of the transparency log. path: below the log's prefix (c2sp.org/tlog-tiles)."""
+    return f"{LOG_PREFIX}{path}"
 
 
 def content_type_of(key: str) -> str:
     """The content type that a blob is stored and served with (contract, 1.3)."""
-    if key.startswith("staging/") or (key.startswith("dl/") and key.endswith("/download")):
+    if key.startswith(STAGING_PREFIX) or (key.startswith("dl/") and key.endswith("/download")):
         return ARCHIVE_TYPE
+    if key.startswith(LOG_PREFIX):
+        return CHECKPOINT_TYPE if key == CHECKPOINT_KEY else TILE_TYPE
     if key.startswith("dl/") or key in (CATALOG_KEY, CONFIG_KEY):
         return JSON_TYPE
     return NDJSON_TYPE

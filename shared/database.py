@@ -1,13 +1,13 @@
 """Connections to Postgres, and the one place where a driver's error becomes ours.
 
-No SQL lives here: api/write/queries and indexer/queries.py hold it.
+It contains no SQL, which is in the query modules.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -15,30 +15,29 @@ from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
 import structlog
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from shared.causes import cause_of, causes_of
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
+from shared.postgres_connections import Connector, PooledConnection
 from shared.settings import Settings
+from shared.strict_json import parse_stored_json
 
-CONNECT_TIMEOUT_S = 5.0
-LOCK_TIMEOUT_S = 10.0
-# What Postgres may take besides to say that a statement was cancelled; then its connection is given up.
-SILENCE_S = 2.0
 POOL_WAIT_S = 10.0
 BEGUN_AT = "begun_at"
 
-# SQLSTATE classes and codes behind which a retry may work: connection trouble, serialization and
-# deadlocks, lack of resources, shutdown; then lock timeout, read-only standby, a transaction that idled
-# too long, and a database, schema, table or column that a migration is about to make.
+# SQLSTATE classes and codes for which a retry may help: connection trouble, serialization and deadlocks, lack
+# of resources, shutdown; then lock timeout, read-only standby, a transaction that was idle too long, and a
+# database, schema, table or column that a migration is about to create.
 RETRY_CLASSES = ("08", "40", "53", "57", "58")
 READ_ONLY = "25006"
 RETRY_CODES = ("55P03", READ_ONLY, "25P03", "3D000", "3F000", "42P01", "42703")
 DATA_EXCEPTION_CLASS = "22"
-# Parameters of a URL that libpq or the older server's driver knows, and ours would hand to Postgres.
+# Parameters of a URL for libpq or the older server's driver, which ours would forward to Postgres.
 NOT_OURS = frozenset(
     {
         "channel_binding",
@@ -59,7 +58,7 @@ NOT_OURS = frozenset(
         "tcp_user_timeout",
     }
 )
-# Other names for what ours knows.
+# Other names of parameters that our driver knows.
 ALIASES = {
     "hostaddr": "host",
     "ssl-ca": "sslrootcert",
@@ -86,7 +85,7 @@ Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """Connections of a pool. limit: how many there may be."""
+    """The connections of a pool. limit: the most that it opens."""
 
     in_use: int
     idle: int
@@ -96,46 +95,32 @@ class PoolUse:
 class Database:
     """A pool of connections whose search_path is the configured schema.
 
-    Connections are made when first needed: a registry starts without Postgres and answers 503.
+    Connections are opened when first needed: a registry starts without Postgres and answers 503.
     """
 
     def __init__(self, settings: Settings, *, is_patient: bool = False) -> None:
-        """is_patient: a statement may take as long as it does, as those of migrations."""
-        # To Postgres 0 is no limit, to the driver None.
-        self._statement_s = 0.0 if is_patient else settings.database_timeout_seconds
+        """is_patient: statements have no time limit, as in migrations."""
         self.schema = settings.database_schema
-        self._dsn = driver_dsn(settings.database_url.get_secret_value())
+        self._connector = Connector(
+            driver_dsn(settings.database_url.get_secret_value()),
+            self.schema,
+            0.0 if is_patient else settings.database_timeout_seconds,
+        )
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._connect,
+            async_creator=self._connector.connect,
             pool_size=settings.database_pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=False,
+            json_deserializer=parse_stored_json,
             hide_parameters=True,  # no value, which may be a secret, in the text of an error
         )
-        # Connections made before it are given up: one of them fell silent.
+        # Connections that were opened before this time are given up, because one of them fell silent.
         self._silent_at = 0.0
         event.listen(self._engine.sync_engine, "connect", _note_beginning)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_dead)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        try:
-            return await asyncpg.connect(
-                self._dsn,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=self._statement_s + SILENCE_S if self._statement_s else None,
-                server_settings={
-                    "search_path": f'"{self.schema}", public',
-                    "application_name": "x07-registry",
-                    "statement_timeout": _milliseconds(self._statement_s),
-                    "lock_timeout": _milliseconds(LOCK_TIMEOUT_S),
-                    "idle_in_transaction_session_timeout": _milliseconds(2 * self._statement_s),
-                },
-            )
-        except TimeoutError:  # which says nothing of the connections that stand
-            raise ConnectionError(f"no connection to Postgres within {CONNECT_TIMEOUT_S:.0f} s") from None
 
     @asynccontextmanager
     async def transaction(self, isolation: Isolation | None = None) -> AsyncIterator[AsyncConnection]:
@@ -152,9 +137,18 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one statement that reads: one round trip, not three. Raises as transaction()."""
+        """A connection for one statement, which is its own transaction: one round trip, not three.
+
+        Behind a pooler it is a transaction that sets the schema and the limits at its start.
+        Raises the errors of transaction().
+        """
         async with self._mapped_errors(), self._autocommit.connect() as connection:
-            yield connection
+            if not self.is_pooled:
+                yield connection
+                return
+            driver = cast(Connection, connection.sync_connection).connection.driver_connection
+            async with cast(PooledConnection, driver).transaction():
+                yield connection
 
     @asynccontextmanager
     async def _mapped_errors(self) -> AsyncIterator[None]:
@@ -166,20 +160,25 @@ class Database:
             if _sqlstate(error) == READ_ONLY:
                 # A server that became a standby stays one: the next connection may find the new primary.
                 await self._engine.dispose()
-            if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
+            if any(isinstance(cause, TimeoutError) for cause in causes_of(error)):
                 self._silent_at = time.monotonic()
             raise as_registry_error(error) from error
 
     def _refuse_dead(self, connection: Any, record: Any, _proxy: Any) -> None:
-        """Let the pool make new connections for those that Postgres closed, or that lead to a silent one.
+        """Have the pool replace connections that Postgres closed, or that lead to a silent server.
 
-        Costs no round trip. Else each connection of a pool would be waited for in turn.
+        Costs no round trip. Otherwise requests would wait for each connection of the pool in turn.
         """
         if connection.driver_connection.is_closed() or record.info[BEGUN_AT] < self._silent_at:
             raise InvalidatePoolError
 
+    @property
+    def is_pooled(self) -> bool:
+        """True once a connection went through a pooler such as PgBouncer."""
+        return self._connector.is_pooled
+
     def pool_use(self) -> PoolUse:
-        """How much of the pool is in use now."""
+        """The present use of the pool."""
         pool = cast(QueuePool, self._engine.pool)
         return PoolUse(pool.checkedout(), pool.checkedin(), pool.size())
 
@@ -193,8 +192,12 @@ class Database:
         await self._engine.dispose()
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f}ms"
+async def require_open(tx: AsyncConnection) -> None:
+    """Raise DatabaseUnavailable unless the transaction, with every lock that it holds, is still open."""
+    try:
+        await tx.exec_driver_sql("SELECT 1")
+    except DRIVER_ERRORS as error:
+        raise DatabaseUnavailable from error
 
 
 def _note_beginning(_connection: Any, record: Any) -> None:
@@ -202,16 +205,21 @@ def _note_beginning(_connection: Any, record: Any) -> None:
 
 
 def as_registry_error(error: BaseException) -> RegistryError:
-    """The error that a driver's error stands for; what it says goes to the log only."""
+    """The error for a driver's error, whose text goes to the log only.
+
+    For a value that cannot be stored, the text contains the value, so it is not logged either.
+    """
     sqlstate = _sqlstate(error)
-    structlog.get_logger().warning("database_error", error=type(error).__name__, sqlstate=sqlstate)
+    is_of_value = sqlstate is not None and sqlstate[:2] == DATA_EXCEPTION_CLASS
+    told = {} if is_of_value else {"cause": cause_of(error)}
+    structlog.get_logger().warning("database_error", error=type(error).__name__, sqlstate=sqlstate, **told)
     if sqlstate is None:
         return DatabaseUnavailable() if isinstance(error, LOST) else DatabaseFailed()
-    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in _causes(error)):
+    if any(isinstance(cause, asyncpg.InvalidCachedStatementError) for cause in causes_of(error)):
         return DatabaseUnavailable()  # a newer schema beside us; the statement is prepared anew next time
     if sqlstate[:2] in RETRY_CLASSES or sqlstate in RETRY_CODES:
         return DatabaseUnavailable()
-    if sqlstate[:2] == DATA_EXCEPTION_CLASS:
+    if is_of_value:
         return BadRequest("a value cannot be stored")
     return DatabaseFailed()
 
@@ -219,19 +227,12 @@ def as_registry_error(error: BaseException) -> RegistryError:
 def _sqlstate(error: BaseException) -> str | None:
     """The SQLSTATE of the error or of what caused it, if Postgres gave one."""
     return next(
-        (cause.sqlstate for cause in _causes(error) if isinstance(cause, asyncpg.PostgresError)), None
+        (cause.sqlstate for cause in causes_of(error) if isinstance(cause, asyncpg.PostgresError)), None
     )
 
 
-def _causes(error: BaseException | None) -> Iterator[Any]:
-    """The error and what it was made from: SQLAlchemy's, its dialect's, the driver's."""
-    while error is not None:
-        yield error
-        error = getattr(error, "orig", None) or error.__cause__
-
-
 def driver_dsn(url: str) -> str:
-    """The URL for asyncpg, of one for libpq or sqlx; what asyncpg does not know is a server setting."""
+    """The URL for asyncpg, from one for libpq or sqlx. Unknown parameters become server settings."""
     base, _, query = url.partition("?")
     kept = {_parameter(key): value for key, value in parse_qsl(query) if key not in NOT_OURS}
     if "host" in kept and (address := _HOST.search(base)):

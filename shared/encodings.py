@@ -1,7 +1,7 @@
-"""Content codings of which the published tree keeps variants (RFC 9110, 8.4.1), and their keys.
+"""The content codings of variants in the published tree (RFC 9110, 8.4.1), and the variants' keys.
 
-A variant lies beside its identity blob as `<key>.zst` or `<key>.gz`. A dot never occurs in a package
-name, so no client of a copied tree takes one for an index file (contract, 10.1).
+The variants of a blob have its key with `.zst` or `.gz` appended. Package names contain no dot, so no client
+of a copied tree takes a variant for an index file (contract, 10.1).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final, Literal
 Coding = Literal["zstd", "gzip"]
 
 SUFFIXES: Final[dict[Coding, str]] = {"zstd": ".zst", "gzip": ".gz"}
-"""Suffix of the key by coding; in the order in which the server prefers them."""
+"""Suffix of the key by coding, in the order that the server prefers."""
 
-# A smaller body fits into one packet as it is: it has no variants, and nobody looks for any.
-LEAST_BYTES: Final = 1024
+# A smaller body fits into one packet uncompressed, so it has no variants.
+MIN_COMPRESSED_BYTES: Final = 1024
 
 
 def variant_key(key: str, coding: Coding) -> str:
-    """Where the compressed variant of a blob lies."""
+    """The key of a compressed variant of a blob."""
     return f"{key}{SUFFIXES[coding]}"

@@ -1,35 +1,45 @@
 """Typed errors of the domain; shared.http.error_response turns them into answers.
 
-Each class carries the HTTP status and the stable code of the contract (section 2.5).
+Each class has the HTTP status and the stable code of the contract (section 2.5).
 Raise them where the fact is known; never catch them in a handler.
+
+This module has the base class and the errors that any route may answer; errors of one topic are in
+credential_errors.py, sign_in_errors.py and publish_errors.py.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+from shared.text import rust_quote
 
 
 class RegistryError(Exception):
     """Base of every error that has an answer.
 
     status: HTTP status, 400 to 599. code: stable, `X07REG_…`. message: for humans.
-    headers: extra response headers, lower-case names.
+    headers: extra response headers, lower-case names; default_headers: those of every error of the class.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "X07REG_INTERNAL"
     default_message: ClassVar[str] = "internal error"
+    default_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, message: str | None = None, *, headers: dict[str, str] | None = None) -> None:
         self.message = self.default_message if message is None else message
-        self.headers = headers or {}
+        self.headers = {**self.default_headers, **(headers or {})}
         super().__init__(self.message)
 
 
 class AnswerCut(Exception):
-    """The rest of an answer cannot be had; its connection must end, so that no half looks whole.
+    """The rest of an answer cannot be read.
 
-    code: of the error behind it. No RegistryError: nothing more can be answered.
+    Its connection must end, so that half an answer does not look whole.
+
+    code: of the error that was the cause. It is not a RegistryError, because nothing more can be answered.
+
     """
 
     def __init__(self, code: str) -> None:
@@ -38,7 +48,7 @@ class AnswerCut(Exception):
 
 
 class Internal(RegistryError):
-    """Something that cannot happen did; details are in the log, not in the answer."""
+    """The server failed unexpectedly; its log has the details under the request id."""
 
 
 class BadRequest(RegistryError):
@@ -56,13 +66,26 @@ class NotFound(RegistryError):
     code = "X07REG_NOT_FOUND"
     default_message = "not found"
 
+    @classmethod
+    def package(cls, name: str) -> Self:
+        """No package has this name."""
+        return cls(f"package {rust_quote(name)} not found")
 
-class IndexNotFound(RegistryError):
+    @classmethod
+    def version(cls, name: str, version: str) -> Self:
+        """The package has no such version, or does not exist."""
+        return cls(f"version {rust_quote(version)} of package {rust_quote(name)} not found")
+
+    @classmethod
+    def path(cls, path: str) -> Self:
+        """Nothing is at this path, which is percent-decoded and begins with a slash."""
+        return cls(f"path {rust_quote(path)} not found")
+
+
+class IndexNotFound(NotFound):
     """No index file has this name."""
 
-    status = 404
     code = "X07REG_INDEX_NOT_FOUND"
-    default_message = "not found"
 
 
 class IndexPathInvalid(RegistryError):
@@ -71,22 +94,6 @@ class IndexPathInvalid(RegistryError):
     status = 400
     code = "X07REG_INDEX_PATH_INVALID"
     default_message = "invalid index path"
-
-
-class InvalidName(RegistryError):
-    """A package name or a handle breaks the name rule (contract, 1.8)."""
-
-    status = 400
-    code = "X07REG_INVALID_NAME"
-    default_message = "invalid name"
-
-
-class InvalidVersion(RegistryError):
-    """A version is not strict SemVer 2.0.0 (contract, 1.8)."""
-
-    status = 400
-    code = "X07REG_INVALID_VERSION"
-    default_message = "invalid version"
 
 
 class InvalidArchetype(RegistryError):
@@ -105,8 +112,19 @@ class MethodNotAllowed(RegistryError):
     default_message = "method not allowed"
 
 
+class BodyTooSlow(RegistryError):
+    """The client sent the body of its request too slowly (RFC 9110, 15.5.9); the connection closes."""
+
+    status = 408
+    code = "X07REG_BODY_TOO_SLOW"
+    default_message = "request body came too slowly"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"connection": "close"})
+
+
 class PayloadTooLarge(RegistryError):
-    """A JSON body over 2 MiB."""
+    """The JSON body is larger than 2 MiB."""
 
     status = 413
     code = "X07REG_PAYLOAD_TOO_LARGE"
@@ -122,7 +140,7 @@ class RangeNotSatisfiable(RegistryError):
 
 
 class UnsupportedMediaType(RegistryError):
-    """A JSON route was sent something else."""
+    """The body of this route must be JSON, with the content type application/json."""
 
     status = 415
     code = "X07REG_UNSUPPORTED_MEDIA_TYPE"
@@ -130,172 +148,39 @@ class UnsupportedMediaType(RegistryError):
 
 
 class UnprocessableBody(RegistryError):
-    """JSON of the wrong shape: a missing field, a wrong type, an unknown enum value."""
+    """The JSON body has the wrong shape: a missing field, a wrong type, an unknown enum value."""
 
     status = 422
     code = "X07REG_UNPROCESSABLE_BODY"
     default_message = "unexpected JSON body"
 
 
-class AuthRequired(RegistryError):
-    """No credential was sent (RFC 9110, 11.6.1)."""
-
-    status = 401
-    code = "X07REG_AUTH_REQUIRED"
-    default_message = "missing Authorization header"
-
-
-class AuthInvalid(RegistryError):
-    """The credential is unknown or revoked."""
-
-    status = 401
-    code = "X07REG_AUTH_INVALID"
-    default_message = "invalid token"
-
-
 class Forbidden(RegistryError):
-    """The caller is known and may not do this."""
+    """The caller is known, but may not do this."""
 
     status = 403
     code = "X07REG_FORBIDDEN"
     default_message = "forbidden"
 
 
-class EmailUnverified(RegistryError):
-    """Publishing needs a verified GitHub e-mail address."""
-
-    status = 403
-    code = "X07REG_EMAIL_UNVERIFIED"
-    default_message = "verified email required to publish"
-
-
-class AlreadyPublished(RegistryError):
-    """The version exists; versions are immutable."""
-
-    status = 409
-    code = "X07REG_ALREADY_PUBLISHED"
-    default_message = "package version already exists"
-
-
-class BodyTooLarge(RegistryError):
-    """An archive over the size limit, or an upload that broke off. 400, not 413: clients know it so."""
-
-    status = 400
-    code = "X07REG_BODY_TOO_LARGE"
-    default_message = "request body too large"
-
-
-class BadArchive(RegistryError):
-    """The upload is not the tar archive that the contract describes (4.2)."""
-
-    status = 400
-    code = "X07REG_BAD_ARCHIVE"
-    default_message = "bad archive"
-
-
-class BadManifest(RegistryError):
-    """x07-package.json does not parse or breaks a rule of 4.3 or 4.5."""
-
-    status = 400
-    code = "X07REG_BAD_MANIFEST"
-    default_message = "bad manifest"
-
-
-class SchemaVersionUnsupported(RegistryError):
-    """The manifest's schema_version is not x07.package@0.1.0."""
-
-    status = 400
-    code = "X07REG_PKG_SCHEMA_VERSION"
-
-
-class DescriptionRequired(RegistryError):
-    """The manifest has no description."""
-
-    status = 400
-    code = "X07REG_PKG_DESCRIPTION_REQUIRED"
-    default_message = "package description is required"
-
-
-class DocsRequired(RegistryError):
-    """The manifest has no docs."""
-
-    status = 400
-    code = "X07REG_PKG_DOCS_REQUIRED"
-    default_message = "package docs is required"
-
-
-class LicenseRequired(RegistryError):
-    """The manifest has no license."""
-
-    status = 400
-    code = "X07REG_PKG_LICENSE_REQUIRED"
-    default_message = "package license is required"
-
-
-class CompatRequired(RegistryError):
-    """The manifest has no meta.x07c_compat."""
-
-    status = 400
-    code = "X07REG_PKG_X07C_COMPAT_REQUIRED"
-    default_message = "package meta.x07c_compat is required"
-
-
-class CompatInvalid(RegistryError):
-    """meta.x07c_compat is not a version requirement (contract, 4.4)."""
-
-    status = 400
-    code = "X07REG_PKG_X07C_COMPAT_INVALID"
-    default_message = "invalid meta.x07c_compat"
-
-
-class PublishLintFailed(RegistryError):
-    """A module is not well-formed x07AST, or does not lint (contract, 4.6 and 4.7)."""
-
-    status = 400
-    code = "X07REG_PUBLISH_LINT_FAILED"
-
-
-class InvalidScaleMeta(RegistryError):
-    """A scale key of the manifest has a wrong type or value (contract, 4.8)."""
-
-    status = 400
-    code = "X07REG_INVALID_SCALE_META"
-    default_message = "invalid scale metadata"
-
-
-class InvalidScaleEvidence(RegistryError):
-    """A scale evidence reference is not an allowed URL (contract, 6.5)."""
-
-    status = 400
-    code = "X07REG_INVALID_SCALE_EVIDENCE"
-    default_message = "invalid scale evidence reference"
-
-
-class ScopeInvalid(RegistryError):
-    """A token was asked for with a scope that does not exist."""
-
-    status = 400
-    code = "X07REG_SCOPE_INVALID"
-    default_message = "invalid scope"
-
-
-class TokenGenerationFailed(RegistryError):
-    """A new secret was in use already: the random source is broken."""
-
-    code = "X07REG_TOKEN_GENERATION_FAILED"
-    default_message = "token generation failed"
-
-
 class AdvisoryInvalid(RegistryError):
-    """The text of an advisory is empty, too long, or its URL is not one (contract, 6.4)."""
+    """The text of an advisory is empty, too long or misleading, or its URL is not one (contract, 6.4)."""
 
     status = 400
     code = "X07REG_ADVISORY_INVALID"
     default_message = "invalid advisory"
 
 
+class TooManyAdvisories(RegistryError):
+    """The version has as many advisories, or as much text in them, as a version may have."""
+
+    status = 409
+    code = "X07REG_TOO_MANY_ADVISORIES"
+    default_message = "too many advisories"
+
+
 class Conflict(RegistryError):
-    """Something else is there already and cannot be replaced."""
+    """The request conflicts with something that exists already."""
 
     status = 409
     code = "X07REG_CONFLICT"
@@ -324,14 +209,21 @@ class MetadataCorrupt(RegistryError):
 
 
 class StorageFailed(RegistryError):
-    """Object storage refused a request that should have worked; a retry will not help."""
+    """Object storage refused a request that should have worked; trying again will not help."""
 
     code = "X07REG_STORAGE"
     default_message = "storage error"
 
 
+class LogDiverged(RegistryError):
+    """Storage and database disagree about the transparency log; an operator has to repair it."""
+
+    code = "X07REG_LOG_DIVERGED"
+    default_message = "storage and database disagree about the transparency log"
+
+
 class RateLimited(RegistryError):
-    """Too many attempts within a minute, of one address or one credential (RFC 6585, 4)."""
+    """One address or one credential made too many attempts within a minute (RFC 6585, 4)."""
 
     status = 429
     code = "X07REG_RATE_LIMITED"
@@ -342,11 +234,14 @@ class RateLimited(RegistryError):
 
 
 class TornBlob(StorageFailed):
-    """A stored file lost some of its bytes: a power cut, a disk. Its message names it."""
+    """A stored file has lost some of its bytes, through a power cut or a failing disk.
+
+    The message names the file.
+    """
 
 
 class Unavailable(RegistryError):
-    """A dependency is out of reach; a retry may work (RFC 9110, 15.6.4)."""
+    """A dependency does not answer; the same request may work later (RFC 9110, 15.6.4)."""
 
     status = 503
     code = "X07REG_UNAVAILABLE"
@@ -362,167 +257,25 @@ class DatabaseUnavailable(Unavailable):
     default_message = "database unavailable, try again"
 
 
+class PackageBusy(DatabaseUnavailable):
+    """Another process has been changing or publishing the package for too long."""
+
+    default_message = "another change of this package is not finished, try again"
+
+
+class DatabaseBehind(Unavailable):
+    """The database is older than the published tree, as after a restore; nothing may be published from it."""
+
+    def __init__(self, evidence: str) -> None:
+        """evidence: a clause that says how this was noticed."""
+        super().__init__(
+            f"the database is older than the published tree: {evidence}; nothing is published until "
+            "`x07-registry rebuild-from-tree` has put back what storage knows (docs/backup.md)",
+            retry_after_s=60,
+        )
+
+
 class StorageUnavailable(Unavailable):
     """Object storage is out of reach or answers 5xx."""
 
     default_message = "storage unavailable, try again"
-
-
-class AuthExpired(RegistryError):
-    """The web session is over."""
-
-    status = 401
-    code = "X07REG_AUTH_EXPIRED"
-    default_message = "session expired"
-
-
-class CsrfOriginRequired(RegistryError):
-    """A cookie-authenticated write came without an Origin header."""
-
-    status = 403
-    code = "X07REG_CSRF_ORIGIN_REQUIRED"
-    default_message = "missing Origin header"
-
-
-class CsrfOriginForbidden(RegistryError):
-    """A cookie-authenticated write came from an origin that is not in the CORS list."""
-
-    status = 403
-    code = "X07REG_CSRF_ORIGIN_FORBIDDEN"
-    default_message = "origin not allowed"
-
-
-class CsrfRequired(RegistryError):
-    """A cookie-authenticated write came without the session's CSRF token."""
-
-    status = 403
-    code = "X07REG_CSRF_REQUIRED"
-    default_message = "missing x-x07-csrf header"
-
-
-class CsrfInvalid(RegistryError):
-    """A cookie-authenticated write came with another session's CSRF token, or none that exists."""
-
-    status = 403
-    code = "X07REG_CSRF_INVALID"
-    default_message = "invalid CSRF token"
-
-
-class NextInvalid(RegistryError):
-    """Where to return after sign-in is not a path of the web UI."""
-
-    status = 400
-    code = "X07REG_AUTH_NEXT_INVALID"
-    default_message = "next must be a path that starts with one /"
-
-
-class GithubOauthDisabled(RegistryError):
-    """This registry has no GitHub sign-in."""
-
-    status = 400
-    code = "X07REG_GITHUB_OAUTH_DISABLED"
-    default_message = "GitHub sign-in is not configured"
-
-
-class OauthFailed(RegistryError):
-    """GitHub sent the browser back with an error (RFC 6749, 4.1.2.1)."""
-
-    status = 400
-    code = "X07REG_GITHUB_OAUTH_FAILED"
-    default_message = "sign-in failed"
-
-
-class OauthCodeMissing(RegistryError):
-    """The callback has no `code`."""
-
-    status = 400
-    code = "X07REG_GITHUB_OAUTH_CODE_MISSING"
-    default_message = "missing code"
-
-
-class OauthStateMissing(RegistryError):
-    """The callback has no `state`."""
-
-    status = 400
-    code = "X07REG_GITHUB_OAUTH_STATE_MISSING"
-    default_message = "missing state"
-
-
-class OauthStateInvalid(RegistryError):
-    """The sign-in attempt is unknown, was used, or was begun in another browser."""
-
-    status = 400
-    code = "X07REG_GITHUB_OAUTH_STATE_INVALID"
-    default_message = "invalid state; start signing in again"
-
-
-class OauthStateExpired(RegistryError):
-    """The sign-in attempt took too long."""
-
-    status = 400
-    code = "X07REG_GITHUB_OAUTH_STATE_EXPIRED"
-    default_message = "state expired; start signing in again"
-
-
-class OauthTokenRequestFailed(RegistryError):
-    """GitHub could not be asked for an access token."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_TOKEN_REQUEST_FAILED"
-    default_message = "GitHub token request failed"
-
-
-class OauthTokenResponseInvalid(RegistryError):
-    """GitHub's answer to the token request is not the expected JSON."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_TOKEN_RESPONSE_INVALID"
-    default_message = "GitHub token response invalid"
-
-
-class OauthTokenExchangeFailed(RegistryError):
-    """GitHub gave no access token for the code; the message is GitHub's."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_TOKEN_EXCHANGE_FAILED"
-    default_message = "token exchange failed"
-
-
-class OauthUserRequestFailed(RegistryError):
-    """GitHub did not tell who signed in."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_USER_REQUEST_FAILED"
-    default_message = "GitHub user request failed"
-
-
-class OauthUserResponseInvalid(RegistryError):
-    """GitHub's answer about the user is not the expected JSON."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_USER_RESPONSE_INVALID"
-    default_message = "GitHub user response invalid"
-
-
-class OauthEmailsRequestFailed(RegistryError):
-    """GitHub did not tell the user's addresses."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_EMAILS_REQUEST_FAILED"
-    default_message = "GitHub emails request failed"
-
-
-class OauthEmailsResponseInvalid(RegistryError):
-    """GitHub's answer about the user's addresses is not the expected JSON."""
-
-    status = 502
-    code = "X07REG_GITHUB_OAUTH_EMAILS_RESPONSE_INVALID"
-    default_message = "GitHub emails response invalid"
-
-
-class HandleTaken(RegistryError):
-    """The GitHub login is the handle of an account that may not be taken over."""
-
-    status = 409
-    code = "X07REG_GITHUB_HANDLE_TAKEN"
-    default_message = "handle is taken by another account"

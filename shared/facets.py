@@ -1,4 +1,4 @@
-"""Facets: what a package is for, read from its name and its manifest's `meta` (contract, 3.7)."""
+"""Facets: the purposes of a package, derived from its name and its manifest's `meta` (contract, 3.7)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PREFIX_OF_META_KEY = {
 
 
 def facets_of(name: str, meta: Json) -> tuple[str, ...]:
-    """The facets of a package, sorted by bytes and unique. meta: of the latest version, whatever it holds."""
+    """The facets of a package, sorted by bytes and unique. meta: that of the latest version, of any type."""
     return tuple(sorted({*_from_name(lower_ascii(name)), *_from_meta(meta)}))
 
 
@@ -52,7 +52,7 @@ def _from_meta(meta: Json) -> Iterator[str]:
 
 
 def _values(value: Json) -> Iterator[str]:
-    """The words of a string or an array; what is not text, or is blank, is passed over."""
+    """The words of a string or an array. Items that are blank or not text are skipped."""
     items = value if isinstance(value, list) else [value]
     for item in items:
         if isinstance(item, str) and (word := lower_ascii(trim(item))):

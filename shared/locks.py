@@ -1,4 +1,4 @@
-"""Keys of Postgres advisory locks that more than one part takes."""
+"""Keys of Postgres advisory locks that more than one part uses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import hashlib
 
 
 def package_lock_key(name: str) -> int:
-    """Every write to a package takes this lock first, the older server's too (contract, 8.3)."""
+    """The lock that every write to a package takes first, in the older server too (contract, 8.3)."""
     return _key(f"x07-registry:package:{name}")
 
 
+def look_alike_lock_key(folded_name: str) -> int:
+    """The lock of names that look alike: of two concurrent new ones, the second publish sees the first."""
+    return _key(f"x07-registry:look-alike:{folded_name}")
+
+
 def staging_lock_key(sha256: str) -> int:
-    """Shared by publishes that rely on staged bytes, exclusive for whoever removes them."""
+    """The lock of staged bytes: shared for publishes that rely on them, exclusive for their removal."""
     return _key(f"x07-registry:staging:{sha256}")
 
 

@@ -1,7 +1,7 @@
-"""The manifest `x07-package.json`: its shape, and the checks that it passes alone (contract, 4.1, 4.3).
+"""The manifest `x07-package.json`: its form, and the checks that need nothing else (contract, 4.1, 4.3).
 
 Each check is a function, so that publishing can call them in the contract's order; checks that
-need the archive too are in api/write/archive.py.
+need the archive too are in api/write/archive/check.py.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from shared.errors import (
+from shared.errors import RegistryError
+from shared.manifest_limits import check_limits
+from shared.names import PackageName, parse_name
+from shared.publish_errors import (
     BadManifest,
     CompatInvalid,
     CompatRequired,
     DescriptionRequired,
     DocsRequired,
     LicenseRequired,
-    RegistryError,
     SchemaVersionUnsupported,
 )
-from shared.names import PackageName, parse_name
 from shared.relative_path import parse_relative_path
 from shared.requirement import RequirementInvalid, parse_requirement
 from shared.strict_json import Json, JsonInvalid, parse_json
@@ -29,26 +30,25 @@ from shared.worlds import parse_worlds
 
 FILE_NAME: Final = "x07-package.json"
 SCHEMA_VERSION: Final = "x07.package@0.1.0"
-KNOWN_KEYS: Final = frozenset(
-    {
-        "schema_version",
-        "name",
-        "version",
-        "description",
-        "docs",
-        "license",
-        "module_root",
-        "modules",
-        "meta",
-    }
+FIELDS_IN_ORDER: Final = (
+    "schema_version",
+    "name",
+    "description",
+    "license",
+    "docs",
+    "version",
+    "module_root",
+    "modules",
+    "meta",
 )
+KNOWN_KEYS: Final = frozenset(FIELDS_IN_ORDER)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A manifest of the right shape; its values are as written, valid only after the checks below.
 
-    meta: any JSON, None when absent. raw: the whole object, unknown keys included.
+    module_root: trimmed. meta: any JSON, None when absent. raw: the whole object, unknown keys included.
     """
 
     schema_version: str
@@ -70,7 +70,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a publishable manifest says: which version of which package, and the worlds it runs in."""
+    """The facts in a publishable manifest: package, version, and the worlds it runs in."""
 
     name: PackageName
     version: VersionText
@@ -94,7 +94,7 @@ def parse_manifest(data: bytes) -> Manifest:
         description=_optional_text(raw, "description"),
         docs=_optional_text(raw, "docs"),
         license=_optional_text(raw, "license"),
-        module_root=_text(raw, "module_root"),
+        module_root=trim(_text(raw, "module_root")),
         modules=_texts(raw, "modules"),
         meta=raw.get("meta"),
         raw=raw,
@@ -102,13 +102,24 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def stored_manifest(value: Json) -> dict[str, Json]:
-    """A manifest from the database; empty unless it is an object: the older server took arrays too."""
+    """A manifest from the database; empty unless it is an object, as the older server accepted arrays too."""
     return value if isinstance(value, dict) else {}
+
+
+def stored_array(value: Json) -> dict[str, Json] | None:
+    """The fields, by name, of a stored manifest that is an array of them; None for any other manifest.
+
+    The older server read them by position for a version's metadata. Everywhere else it read them by name, and
+    found none. `meta`, the last one, may be missing.
+    """
+    if not isinstance(value, list) or len(value) not in (len(FIELDS_IN_ORDER) - 1, len(FIELDS_IN_ORDER)):
+        return None
+    return dict(zip(FIELDS_IN_ORDER, value, strict=False))
 
 
 def check_module_root(manifest: Manifest) -> None:
     """Check 6: a relative path below the archive's root. Raises BadManifest."""
-    if not trim(manifest.module_root):
+    if not manifest.module_root:
         raise BadManifest("module_root must not be empty")
     try:
         parse_relative_path(manifest.module_root)
@@ -123,15 +134,22 @@ def check_has_modules(manifest: Manifest) -> None:
 
 
 def module_path(module_root: str, module_id: str) -> str:
-    """Where the archive holds a module (check 9), as one clean path. Raises BadManifest."""
+    """The path of a module in the archive (check 9). Raises BadManifest.
+
+    The part below module_root must itself be relative: `.`, `..a` and `/a` are not module ids.
+    """
     try:
-        return parse_relative_path(f"{module_root}/{module_id.replace('.', '/')}.x07.json")
+        below_root = parse_relative_path(f"{module_id.replace('.', '/')}.x07.json")
+        return parse_relative_path(f"{module_root}/{below_root}")
     except ValueError as error:
         raise BadManifest(f"invalid module id path for {rust_quote(module_id)}: {error}") from None
 
 
 def check_publishable(manifest: Manifest) -> Release:
-    """Checks 12 to 20, in order; each raises the error that the contract names for it."""
+    """Checks 12 to 20, in order; each raises the error that the contract names for it.
+
+    Then the limits of this server (manifest_limits.py). Raises BadManifest for them.
+    """
     if trim(manifest.schema_version) != SCHEMA_VERSION:
         raise SchemaVersionUnsupported(
             f"schema_version is {rust_quote(manifest.schema_version)}; expected {rust_quote(SCHEMA_VERSION)}"
@@ -142,7 +160,9 @@ def check_publishable(manifest: Manifest) -> Release:
     _require_text(manifest.docs, DocsRequired)
     _require_text(manifest.license, LicenseRequired)
     _check_compat(manifest.meta)
-    return Release(name, version, parse_worlds(manifest.meta))
+    worlds = parse_worlds(manifest.meta)
+    check_limits(name, manifest.raw)
+    return Release(name, version, worlds)
 
 
 def _check_compat(meta: Json) -> None:
@@ -189,7 +209,7 @@ def _texts(raw: dict[str, Json], key: str) -> tuple[str, ...]:
 
 
 def _holds_nul(value: Json) -> bool:
-    """True if U+0000 is in a key or a string: JSON can write it, jsonb cannot hold it."""
+    """True if a key or a string contains U+0000, which JSON can express but jsonb cannot store."""
     match value:
         case str():
             return "\0" in value

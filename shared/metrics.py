@@ -1,4 +1,4 @@
-"""What every role measures, on the default registry of prometheus_client; a role's own is in its package."""
+"""Metrics of every role, in the default registry of prometheus_client. Each role's own are in its package."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from shared.http.readiness import ReadyResponse
-
-# A second sample for each series, which no dashboard asks for.
+# Without this, each series has a second sample, which no dashboard uses.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PROCESS: Final = Info("x07_process", "Which role this process has.")
@@ -31,10 +29,3 @@ DEPENDENCY_UP: Final = Gauge("x07_dependency_up", "1 if the dependency answers n
 DEPENDENCY_SECONDS: Final = Gauge(
     "x07_dependency_latency_seconds", "How long the dependency took to answer just now.", ["dependency"]
 )
-
-
-def set_dependencies(readiness: ReadyResponse) -> None:
-    """Let the gauges say what readiness found."""
-    for name, dependency in readiness.dependencies.items():
-        DEPENDENCY_UP.labels(name).set(dependency.ok)
-        DEPENDENCY_SECONDS.labels(name).set(dependency.latency_ms / 1000)

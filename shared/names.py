@@ -1,11 +1,13 @@
-"""Package names and user handles, and where a name lies in the index tree (contract, 1.8 and 3.1)."""
+"""Package names and user handles, and paths in the index tree (contract, 1.8 and 3.1)."""
 
 from __future__ import annotations
 
 import re
 from typing import NewType
 
-from shared.errors import IndexPathInvalid, InvalidName
+from shared.errors import IndexPathInvalid
+from shared.publish_errors import InvalidName
+from shared.text import lower_ascii, trim
 
 PackageName = NewType("PackageName", str)
 """Not empty, only `a-z 0-9 - _`: safe as one segment of a path, a URL or a storage key."""
@@ -16,6 +18,7 @@ Handle = NewType("Handle", str)
 MAX_NEW_NAME_BYTES = 128
 
 _ALLOWED = re.compile(r"[a-z0-9_-]+")
+_RUNS = re.compile(r"[-_]+")
 
 
 def parse_name(text: str) -> PackageName:
@@ -37,14 +40,24 @@ def parse_new_name(text: str) -> PackageName:
     return name
 
 
+def fold_name(text: str) -> str:
+    """The common form of names that look alike: lower case, and one `-` for each run of `-` and `_`."""
+    return _RUNS.sub("-", lower_ascii(text))
+
+
 def parse_handle(text: str) -> Handle:
     """The handle of a user. Raises InvalidName."""
     _require_valid(text, "handle")
     return Handle(text)
 
 
+def read_handle(text: str) -> Handle:
+    """A handle as people may write it: trimmed and lower-cased first. Raises InvalidName."""
+    return parse_handle(lower_ascii(trim(text)))
+
+
 def shard_path(name: PackageName) -> str:
-    """Where the index file of a package lies below `index/`: `hello` is at `he/ll/hello`."""
+    """The path of a package's index file below `index/`: `hello` is at `he/ll/hello`."""
     if len(name) <= 2:
         return f"{len(name)}/{name}"
     if len(name) == 3:

@@ -1,4 +1,4 @@
-"""How much of a process's connections to Postgres is in use."""
+"""Metrics of a process's connections to Postgres."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT: Final = Gauge("x07_database_pool_limit", "Connections that this process m
 
 
 async def collect_pool_use(database: Database) -> None:
-    """Let the gauges say how it is now."""
+    """Update the gauges."""
     use = database.pool_use()
     CONNECTIONS.labels("in_use").set(use.in_use)
     CONNECTIONS.labels("idle").set(use.idle)

@@ -1,4 +1,4 @@
-"""Paths inside an archive: which are clean, and their one spelling (contract, 4.1 and 4.2)."""
+"""Paths inside an archive: clean ones, and their one spelling (contract, 4.1 and 4.2)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from shared.versions import BUILD, MAX_NUMBER, NUMBER, PRE_RELEASE, Version, pre
 MAX_COMPARATORS: Final = 32
 WILDCARDS: Final = frozenset("*xX")
 
-# Nothing concrete follows a wildcard; pre-release and build follow a full triple only.
+# Nothing concrete may follow a wildcard; pre-release and build may follow only a full triple.
 _COMPARATOR = re.compile(
     rf"(?P<operator>=|>=|>|<=|<|~|\^)? *(?P<major>{NUMBER})"
     rf"(?:\.(?:(?P<minor>{NUMBER})"
@@ -41,7 +41,7 @@ class Comparator:
         return len(self.numbers) == 3
 
     def matches(self, version: Version) -> bool:
-        """True if the version meets the condition; whether a pre-release may at all is not asked here."""
+        """True if the version meets the condition. The rule for pre-releases is checked elsewhere."""
         theirs = version.numbers[: len(self.numbers)]
         mine = (self.numbers, pre_release_key(self.pre))
         other = (theirs, pre_release_key(version.pre))
@@ -67,13 +67,13 @@ class Comparator:
 
     @property
     def _fixed_by_caret(self) -> int:
-        """How many numbers `^` keeps: up to the first that is not zero."""
+        """The number of leading numbers that `^` keeps: up to the first that is not zero."""
         return next((count for count, number in enumerate(self.numbers, 1) if number), len(self.numbers))
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Conditions that must all hold; none at all is `*`."""
+    """Conditions that must all hold; an empty list is `*`."""
 
     comparators: tuple[Comparator, ...]
 
@@ -81,7 +81,7 @@ class Requirement:
 def parse_requirement(text: str) -> Requirement:
     """The requirement, as Cargo reads it. Raises RequirementInvalid.
 
-    The text is trimmed; without a comma in it, its parts between white space are joined by commas.
+    The text is trimmed; if it has no comma, its parts between white space are joined by commas.
     """
     trimmed = trim(text)
     joined = trimmed if "," in trimmed else ", ".join(split_words(trimmed))

@@ -1,7 +1,7 @@
-"""What a package requires of other packages: `meta.requires_packages` of its manifest (contract, 4.3).
+"""A package's requirements of other packages: `meta.requires_packages` of its manifest (contract, 4.3).
 
-Each entry is `name@version`, a pin, or `name@<range>`, a requirement as Cargo writes it. Entries are
-not checked at publish, so junk is passed over; bounds keep one manifest from filling a table.
+Each entry is `name@version`, a pin, or `name@<range>`, a requirement as Cargo writes it. Entries are not
+checked at publish, so invalid ones are ignored; limits keep one manifest from filling a table.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from shared.errors import InvalidName
 from shared.names import MAX_NEW_NAME_BYTES, PackageName, parse_name
+from shared.publish_errors import InvalidName
 from shared.requirement import RequirementInvalid, matches, parse_requirement
 from shared.strict_json import Json
 from shared.text import trim
@@ -29,9 +29,9 @@ class RequiredPackage:
 
 
 def required_packages(meta: Json) -> tuple[RequiredPackage, ...]:
-    """The entries that make sense, sorted and unique. meta: of a manifest, whatever it holds.
+    """The valid entries, sorted and unique. meta: of a manifest, with any content.
 
-    Of more than MAX_ENTRIES in the manifest the rest is passed over.
+    Entries beyond the first MAX_ENTRIES are ignored.
     """
     entries = meta.get("requires_packages") if isinstance(meta, dict) else None
     if not isinstance(entries, list):
@@ -41,10 +41,10 @@ def required_packages(meta: Json) -> tuple[RequiredPackage, ...]:
 
 
 def is_met(requirement: str, version: str) -> bool:
-    """True if the version is what a requirement asks for.
+    """True if the version meets a requirement.
 
-    A pin asks for one version, to the letter; a range is evaluated by Cargo's rules. Text that is
-    neither asks for nothing, so anything meets it. version: strict SemVer.
+    A pin is met by exactly one version; a range is evaluated by Cargo's rules. Text that is neither is met by
+    any version. version: strict SemVer.
     """
     found = read_version(version)
     if found is None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ada_url import URL, HostType
 
-from shared.errors import InvalidScaleEvidence, InvalidScaleMeta
+from shared.publish_errors import InvalidScaleEvidence, InvalidScaleMeta
 from shared.strict_json import Json
 from shared.text import lower_ascii, rust_quote, trim
 
@@ -21,7 +21,7 @@ _CLASS = re.compile(r"[a-z][a-z0-9-]*")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What a version says of scale. classes: sorted, unique. evidence_ref: a normalised URL.
+    """The scale metadata of a version. classes: sorted, unique. evidence_ref: a normalised URL.
 
     A version with evidence is tested.
     """

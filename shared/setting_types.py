@@ -1,24 +1,26 @@
-"""How the text of an environment variable becomes a typed value; used only by settings.py.
+"""Parses the text of environment variables into typed values; for shared/setting_groups/.
 
-Each parser raises ValueError whose message says what is allowed; it never repeats the value,
-which may be a secret.
+Each parser raises a ValueError that says what is allowed. It never repeats the value, which may be a secret.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
-from shared.stop_points import AFTER_CHANGE, STOP_POINTS
+from shared.host_port import parse_host_port
+from shared.stop_points import AFTER_CHANGE, PAUSE, STOP_POINTS
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+NAME = re.compile(r"[a-z0-9_-]+")
 SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 Network = IPv4Network | IPv6Network
 INT64 = range(-(2**63), 2**63)
@@ -55,6 +57,20 @@ def parse_sorted_list(value: object) -> tuple[str, ...]:
     return tuple(sorted(set(parse_comma_list(value))))
 
 
+def parse_namespace_owners(value: object) -> Mapping[str, frozenset[str]]:
+    """`NAMESPACE:HANDLE+HANDLE,…` as the handles of each namespace; handles in any case."""
+    if isinstance(value, Mapping):
+        return value
+    owners: dict[str, frozenset[str]] = {}
+    for entry in parse_comma_list(value):
+        namespace, _, handles = entry.partition(":")
+        found = frozenset(handle.strip().lower() for handle in handles.split("+"))
+        if namespace in owners or not all(map(NAME.fullmatch, (namespace, *found))):
+            raise ValueError("NAMESPACE:HANDLE+HANDLE, comma-separated, each namespace once")
+        owners[namespace] = found
+    return owners
+
+
 def parse_user_ids(value: object) -> frozenset[int]:
     """A comma list of signed 64-bit integers."""
     try:
@@ -83,8 +99,13 @@ def parse_networks(value: object) -> tuple[Network, ...]:
 
 
 def parse_optional_text(value: object) -> str | None:
-    """Trimmed text; nothing left means not set."""
+    """Trimmed text; empty means not set."""
     return (str(value).strip() or None) if value is not None else None
+
+
+def parse_optional_secret(value: object) -> object:
+    """A secret, trimmed; empty means not set."""
+    return (value.strip() or None) if isinstance(value, str) else value
 
 
 def parse_lint_command(value: object) -> str | None:
@@ -107,13 +128,14 @@ def parse_prefix(value: object) -> str:
 
 
 def parse_database_url(value: object) -> str:
-    """The URL of a Postgres; it may hold a password."""
+    """The URL of a Postgres server. It may contain a password."""
     return _parse_server_url(value, "postgres://", "postgresql://")
 
 
 def parse_redis_url(value: object) -> str:
-    """The URL of a Redis or Valkey; it may hold a password."""
-    return _parse_server_url(value, "redis://", "rediss://", "unix://")
+    """The URL of a Redis or Valkey server. It may contain a password."""
+    url = _parse_server_url(value, "redis://", "rediss://", "unix://", "valkey://", "valkeys://")
+    return re.sub("^valkey", "redis", url)
 
 
 def _parse_server_url(value: object, *schemes: str) -> str:
@@ -135,20 +157,57 @@ def parse_base_url(value: object) -> str:
 def parse_bind(value: object) -> str:
     """HOST:PORT; an IPv6 host stands in brackets; port 0 takes any free one."""
     text = str(value).strip()
-    host, colon, port = text.rpartition(":")
-    if not host or not colon or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("HOST:PORT, for example 127.0.0.1:8080")
+    parse_host_port(text)
     return text
 
 
 def parse_optional_bind(value: object) -> str | None:
-    """HOST:PORT; nothing means not set."""
+    """HOST:PORT; empty means not set."""
     return parse_bind(value) if parse_optional_text(value) is not None else None
 
 
 def parse_optional_url(value: object) -> str | None:
-    """An absolute http or https URL; nothing means not set."""
+    """An absolute http or https URL; empty means not set."""
     return parse_base_url(value) if parse_optional_text(value) is not None else None
+
+
+def parse_optional_days(value: object) -> int | None:
+    """A number of days, 1 to 3650; empty means not set."""
+    text = parse_optional_text(value)
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 3650:
+        raise ValueError("a number of days, 1 to 3650")
+    return int(text)
+
+
+class TrustedIssuer(NamedTuple):
+    """An issuer of build identities. kind: `github` or `gitlab`. url: without a slash at the end."""
+
+    kind: str
+    url: str
+
+
+def parse_trusted_issuers(value: object) -> tuple[TrustedIssuer, ...]:
+    """`KIND=URL,…`; https, or http on loopback; each URL once."""
+    if not isinstance(value, str):
+        return tuple(TrustedIssuer(*issuer) for issuer in value) if isinstance(value, tuple) else ()
+    parts = [part.partition("=") for part in parse_comma_list(value)]
+    issuers = tuple(TrustedIssuer(kind.strip(), parse_base_url(url)) for kind, _, url in parts)
+    are_known = all(issuer.kind in ("github", "gitlab") for issuer in issuers)
+    if not are_known or len({issuer.url for issuer in issuers}) < len(issuers):
+        raise ValueError("github=URL or gitlab=URL, comma-separated, each URL once")
+    if not all(issuer.url.startswith("https://") or _is_loopback(issuer.url) for issuer in issuers):
+        raise ValueError("issuers at https:// addresses, or at http:// ones on loopback")
+    return issuers
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_schema_name(value: object) -> str:
@@ -160,23 +219,29 @@ def parse_schema_name(value: object) -> str:
 
 
 def parse_stop_at(value: object) -> str | None:
-    """A point of shared/stop_points.py, `change:N` with N of 1 or more, or nothing."""
+    """A point of shared/stop_points.py, `pause:` and a point, `change:N` with N of 1 or more, or nothing."""
     text = parse_optional_text(value)
-    number = (text or "").removeprefix(AFTER_CHANGE)
-    if text is None or text in STOP_POINTS or (number != text and number.isdecimal() and int(number) > 0):
+    if text is None or text.removeprefix(PAUSE) in STOP_POINTS:
         return text
-    raise ValueError(f"{', '.join(STOP_POINTS)}, {AFTER_CHANGE}N")
+    number = text.removeprefix(AFTER_CHANGE)
+    if number != text and number.isdecimal() and int(number) > 0:
+        return text
+    raise ValueError(f"{', '.join(STOP_POINTS)}, {PAUSE}POINT, {AFTER_CHANGE}N")
 
 
 Boolean = Annotated[bool, BeforeValidator(parse_boolean)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_comma_list)]
 LoweredList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_lowered_list)]
 SortedList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_sorted_list)]
+NamespaceOwners = Annotated[Mapping[str, frozenset[str]], NoDecode, BeforeValidator(parse_namespace_owners)]
 UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(parse_user_ids)]
+TrustedIssuers = Annotated[tuple[TrustedIssuer, ...], NoDecode, BeforeValidator(parse_trusted_issuers)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networks)]
 LintCommand = Annotated[str | None, BeforeValidator(parse_lint_command)]
 OptionalText = Annotated[str | None, BeforeValidator(parse_optional_text)]
+OptionalDays = Annotated[int | None, BeforeValidator(parse_optional_days)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(parse_optional_secret)]
 KeyPrefix = Annotated[str, BeforeValidator(parse_prefix)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(parse_database_url)]
 RedisUrl = Annotated[SecretStr, BeforeValidator(parse_redis_url)]

@@ -31,6 +31,26 @@ class SigningKey:
         return cls(_parse_key_id(key_id), _parse_key(seed_base64))
 
 
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """The key of the transparency log. origin: the log's name. seed: 32 secret bytes, never printed."""
+
+    origin: str
+    seed: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, origin: str, seed_base64: str) -> Self:
+        """A key from its settings. Raises ValueError, whose message does not repeat the secret."""
+        if not is_key_name(origin):
+            raise ValueError("the origin of a log must not be empty, and has no white space and no plus sign")
+        return cls(origin, _parse_key(seed_base64))
+
+
+def is_key_name(name: str) -> bool:
+    """True for a name that a key of a log may have (c2sp.org/signed-note)."""
+    return bool(name) and "+" not in name and not any(one.isspace() or ord(one) < 0x20 for one in name)
+
+
 class Signer:
     """Signs versions with one key. public_key: the 32 raw bytes that verify its signatures."""
 
@@ -46,7 +66,7 @@ class Signer:
 
 
 def message(name: str, version: str, sha256: str) -> bytes:
-    """What is signed. sha256: of the archive, 64 lower-case hex digits. Each value is trimmed."""
+    """The signed message. sha256: of the archive, 64 lower-case hex digits. Each value is trimmed."""
     return (f"x07.pkg.sig.v1\nname={trim(name)}\nversion={trim(version)}\nsha256={trim(sha256)}\n").encode()
 
 
@@ -67,6 +87,11 @@ def parse_public_key(entry: str) -> tuple[str, bytes]:
     key_id, equals, key_base64 = entry.partition("=")
     if not equals:
         raise ValueError("a public key is written ID=BASE64")
+    return named_public_key(key_id, key_base64)
+
+
+def named_public_key(key_id: str, key_base64: str) -> tuple[str, bytes]:
+    """Id and 32 raw bytes of a public key. Raises ValueError."""
     return _parse_key_id(key_id), _parse_key(key_base64)
 
 

@@ -1,60 +1,56 @@
-"""Where a fault test lets a process die (X07_REGISTRY_TEST_STOP_AT); when it is off, one comparison.
+"""Points at which a fault test stops a process (X07_REGISTRY_TEST_STOP_AT). Otherwise they cost a comparison.
 
-A process dies at a named point of its work, or after its N-th change of storage (`change:N`), by
-SIGKILL: nothing is cleaned up, as when the machine goes.
+A process kills itself with SIGKILL at a named point of its work, or after its N-th change of storage
+(`change:N`, shared/storage/stopping.py), so that nothing is cleaned up, as in a crash of the machine. With
+`pause:POINT` it stops there with SIGSTOP, once, until the test lets it continue.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
-
-if TYPE_CHECKING:  # the settings, which storage needs, need this module
-    from shared.storage.interface import Storage
+from typing import Final, Literal, get_args
 
 StopPoint = Literal[
     "after_stage",
     "before_commit",
     "after_commit",
+    "after_look",
     "after_promote",
     "after_index_put",
     "before_published_mark",
     "after_published_mark",
+    "after_retire",
+    "after_log_places",
+    "after_log_tiles",
+    "after_log_head",
+    "after_log_checkpoint",
 ]
 STOP_POINTS: Final[tuple[str, ...]] = get_args(StopPoint)
 AFTER_CHANGE: Final = "change:"
-CHANGES: Final = ("put", "put_file", "copy", "delete")
+PAUSE: Final = "pause:"
+
+_paused: set[StopPoint] = set()
 
 
 def stop_at(point: StopPoint, wanted: str | None) -> None:
-    """Die here if the test wants it. wanted: settings.test_stop_at."""
-    if wanted == point:
-        _die()
-
-
-def stop_after_changes(storage: Storage, wanted: str | None) -> None:
-    """Let the process die as soon as it changed the store so often, if the test wants it."""
-    if wanted is None or not wanted.startswith(AFTER_CHANGE):
+    """Kill or stop this process here if the test wants it. wanted: settings.test_stop_at."""
+    if wanted is None:
         return
-    done, last = itertools.count(1), int(wanted.removeprefix(AFTER_CHANGE))
-    for name in CHANGES:
-        setattr(storage, name, _counted(getattr(storage, name), done, last))
+    if wanted == point:
+        die()
+    if wanted == f"{PAUSE}{point}" and point not in _paused:
+        _paused.add(point)
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def _counted(
-    change: Callable[..., Awaitable[Any]], done: itertools.count[int], last: int
-) -> Callable[..., Awaitable[Any]]:
-    async def counted(*args: Any, **kwargs: Any) -> Any:
-        outcome = await change(*args, **kwargs)
-        if next(done) == last:
-            _die()
-        return outcome
-
-    return counted
+def last_change(wanted: str | None) -> int | None:
+    """The number of the change of storage after which the process kills itself; None if it does not."""
+    if wanted is None or not wanted.startswith(AFTER_CHANGE):
+        return None
+    return int(wanted.removeprefix(AFTER_CHANGE))
 
 
-def _die() -> None:
+def die() -> None:
+    """Kill this process with SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,11 +1,12 @@
-"""JSON as strict as the contract wants it (1.8); stricter than the standard library's decoder.
+"""Strict JSON as the contract defines it (1.8), which is stricter than the standard library's decoder.
 
-The work is done by `json` in C; here are the checks that it lacks. Each is linear in the input,
-and the depth is known before the recursive decoder starts, so no input makes it overflow.
+The standard `json` module decodes; this module adds the checks that it lacks. Each check is linear in the
+input, and the depth is checked before the recursive decoder starts, so no input overflows the stack.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -21,16 +22,18 @@ _INT64_MIN = -(2**63)
 _UINT64_MAX = 2**64 - 1
 _MAX_INTEGER_CHARS = 20  # both limits have 20 characters
 
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - set(_STEP))
 
-# Everything up to a number or a constant, strings included, then that lexeme.
+# Everything up to a number or a constant, including strings, then that lexeme.
 _LEXEME = re.compile(
     r'(?:[^"0-9NI-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+'
     r"(?P<lexeme>NaN|-?Infinity|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+)",
     re.DOTALL,
 )
-# Escapes and plain text up to an escaped surrogate that is not one half of a pair.
+# Escapes and plain text up to an escaped surrogate that is not half of a pair.
 _BEFORE_LONE_SURROGATE = re.compile(
     r"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])"
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+(?=\\u)"
@@ -39,18 +42,18 @@ _MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonInvalid(ValueError):
-    """The bytes are not JSON; the message ends in line and column, both from 1."""
+    """The bytes are not JSON. The message ends with line and column, both counted from 1."""
 
 
 class RepeatedKey(JsonInvalid):
-    """A known field of the top-level object is there twice."""
+    """A known field of the top-level object occurs twice."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f'duplicate field "{key}"')
 
 
 class _NumberRefused(Exception):
-    """The decoder met a number that is none of JSON's, or beyond the range of a double."""
+    """The decoder met a number that JSON does not allow or that no double can hold."""
 
     def __init__(self, reason: str, lexeme: str) -> None:
         super().__init__(reason)
@@ -61,9 +64,9 @@ class _NumberRefused(Exception):
 def parse_json(data: bytes, *, known_keys: AbstractSet[str] = frozenset()) -> Json:
     """The value of a JSON text in UTF-8 without BOM. Raises JsonInvalid.
 
-    At most 127 levels deep. Integers outside 64 bits become floats; a number that no double can
-    hold is refused, as are lone surrogates. known_keys: fields of the top-level object of which a
-    repetition is refused (RepeatedKey); of every other repeated key the last value counts.
+    The text may be 127 levels deep. Integers outside 64 bits become floats. Lone surrogates and numbers that
+    no double can hold are refused. known_keys: fields of the top-level object that may not be repeated
+    (RepeatedKey); of any other repeated key the last value counts.
     """
     text = _decode_utf8(data)
     if _is_too_deep(data):
@@ -87,8 +90,21 @@ def parse_json(data: bytes, *, known_keys: AbstractSet[str] = frozenset()) -> Js
     return cast(Json, value)
 
 
+def parse_stored_json(text: str) -> Json:
+    """The value of JSON that Postgres wrote. Integers outside 64 bits become floats, as in parse_json.
+
+    jsonb writes numbers without exponents. A number beyond the range of a double, which only foreign SQL can
+    have stored, becomes infinite and is rendered as null.
+    """
+    return cast(Json, json.loads(text, parse_int=_stored_integer))
+
+
+def _stored_integer(lexeme: str) -> int | float:
+    return float(lexeme) if len(lexeme) > _MAX_INTEGER_CHARS else _integer(lexeme)
+
+
 class _RootPairs:
-    """Makes dicts for the decoder; remembers the pairs of the last object closed, in the end the root."""
+    """Makes dicts for the decoder and remembers the pairs of the last closed object, at the end the root."""
 
     def __init__(self) -> None:
         self._pairs: list[tuple[str, Any]] = []
@@ -106,6 +122,8 @@ class _RootPairs:
 
 
 def _decode_utf8(data: bytes) -> str:
+    if data.startswith(_BYTE_ORDER_MARKS):
+        raise _invalid("byte order mark (save as UTF-8 without one)", "", 0)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -114,7 +132,7 @@ def _decode_utf8(data: bytes) -> str:
 
 
 def _is_too_deep(data: bytes) -> bool:
-    """True if more than MAX_DEPTH arrays and objects lie in each other before the first syntax error."""
+    """True if arrays and objects are nested deeper than MAX_DEPTH before the first syntax error."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
     outside_strings = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
@@ -142,7 +160,7 @@ def _refuse_constant(lexeme: str) -> NoReturn:
 
 
 def _position_of(lexeme: str, text: str) -> int:
-    """Where the lexeme stands outside of strings for the first time."""
+    """The position of the first occurrence of the lexeme outside strings."""
     return next(m.start("lexeme") for m in _LEXEME.finditer(text) if m["lexeme"] == lexeme)
 
 

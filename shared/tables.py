@@ -18,6 +18,7 @@ from sqlalchemy import (
     Identity,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     func,
@@ -64,6 +65,19 @@ tokens = Table(
     _moment("created_at", required=True),
     _moment("last_used_at"),
     _moment("revoked_at"),
+)
+
+# Ours, beside tokens: what a token is limited to. expires_at, packages: None for no limit. packages: names,
+# and prefixes that end in `*`. provenance, publisher_id: the build that a token of
+# trusted publishing was made for, and the trusted publisher that let it.
+token_limits = Table(
+    "token_limits",
+    metadata,
+    Column("token_id", UUID, ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
+    _moment("expires_at"),
+    Column("packages", ARRAY(Text)),
+    Column("provenance", JSONB(none_as_null=True)),
+    Column("publisher_id", UUID),
 )
 
 packages = Table(
@@ -170,6 +184,7 @@ package_version_advisories = Table(
 
 # Work to do is a query: generation > published_generation. dirty_since: when the oldest unpublished
 # change was committed. catalog_line: the package's rendered catalog object, without a separator.
+# lines_generation: up to which generation the package's lines were handed to the transparency log.
 index_state = Table(
     "index_state",
     metadata,
@@ -179,6 +194,7 @@ index_state = Table(
     Column("catalog_line", LargeBinary),
     _moment("dirty_since"),
     _moment("published_at"),
+    Column("lines_generation", BigInteger, nullable=False, server_default="0"),
 )
 
 # A row for each published package line that the catalog does not hold yet. Rows, not a counter in
@@ -191,8 +207,9 @@ catalog_changes = Table(
     _moment("created_at", required=True),
 )
 
-# staged: the archive still waits in staging/<cksum>. metadata_digest: SHA-256 of the metadata
-# document last put, so that a publication writes only documents that changed.
+# staged: the archive still waits in staging/, under its checksum and upload_id (shared/blobs.py); an older
+# release gives no upload_id. metadata_digest: SHA-256 of the metadata document last put, so that a
+# publication writes only documents that changed.
 version_state = Table(
     "version_state",
     metadata,
@@ -200,11 +217,20 @@ version_state = Table(
     Column("version", Text, primary_key=True),
     Column("staged", Boolean, nullable=False, server_default=text("true")),
     Column("metadata_digest", Text),
+    Column("upload_id", Text),
     ForeignKeyConstraint(
         ["package_id", "version"],
         ["package_versions.package_id", "package_versions.version"],
         ondelete="CASCADE",
     ),
+)
+
+# An upload that garbage collection removed. A row is kept for good: no publish may rely on the upload again.
+collected_uploads = Table(
+    "collected_uploads",
+    metadata,
+    Column("upload_id", Text, primary_key=True),
+    _moment("collected_at", required=True),
 )
 
 # A version that was removed for legal reasons. It is never published again; the worker deletes its files.
@@ -216,4 +242,138 @@ version_tombstones = Table(
     Column("cksum", Text, nullable=False),
     Column("reason", Text, nullable=False),
     _moment("removed_at", required=True),
+)
+
+# How far workers are in the present round of the scrub: the last version that one of them took, nothing at
+# the beginning; and when the next round may begin. One row.
+scrub_progress = Table(
+    "scrub_progress",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, server_default="1"),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("version", Text, nullable=False, server_default=""),
+    _moment("next_round_at", required=True),
+)
+
+# An archive that was not what its row says when the scrub last read it. kind: indexer/upkeep/differences.py.
+scrub_findings = Table(
+    "scrub_findings",
+    metadata,
+    Column("package_id", UUID, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    _moment("found_at", required=True),
+    _moment("checked_at", required=True),
+    ForeignKeyConstraint(
+        ["package_id", "version"],
+        ["package_versions.package_id", "package_versions.version"],
+        ondelete="CASCADE",
+    ),
+)
+
+# A build that may publish a package, on behalf of the user who said so. name: of the package, which may not
+# exist yet. repository: its path at the issuer. owner_id: the issuer's number of the repository's owner, from
+# the first use on.
+trusted_publishers = Table(
+    "trusted_publishers",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("user_id", UUID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("environment", Text),
+    Column("owner_id", Text),
+    _moment("created_at", required=True),
+)
+
+# Identities of builds that were exchanged for a token, until they expire: none is exchanged twice.
+used_identities = Table(
+    "used_identities",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+# What owners demand for a package; a package without a row demands nothing.
+package_rules = Table(
+    "package_rules",
+    metadata,
+    Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
+    Column("trusted_publishing_only", Boolean, nullable=False, server_default=text("false")),
+)
+
+# The build that published a version (shared/provenance.py); a version of a person has no row.
+version_provenance = Table(
+    "version_provenance",
+    metadata,
+    Column("package_id", UUID, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("provenance", JSONB, nullable=False),
+    ForeignKeyConstraint(
+        ["package_id", "version"],
+        ["package_versions.package_id", "package_versions.version"],
+        ondelete="CASCADE",
+    ),
+)
+
+# What the published tree as a whole is at. catalog_generation: the number of the last catalog.
+tree_state = Table(
+    "tree_state",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, server_default="1"),
+    Column("catalog_generation", BigInteger, nullable=False, server_default=text("0")),
+)
+
+# The transparency log (docs/log.md). The one row of log_state is the tree head that was signed last, and
+# the one before it, which is still the published one while the newer checkpoint is on its way. edge: of
+# each level of tiles, the hashes of the partial tile (indexer/log/tiles.py). backfilled_at: since when
+# every line that was there at the beginning has been handed to the log.
+log_state = Table(
+    "log_state",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, server_default="1"),
+    Column("origin", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("edge", ARRAY(LargeBinary), nullable=False),
+    Column("previous_size", BigInteger),
+    Column("previous_root", LargeBinary),
+    _moment("backfilled_at"),
+)
+
+# Every entry that has its place in the log, for ever: those from log_state.size on are not signed yet.
+# published_at: when the line was handed to the log.
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column("entry_index", BigInteger, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("published_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+# Lines that readers see and that have no place in the log yet, in the order of their publication.
+log_pending = Table(
+    "log_pending",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    _moment("published_at", required=True),
+)
+
+# Of each version, the SHA-256 of the line that was handed to the log last. It is kept by name, because the
+# log outlives the package's row.
+log_lines = Table(
+    "log_lines",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
 )

@@ -21,8 +21,11 @@ SHARED_PROCESSORS: tuple[structlog.typing.Processor, ...] = (
 
 
 def configure_logging(settings: Settings) -> None:
-    """Set up structlog once a process; called by the command line, never by a library module."""
-    # The default for a terminal shows local variables in tracebacks, secrets among them.
+    """Set up structlog, once for each process, and warn of variables that no setting has.
+
+    The command line calls it; library modules never do.
+    """
+    # The default for terminals would show local variables in tracebacks, which may be secrets.
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     rendering: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -37,10 +40,12 @@ def configure_logging(settings: Settings) -> None:
         cache_logger_on_first_use=False,
     )
     _format_libraries(max(level, logging.WARNING), rendering)
+    for name, nearest in settings.unknown_variables.items():
+        structlog.get_logger().warning("unknown_variable", variable=name, nearest=nearest)
 
 
 def _format_libraries(level: int, rendering: list[structlog.typing.Processor]) -> None:
-    """Let what libraries log look like our own lines; below a warning they say nothing an operator needs."""
+    """Format the log lines of libraries like our own, and drop those below a warning."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -1,9 +1,11 @@
-"""The few operations on text whose exact meaning the contract fixes (1.4, 1.8)."""
+"""Operations on text whose exact meaning the contract defines (1.4, 1.8)."""
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
+from typing import Final
 
 # Unicode White_Space (PropList.txt). `str.strip()` also takes U+001C to U+001F, which are not in it.
 WHITE_SPACE = (
@@ -13,6 +15,11 @@ WHITE_SPACE = (
 )
 
 MAX_QUOTED_CHARS = 256
+
+# Control characters, line and paragraph separators, and the bidirectional formatting characters of UAX #9
+# (marks, embeddings, overrides, isolates), with the deprecated format characters that follow them.
+_MISLEADING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]")
+LINE_ENDS_AND_TABS: Final = "\n\r\t"
 
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _TO_SPACE = str.maketrans(dict.fromkeys(WHITE_SPACE, " "))
@@ -34,10 +41,38 @@ def lower_ascii(text: str) -> str:
     return text.translate(_TO_LOWER)
 
 
-def rust_quote(text: str) -> str:
-    """The text as Rust's `{:?}` prints it: how messages quote a value. Printable, whatever came in.
+def cut(text: str, max_bytes: int) -> str:
+    """The longest prefix of the text with at most max_bytes bytes in UTF-8; never ends within a character."""
+    return text[:max_bytes].encode()[:max_bytes].decode(errors="ignore")
 
-    Of a text over MAX_QUOTED_CHARS the beginning is quoted, followed by `…`: answers stay small.
+
+def misleading_character(text: str, *, allowed: str = "") -> str | None:
+    """The first character that a terminal or a page shows as something else, as `U+202E`; None if none.
+
+    allowed: control characters that this text may contain, such as line ends.
+    """
+    found = (match[0] for match in _MISLEADING.finditer(text) if match[0] not in allowed)
+    return next((f"U+{ord(character):04X}" for character in found), None)
+
+
+def listed(text: str, max_bytes: int) -> str:
+    """The text as listings show it: cut, with U+FFFD for each misleading character but line ends and tabs.
+
+    In JSON it has at most two bytes for each of max_bytes.
+    """
+    plain = _MISLEADING.sub(
+        lambda found: found[0] if found[0] in LINE_ENDS_AND_TABS else "\ufffd", cut(text, max_bytes)
+    )
+    return cut(plain, max_bytes)
+
+
+def rust_quote(text: str) -> str:
+    """The text as Rust's `{:?}` prints it, which is how messages quote a value.
+
+    The result is always printable.
+
+    A text longer than MAX_QUOTED_CHARS is cut and followed by `…`, so that answers stay small.
+
     """
     quoted = f'"{"".join(map(_escape, text[:MAX_QUOTED_CHARS]))}"'
     return quoted if len(text) <= MAX_QUOTED_CHARS else f"{quoted}…"

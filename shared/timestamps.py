@@ -1,4 +1,4 @@
-"""Timestamps as the contract writes them (1.8): RFC 3339, UTC, `Z`."""
+"""Timestamps in the contract's form (1.8): RFC 3339, UTC, `Z`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def render_timestamp(moment: datetime) -> str:
-    """RFC 3339 text with `Z` and a fraction of 0, 3 or 6 digits, as few as hold the microseconds."""
+    """RFC 3339 text with `Z` and a fraction of 0, 3 or 6 digits, the fewest that hold the microseconds."""
     utc = moment.astimezone(UTC)
     microseconds = utc.microsecond
     if microseconds == 0:

@@ -1,7 +1,7 @@
-"""Traces over OTLP/HTTP, when an endpoint is set: publish → job → publication, in one trace.
+"""Traces over OTLP/HTTP if an endpoint is set: publish, job and publication in one trace.
 
-Without an endpoint nothing of OpenTelemetry is imported, and a span costs one comparison. What clients
-send as `traceparent` is ignored, as their request ids are: it is for operators to decide what is sampled.
+Without an endpoint OpenTelemetry is not imported, and a span costs one comparison. Clients' `traceparent`
+headers are ignored, like their request ids, because operators decide what is sampled.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from shared.settings import PREFIX, Settings, SettingsError
+from shared.settings import Settings
+from shared.variables import PREFIX, SettingsError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 EXPORT_S: Final = 5.0
-# Short of what a process has to end in (deploy/serve.py, worker/schedule.py).
+# Shorter than the time that a process has to end in (deploy/serve.py, worker/schedule.py).
 STOP_S: Final = 3.0
 
 Carrier = Mapping[str, str]
@@ -51,7 +52,7 @@ def start_tracing(settings: Settings, role: str) -> None:
 
 
 def stop_tracing() -> None:
-    """Send what is left, for STOP_S at most; blocks. The provider itself would wait for half a minute."""
+    """Send the remaining spans; blocks for at most STOP_S. The provider alone would wait half a minute."""
     global _provider
     if _provider is not None:
         sending = threading.Thread(target=_provider.shutdown, daemon=True)

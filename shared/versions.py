@@ -1,7 +1,7 @@
-"""Versions: which text is one, and their order (contract, 1.8; SemVer 2.0.0).
+"""Versions: their syntax and their order (contract, 1.8; SemVer 2.0.0).
 
-semantic-version is not used: its order ignores build metadata, its numbers have no upper
-limit, and a pre-release number of thousands of digits makes it raise ValueError.
+The package semantic-version is not used: its order ignores build metadata, its numbers have no upper limit,
+and a pre-release number of thousands of digits makes it raise ValueError.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NewType, TypeAlias
 
-from shared.errors import InvalidVersion
+from shared.publish_errors import InvalidVersion
 from shared.text import rust_quote
 
 VersionText = NewType("VersionText", str)
-"""Strict SemVer 2.0.0, as it was written: versions are stored and matched as literal text."""
+"""Strict SemVer 2.0.0 as it was written. Versions are stored and matched as literal text."""
 
 MAX_NUMBER = 2**64 - 1
 MAX_NEW_VERSION_BYTES = 255
@@ -39,7 +39,7 @@ VersionKey: TypeAlias = tuple[int, int, int, PreReleaseKey, tuple[IdentifierKey,
 
 @dataclass(frozen=True)
 class Version:
-    """A version taken apart. Numbers: 0 to 2^64-1. pre, build: without their sign; empty when absent."""
+    """A parsed version. Numbers: 0 to 2^64-1. pre, build: without `-` and `+`; empty when absent."""
 
     major: int
     minor: int
@@ -54,12 +54,15 @@ class Version:
 
     @cached_property
     def key(self) -> VersionKey:
-        """What versions are ordered by: SemVer precedence, then build metadata; equal only for one text."""
+        """The sorting key:
+
+        SemVer precedence, then build metadata. Two versions have equal keys only if their texts are.
+        """
         return (self.major, self.minor, self.patch, pre_release_key(self.pre), _identifier_keys(self.build))
 
 
 def read_version(text: str) -> Version | None:
-    """The version taken apart, or None when the text is not one."""
+    """The parsed version, or None when the text is not a version."""
     match = _VERSION.fullmatch(text)
     if match is None:
         return None
@@ -85,7 +88,7 @@ def parse_version(text: str) -> VersionText:
 def parse_new_version(text: str) -> VersionText:
     """The text as a version that is not published yet. Raises InvalidVersion.
 
-    Stricter than parse_version, which stored versions must pass: it is a folder's name below `dl/`.
+    Stricter than parse_version, which stored versions must pass, because the version becomes a folder's name.
     """
     version = parse_version(text)
     if len(version) > MAX_NEW_VERSION_BYTES:
@@ -113,7 +116,7 @@ def stored_version_key(text: str) -> tuple[bool, VersionKey | tuple[()], str]:
 
 
 def greatest(versions: Iterable[str]) -> VersionText | None:
-    """The greatest version; those that do not parse are passed over, pre-releases count."""
+    """The greatest version. Pre-releases count; versions that do not parse are skipped."""
     parsed = [(version.key, text) for text in versions if (version := read_version(text))]
     return VersionText(max(parsed)[1]) if parsed else None
 
@@ -130,7 +133,7 @@ def _identifier_keys(dotted: str) -> tuple[IdentifierKey, ...]:
 def _identifier_key(identifier: str) -> IdentifierKey:
     """Numeric before alphanumeric; numbers by value, then by leading zeros; text by ASCII.
 
-    Numbers are compared by length and digits, never converted: they have no upper limit.
+    Numbers are compared by length and digits and never converted, because they have no upper limit.
     """
     if not identifier.isdigit():
         return (1, 0, identifier, 0)

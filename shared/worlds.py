@@ -1,10 +1,10 @@
-"""The worlds that a package runs in: `meta.worlds_allowed` (contract, 4.5)."""
+"""The worlds that a package may run in: `meta.worlds_allowed` (contract, 4.5)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from shared.errors import BadManifest
+from shared.publish_errors import BadManifest
 from shared.strict_json import Json
 from shared.text import rust_quote, trim
 

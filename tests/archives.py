@@ -1,7 +1,7 @@
-"""Package archives for tests: as the real client makes them, or wrong on purpose.
+"""Builds package archives for tests, like those of the real client or with deliberate faults.
 
-An archive is the concatenation of `entry(…)` blocks and END, written by hand: a header says what it
-is told to say, true or not. The same arguments give the same bytes.
+An archive is the concatenation of `entry(…)` blocks and END, written byte by byte: a header contains the
+given values, true or not. The same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def hello_module(module_id: str = "greeting", **overrides: Any) -> dict[str, Any
 
 
 def listed_files(manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files that an archive with this manifest must hold besides: its modules, and one for `ffi`."""
+    """The files that this manifest requires in the archive: its modules, and one for `ffi`."""
     files = {
         f"{manifest['module_root']}/{module_id.replace('.', '/')}.x07.json": json_bytes(
             hello_module(module_id)
@@ -86,8 +86,8 @@ def build_archive(
 ) -> bytes:
     """The archive of a manifest (None: without one) and of files, sorted by path.
 
-    manifest_text: bytes of x07-package.json instead of the manifest's JSON. first, last: entries as
-    bytes before and after the sorted ones. end: what stands after the last entry.
+    manifest_text: bytes of x07-package.json instead of the manifest's JSON. first, last: entries as bytes,
+    before and after the sorted ones. end: the bytes after the last entry.
     """
     contents = dict(files)
     if manifest is not None:
@@ -106,10 +106,10 @@ def entry(
     size: int | bytes | None = None,
     link: bytes = b"",
 ) -> bytes:
-    """One entry: header, data, padding; a path that does not fit is preceded by a GNU long name.
+    """One entry: header, data and padding. A GNU long name precedes a path that does not fit.
 
-    kind: the type flag of the header. size: what the header claims, a number or the raw field, when
-    it is not the length of the data. link: target of a link.
+    kind: the type flag of the header. size: the size in the header, a number or the raw field, if it is not
+    the length of the data. link: target of a link.
     """
     name = path.encode() if isinstance(path, str) else path
     long_name = entry("././@LongLink", name + b"\0", kind=b"L") if len(name) > 100 else b""
@@ -118,7 +118,7 @@ def entry(
 
 
 def header(name: bytes, size: int | bytes, *, kind: bytes = b"0", link: bytes = b"") -> bytes:
-    """A GNU header block: mode 0644, owner 0, time 0, a right checksum."""
+    """A GNU header block: mode 0644, owner 0, time 0, valid checksum."""
     size_field = size if isinstance(size, bytes) else b"%011o\0" % size
     before = name.ljust(100, b"\0") + b"0000644\0" + 2 * b"0000000\0" + size_field + b"00000000000\0"
     after = kind + link.ljust(100, b"\0") + b"ustar  \0" + bytes(64) + 2 * b"0000000\0"
@@ -128,10 +128,11 @@ def header(name: bytes, size: int | bytes, *, kind: bytes = b"0", link: bytes = 
 
 def pax(records: Mapping[str, str | bytes], *, kind: bytes = b"x") -> bytes:
     """A pax extended header with these records, for the entry after it (kind g: for all)."""
-    return entry("PaxHeaders/0", b"".join(map(_pax_record, records, records.values())), kind=kind)
+    return entry("PaxHeaders/0", b"".join(map(pax_record, records, records.values())), kind=kind)
 
 
-def _pax_record(key: str, value: str | bytes) -> bytes:
+def pax_record(key: str, value: str | bytes) -> bytes:
+    """One record of a pax header, with its length."""
     body = b" %s=%s\n" % (key.encode(), value.encode() if isinstance(value, str) else value)
     length = len(body)
     while length != len(b"%d" % length) + len(body):

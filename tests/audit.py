@@ -1,4 +1,4 @@
-"""What the audit log says, for tests that compare it whole."""
+"""Reads the whole audit log, for tests that compare it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Known vulnerabilities of the locked dependencies (`make audit`): pip-audit over the lock file.
 
-Without a way to the vulnerability data nothing was audited: that is said loudly, and is no failure.
+If the vulnerability data is out of reach, nothing is audited; a clear message says so, and it is not a
+failure.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ DATA = ("api.osv.dev", 443)
 PATIENCE_S = 2.0
 TIMEOUT_S = 120.0
 LOCK = Path(__file__).parent.parent / "requirements.lock"
-# pip-audit ends with 1 for a finding and for trouble of its own; only a finding begins so.
+# pip-audit exits with 1 for findings and for its own errors; only findings begin like this.
 FOUND = "Found "
 
 
 def reason_to_skip() -> str | None:
-    """Why there is nothing to audit with, None if there is."""
+    """Why auditing is impossible, or None."""
     try:
         with socket.create_connection(DATA, timeout=PATIENCE_S):
             return None
@@ -28,7 +29,7 @@ def reason_to_skip() -> str | None:
 
 
 def audit() -> int:
-    """The exit status: 1 for a known vulnerability, else 0."""
+    """Run the audit. Returns the exit status: 1 for a known vulnerability, else 0."""
     if reason := reason_to_skip():
         return _skipped(reason)
     command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", "osv", "--disable-pip"]

@@ -1,4 +1,4 @@
-"""A browser as a test drives it: cookies of its own, and the steps of a sign-in one by one."""
+"""A browser for tests: keeps its own cookies, and takes the steps of a sign-in one at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLBACK = "/v1/auth/github/callback"
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of a refusal, which never hands out a session."""
+    """Status and code of a refusal, which must not set a session cookie."""
     assert "x07_session=" not in answer.headers.get("set-cookie", "")
     return answer.status_code, answer.json()["code"]
 
@@ -36,7 +36,7 @@ class Browser:
         return await self.http.get("/v1/auth/github/start", params=params)
 
     async def approve(self, authorize_url: str, login: str) -> str:
-        """Approve at GitHub, without the registry's cookies; path and query of the way back."""
+        """Approve at GitHub, without the registry's cookies. Returns path and query of the callback."""
         async with httpx.AsyncClient() as elsewhere:
             page = await elsewhere.get(authorize_url)
             assert page.status_code == 200, page.text
@@ -45,17 +45,17 @@ class Browser:
         return f"{back.path}?{back.query}"
 
     async def way_back(self, login: str, next_url: str | None = None) -> str:
-        """Begin and approve: path and query of the callback that is to follow."""
+        """Begin and approve. Returns path and query of the callback to call next."""
         started = await self.start(next_url)
         assert started.status_code == 302, started.text
         return await self.approve(started.headers["location"], login)
 
     async def sign_in(self, login: str, next_url: str | None = None) -> httpx.Response:
-        """The whole way; the answer of the callback."""
+        """All steps of a sign-in. Returns the callback's answer."""
         return await self.http.get(await self.way_back(login, next_url))
 
     async def session(self) -> dict[str, Any]:
-        """What the registry says of the session."""
+        """The session as the registry reports it."""
         answer = await self.http.get("/v1/auth/session")
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from sqlalchemy import make_url
 
 from deploy.local.home import Home, open_home
 from deploy.local.postgres import EmbeddedPostgres
@@ -19,7 +20,10 @@ from deploy.local.valkey import EmbeddedValkey
 from deploy.migrations.runner import migrate
 from shared.settings import Settings
 from tests.edge.nginx import find_nginx
+from tests.indexer.upkeep.walks import publish_all
 from tests.loud import tell
+from tests.memory import servers_directory
+from tests.pooler.pgbouncer import find_pgbouncer
 from tests.seaweedfs import SeaweedFs
 from tests.stack import Registry, running_registry
 
@@ -28,31 +32,41 @@ SEED = b64encode(bytes(range(32))).decode()
 SIGNING = {"pkg_signing_ed25519_secret_b64": SEED, "pkg_signing_key_id": "key-2026-01"}
 MakeSettings = Callable[..., Awaitable[Settings]]
 
-collect_ignore = [] if find_nginx() else ["edge"]
+# Programs that no wheel brings, and the tests that need them.
+MISSING = {
+    folder: f"{program} is not installed: run `make {folder}-test` for tests/{folder}"
+    for folder, program, find in (("edge", "nginx", find_nginx), ("pooler", "PgBouncer", find_pgbouncer))
+    if not find()
+}
+collect_ignore = list(MISSING)
 
 _numbers = itertools.count(1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say aloud what was left out."""
+    """Print the tests that were left out in a conspicuous place."""
     tell(terminalreporter)
-    if collect_ignore:
-        terminalreporter.section("nginx is not installed: run `make edge-test` for tests/edge", red=True)
+    for told in MISSING.values():
+        terminalreporter.section(told, red=True)
 
 
 @pytest.fixture(scope="session")
 def servers_home() -> Iterator[Home]:
     """A locked directory for the session's Postgres and Valkey.
 
-    Not below pytest's own: the next session closes that to the account that Postgres runs as.
+    Not below pytest's own directory, which the next session closes to the account that Postgres runs as.
     """
-    with tempfile.TemporaryDirectory(prefix="x07-test-") as directory, open_home(Path(directory)) as home:
+    place = servers_directory()
+    with (
+        tempfile.TemporaryDirectory(prefix="x07-test-", dir=place) as directory,
+        open_home(Path(directory)) as home,
+    ):
         yield home
 
 
 @pytest_asyncio.fixture(scope="session")
 async def postgres(servers_home: Home) -> AsyncIterator[EmbeddedPostgres]:
-    """A Postgres for the session; nothing in it must survive a power cut."""
+    """A Postgres for the session; its data need not survive a power cut."""
     server = EmbeddedPostgres(servers_home, durable=False)
     await server.start()
     yield server
@@ -79,7 +93,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
 
 @pytest_asyncio.fixture(scope="session")
 async def new_database(postgres: EmbeddedPostgres) -> Callable[[], Awaitable[str]]:
-    """Makes a migrated database, copied from a template; its URL."""
+    """Creates migrated databases by copying a template; returns the URL."""
     await _command(postgres.url, f"CREATE DATABASE {TEMPLATE}")
     await migrate(Settings(database_url=postgres.url_of(TEMPLATE)))
 
@@ -101,7 +115,7 @@ async def _command(url: str, sql: str) -> None:
 
 @pytest.fixture(params=["fs", "s3"])
 def storage_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """Settings of a fresh, empty store: each test that uses it runs on both back ends."""
+    """Settings of a fresh, empty store. Each test that uses this runs on both back ends."""
     if request.param == "fs":
         return {"storage": "fs", "data_dir": tmp_path / "tree"}
     server: SeaweedFs = request.getfixturevalue("seaweedfs")
@@ -109,21 +123,13 @@ def storage_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str
 
 
 @pytest.fixture
-def make_settings(
-    new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey, storage_settings: dict[str, Any]
-) -> MakeSettings:
-    """Makes settings of a fresh registry; overrides by field name."""
+def make_settings(make_default_settings: MakeSettings, storage_settings: dict[str, Any]) -> MakeSettings:
+    """Makes settings of a fresh registry on each back end; overrides by field name."""
 
     async def make(**overrides: Any) -> Settings:
-        values = {
-            "database_url": await new_database(),
-            "redis_url": valkey.url,
-            "redis_namespace": f"test-{next(_numbers)}",
-            "catalog_debounce_seconds": 0.02,
-            "sweep_seconds": 0.5,
-            **storage_settings,
-        }
-        return Settings(**{**values, **overrides})
+        return await make_default_settings(
+            **{"catalog_debounce_seconds": 0.02, "sweep_seconds": 0.5, **storage_settings, **overrides}
+        )
 
     return make
 
@@ -143,8 +149,20 @@ async def signing_registry(make_settings: MakeSettings) -> AsyncIterator[Registr
 
 
 @pytest_asyncio.fixture
+async def settled(make_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry that signs, with three versions of two packages, all published.
+
+    No worker runs, because it would repair what a test damages.
+    """
+    settings = await make_settings(publish_wait_seconds=0, **SIGNING)
+    async with running_registry(settings, with_worker=False) as running:
+        await publish_all(running)
+        yield running
+
+
+@pytest_asyncio.fixture
 async def workerless_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
-    """A registry whose worker is away; publishes do not wait long for it."""
+    """A registry without a running worker; publishes wait for it only briefly."""
     settings = await make_settings(publish_wait_seconds=0.3)
     async with running_registry(settings, with_worker=False) as running:
         yield running
@@ -158,17 +176,36 @@ async def cors_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
 
 
 @pytest_asyncio.fixture
-async def fs_registry(
-    new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey, tmp_path: Path
-) -> AsyncIterator[Registry]:
-    """A fresh registry over a directory, for what does not depend on storage."""
-    settings = Settings(
-        database_url=await new_database(),
-        redis_url=valkey.url,
-        redis_namespace=f"test-{next(_numbers)}",
-        catalog_debounce_seconds=0.02,
-        sweep_seconds=0.5,
-        data_dir=tmp_path / "tree",
-    )
+async def make_default_settings(
+    postgres: EmbeddedPostgres,
+    new_database: Callable[[], Awaitable[str]],
+    valkey: EmbeddedValkey,
+    tmp_path: Path,
+) -> AsyncIterator[MakeSettings]:
+    """Creates settings of a fresh registry over a directory; overrides by field name.
+
+    Its databases are dropped after the test.
+    """
+    made: list[str] = []
+
+    async def make(**overrides: Any) -> Settings:
+        made.append(await new_database())
+        values = {
+            "database_url": made[-1],
+            "redis_url": valkey.url,
+            "redis_namespace": f"test-{next(_numbers)}",
+            "data_dir": tmp_path / "tree",
+        }
+        return Settings(**{**values, **overrides})
+
+    yield make
+    for url in made:
+        await _command(postgres.url, f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def fs_registry(make_default_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A fresh registry over a directory, for tests that do not depend on the kind of storage."""
+    settings = await make_default_settings(catalog_debounce_seconds=0.02, sweep_seconds=0.5)
     async with running_registry(settings) as running:
         yield running

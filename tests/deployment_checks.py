@@ -1,16 +1,19 @@
-"""The files in deploy/, checked by their own tools: `make check`. A tool that is missing is told aloud.
+"""Checks the files in deploy/ with their own tools: `make check-all`. Missing tools are reported clearly.
 
-hadolint and the schemas of Kubernetes come from the lock file; nginx, systemd and kubectl are the machine's.
+hadolint and the schemas of Kubernetes come from the lock file; nginx, systemd and kubectl from the machine.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import yaml
 
 from tests.edge.nginx import find_nginx, write_configuration
 
@@ -20,7 +23,11 @@ BIN = Path(sys.executable).parent
 
 
 class ToolMissing(Exception):
-    """The tool is not on this machine; the message names it."""
+    """A tool is missing on this machine. The message names it."""
+
+
+class ToFillIn(Exception):
+    """The files have placeholders. The message names the values that the operator fills in."""
 
 
 def check_containerfile() -> None:
@@ -40,7 +47,7 @@ def check_kustomization() -> None:
 
 
 def check_units() -> None:
-    """systemd-analyze verify, with a program that is there in the place of ours."""
+    """systemd-analyze verify, with a stand-in for our program."""
     with tempfile.TemporaryDirectory() as directory:
         for path in (DEPLOY / "systemd").iterdir():
             if path.suffix in (".service", ".target"):
@@ -59,12 +66,26 @@ def check_edge() -> None:
         _run(nginx, "-t", "-q", "-p", f"{directory}/", "-c", main)
 
 
+def check_digests() -> None:
+    """digests."""
+    if images := images_to_fill_in(DEPLOY / "kubernetes" / "kustomization.yaml"):
+        raise ToFillIn(", ".join(images))
+
+
+def images_to_fill_in(kustomization: Path) -> list[str]:
+    """The images that a kustomization does not name by digest."""
+    images = yaml.safe_load(kustomization.read_text())["images"]
+    digest = re.compile("sha256:[0-9a-f]{64}")
+    return [one["name"] for one in images if digest.fullmatch(one.get("digest", "")) is None]
+
+
 CHECKS: tuple[Callable[[], None], ...] = (
     check_containerfile,
     check_manifests,
     check_kustomization,
     check_units,
     check_edge,
+    check_digests,
 )
 
 
@@ -76,7 +97,7 @@ def _tool(name: str) -> str:
 
 
 def _run(*command: str | Path) -> None:
-    """Raises SystemExit with what the tool said, if it is not content. Some only print."""
+    """Run a tool. Raises SystemExit with its output if it reports anything, because some exit with 0."""
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     said = (result.stdout if result.returncode else "") + result.stderr
     if result.returncode or "warn" in said.lower():
@@ -84,13 +105,15 @@ def _run(*command: str | Path) -> None:
 
 
 def outcomes() -> Iterator[str]:
-    """One line a check. Raises SystemExit when one fails."""
+    """One line per check. Raises SystemExit if one fails."""
     for check in CHECKS:
         what = (check.__doc__ or "").split(",")[0].rstrip(".")
         try:
             check()
         except ToolMissing as missing:
             yield f"deploy/: NOT CHECKED by {what}: {missing} is not installed"
+        except ToFillIn as images:
+            yield f"deploy/: TO BE FILLED IN before it is applied: {what} of {images}"
         else:
             yield f"deploy/: checked by {what}"
 

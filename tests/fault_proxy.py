@@ -1,21 +1,24 @@
-"""A TCP proxy that misbehaves on demand, between us and a server: S3, Postgres, Redis."""
+"""A TCP proxy that fails on demand, in front of S3, Postgres or Redis."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
+
+from tests.loopback_proxy import LoopbackProxy
 
 PIECE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Instead of the server, answer over HTTP with this status (and body), and close."""
+    """Answer over HTTP in the server's place, with this status (and body), and close."""
 
     status: int
     body: bytes = b""
@@ -23,85 +26,66 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Pass the request on, then break off after so many bytes of what the server says."""
+    """Forward the request, then close after this many bytes of the server's answer."""
 
     after_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Pass the request on, then fall silent after so many bytes of what the server says."""
+    """Forward the request, then stop forwarding after this many bytes of the server's answer."""
 
     after_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Break off at once: the server never hears what was sent."""
+    """Close at once, so that the server never receives the request."""
 
 
 Fault = Answer | Cut | Hang | Refuse
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
-class FaultProxy:
-    """One proxy before one server. Faults strike whenever a client sends something."""
+class FaultProxy(LoopbackProxy):
+    """A proxy in front of one server. A fault strikes when a client sends something."""
 
     def __init__(self, connect: Connect) -> None:
         """connect: opens a connection to the server."""
+        super().__init__()
         self._connect = connect
         self._fault: Fault | None = None
         self._left: int | None = None
         self._passing = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[_Connection] = set()
-        self.port = 0
         self.strikes = 0
 
     @classmethod
-    def before(cls, server: Path | tuple[str, int]) -> Self:
-        """A proxy before a server on a socket, or on a host and port."""
+    def before(cls, server: Path | str) -> Self:
+        """A proxy in front of a server on a socket, or at a URL."""
         if isinstance(server, Path):
             return cls(lambda: asyncio.open_unix_connection(server))
-        return cls(lambda: asyncio.open_connection(*server))
+        url = urlsplit(server)
+        return cls(lambda: asyncio.open_connection(str(url.hostname), url.port or 80))
 
     def inject(self, fault: Fault, *, times: int | None = None, after: int = 0) -> None:
-        """Let the fault strike so many times; None: until heal(). after: pieces that pass before."""
+        """Let the fault strike this many times; None: until heal(). after: pieces that pass first."""
         self._fault, self._left, self._passing, self.strikes = fault, times, after, 0
 
     def heal(self) -> None:
-        """Pass everything on again."""
+        """Forward everything again."""
         self._fault = None
 
     def freeze(self) -> None:
-        """Let every connection that stands now fall silent for ever; new ones are as good as ever."""
+        """Stop forwarding on all present connections; new connections work."""
         for connection in self._connections:
             connection.ending = Hang()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[FaultProxy]:
-        """Listen on a free loopback port; at the end every connection is gone."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await server.wait_closed()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side ends it or a fault does."""
+        """Forward one connection, until either side or a fault ends it."""
         try:
             server_reader, server_writer = await self._connect()
-        except OSError:  # the server is gone, so are we
+        except OSError:  # the server is gone, so close the client's side too
             writer.transport.abort()
             return
         connection = _Connection(reader, writer, server_reader, server_writer)
@@ -111,7 +95,7 @@ class FaultProxy:
                 both.create_task(connection.pass_answers())
                 both.create_task(self._pass_requests(connection))
         except* (_Ended, ConnectionError):
-            pass  # the other direction was cancelled by it, which is all there is to do
+            pass  # the first direction that ended has cancelled the other
         finally:
             self._connections.discard(connection)
             writer.transport.abort()
@@ -144,12 +128,12 @@ class FaultProxy:
 
 
 class _Ended(Exception):
-    """A connection is over."""
+    """A connection has ended."""
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """Both halves of a proxied connection, and how its answers end if a fault struck it."""
+    """Both halves of a proxied connection, and how its answers end if a fault struck."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -158,12 +142,12 @@ class _Connection:
     ending: Cut | Hang | None = None
 
     async def send(self, piece: bytes) -> None:
-        """Pass a piece on to the server."""
+        """Forward a piece to the server."""
         self.server_writer.write(piece)
         await self.server_writer.drain()
 
     async def pass_answers(self) -> None:
-        """Pass on what the server says, up to the fault."""
+        """Forward the server's answers, up to the fault."""
         passed_since_fault = 0
         while piece := await self.server_reader.read(PIECE_BYTES):
             if self.ending is not None:
@@ -184,7 +168,7 @@ class _Connection:
         raise _Ended
 
     async def answer(self, answer: Answer) -> None:
-        """Answer in the server's place, and wait until the client has had enough."""
+        """Answer in the server's place, and wait until the client has closed."""
         reason = HTTPStatus(answer.status).phrase
         head = f"HTTP/1.1 {answer.status} {reason}\r\ncontent-length: {len(answer.body)}\r\n"
         self.writer.write(f"{head}connection: close\r\n\r\n".encode() + answer.body)

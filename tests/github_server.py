@@ -1,7 +1,7 @@
-"""A small GitHub on loopback: real HTTP, the pages and answers that sign-in needs, failures on demand.
+"""A small GitHub server on loopback, with the pages and answers that sign-in needs, and failures on demand.
 
-It is as strict as GitHub where that proves something: a code works once, for the client and the
-redirect that asked for it, and only with the PKCE verifier of its challenge.
+It is as strict as GitHub where that matters: a code works once, only for the client and redirect that
+requested it, and only with the PKCE verifier of its challenge.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLIENT_SECRET = "x07-client-secret-d41d8cd9"
 
 @dataclass
 class Person:
-    """A GitHub user. emails: as the API lists them."""
+    """A GitHub user. emails: as listed by the API."""
 
     id: int
     login: str
@@ -35,7 +35,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a code or a token stands for."""
+    """The grant behind a code or a token."""
 
     person: Person
     redirect_uri: str
@@ -44,7 +44,7 @@ class Grant:
 
 @dataclass
 class Exchange:
-    """A request that the registry sent. form: of a token request."""
+    """A request from the registry. form: of a token request."""
 
     path: str
     headers: dict[str, str]
@@ -57,14 +57,14 @@ def email(address: str, *, primary: bool = True, verified: bool = True) -> dict[
 
 
 def instead(status: int, body: str = "") -> Response:
-    """An answer of GitHub's that is not the real one."""
+    """An answer that replaces GitHub's real one."""
     return Response(body, status, media_type="application/json")
 
 
 class GithubServer:
-    """The people of this GitHub, and what it was asked.
+    """The users of this GitHub server, and the requests that it received.
 
-    url: where it listens, set by the fixture. answers: by path, what is answered instead of the truth.
+    url: its address, set by the fixture. answers: answers by path that replace the real ones.
     """
 
     def __init__(self) -> None:
@@ -85,25 +85,25 @@ class GithubServer:
         )
 
     def add(self, login: str, github_id: int, *emails: dict[str, Any]) -> Person:
-        """A person, with one verified primary address unless others are given."""
+        """Add a user, with one verified primary address unless others are given."""
         listed = list(emails) or [email(f"{login.strip().lower()}@mail.invalid")]
         self.people[login] = Person(github_id, login, listed)
         return self.people[login]
 
     def rename(self, login: str, new_login: str) -> None:
-        """A person takes another login."""
+        """Change a user's login."""
         person = self.people.pop(login)
         person.login = new_login
         self.people[new_login] = person
 
     def grant(self, login: str, redirect_uri: str, challenge: str = "") -> str:
-        """A code, as approving makes it."""
+        """A code, as if the user had approved."""
         code = secrets.token_hex(10)
         self._codes[code] = Grant(self.people[login], redirect_uri, challenge)
         return code
 
     async def _authorize(self, request: Request) -> Response:
-        """The consent page; posting it with a login approves, without one refuses."""
+        """The consent page; posting it with a login approves, without one it refuses."""
         query = request.query_params
         if query["client_id"] != CLIENT_ID or query.get("code_challenge_method", "S256") != "S256":
             return Response("unknown application", 404)
@@ -154,7 +154,7 @@ class GithubServer:
         return person if isinstance(person, Response) else JSONResponse(person.emails)
 
     def _known(self, request: Request) -> Person | Response:
-        """The person behind the token, or what is answered instead."""
+        """The user of the token, or the replacing answer."""
         self.asked.append(Exchange(request.url.path, dict(request.headers)))
         if request.url.path in self.answers:
             return self.answers[request.url.path]
@@ -163,12 +163,12 @@ class GithubServer:
 
 
 def _challenge_of(verifier: str) -> str:
-    """The S256 challenge, computed here again; empty without a verifier (RFC 7636, 4.6)."""
+    """The S256 challenge, computed independently; empty without a verifier (RFC 7636, 4.6)."""
     if not verifier:
         return ""
     return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def _refused(error: str, description: str) -> Response:
-    """GitHub refuses with status 200."""
+    """A refusal, which GitHub sends with status 200."""
     return JSONResponse({"error": error, "error_description": description})

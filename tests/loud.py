@@ -1,4 +1,4 @@
-"""What a test run must not keep to itself: told in red at its end, also by the processes of pytest-xdist."""
+"""Warnings of a test run that are printed in red at its end, also from processes of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ LOUD = "loud"
 
 
 def say_loudly(request: pytest.FixtureRequest, text: str) -> None:
-    """Let the end of the run say this."""
+    """Record a warning for the end of the run."""
     request.node.user_properties.append((LOUD, text))
 
 
 def tell(reporter: pytest.TerminalReporter) -> None:
-    """Tell all that was said."""
+    """Print all recorded warnings."""
     reports = [report for reports in reporter.stats.values() for report in reports]
     for report in reports:
-        # Setup and teardown carry the same properties.
+        # Setup and teardown reports have the same properties.
         said = report.user_properties if getattr(report, "when", None) == "call" else ()
         for name, text in said:
             if name == LOUD:

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS from its wheel, on free loopback ports, gone with the session."""
+"""A real S3 server for tests: SeaweedFS from its wheel, on free loopback ports."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 SERVICES = ("s3", "filer", "master", "volume", "admin")
 GRPC_OFFSET = 10_000
-# With the offset still below the ports that the kernel gives to outgoing connections.
+# With the offset for gRPC, still below the ports that the kernel uses for outgoing connections.
 PORTS = range(20_000, 22_700)
 PR_SET_PDEATHSIG = 1
 
 
 class SeaweedFs:
-    """An S3 server over a directory, with one bucket. Its log is `weed.log` there."""
+    """An S3 server over a directory, with one bucket. Its log is `weed.log` in that directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keys: Path | None = None) -> None:
+        """keys: a file of identities that includes our key; None: our key may do everything."""
+        self._keys = keys
         self._directory = directory
         self._ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +79,7 @@ class SeaweedFs:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the server, politely first: it then removes its sockets."""
+        """Stop the server with SIGTERM first, so that it removes its sockets."""
         if self._process is None:
             return
         self._process.terminate()
@@ -102,10 +104,11 @@ class SeaweedFs:
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
+            *([] if self._keys is None else [f"-s3.config={self._keys}"]),
         ]
 
     def _answers(self) -> bool:
-        """True once the bucket is there for the holder of the keys."""
+        """True once the bucket exists for the holder of the keys."""
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", self._ports["s3"])) != 0:
                 return False
@@ -127,7 +130,7 @@ class SeaweedFs:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Random ports, free together with their gRPC ports a moment ago, so that sessions keep apart."""
+    """Random ports that are free, together with their gRPC ports, so that sessions do not collide."""
     free: list[int] = []
     for port in random.Random(os.urandom(8)).sample(PORTS, len(PORTS)):
         if _is_free(port) and _is_free(port + GRPC_OFFSET):

@@ -6,6 +6,7 @@ HTTP goes through a real uvicorn on a port of its own; only the process is share
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,22 +19,22 @@ from sqlalchemy import func, insert, text, update
 from starlette.types import ASGIApp
 
 from api.read.fast_path import FastProtocol
-from api.write.principal import secret_hash
+from api.write.credentials import secret_hash
 from deploy.asgi import build_combined_app
 from shared.database import Database
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
-from shared.storage import open_storage
 from shared.storage.interface import Storage
+from shared.storage.opening import open_storage
 from shared.tables import tokens, users
-from worker.settings import run as run_worker
+from worker.process import run as run_worker
 
 DEADLINE_S = 30.0
 ALL_SCOPES = ("publish", "token.manage", "owner.manage", "admin")
 
 
 async def eventually(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
-    """The first true value of an async condition; fails the test after the deadline."""
+    """Wait for the first true value of an async condition; fails the test after the deadline."""
     async with asyncio.timeout(deadline_s):
         while not (value := await condition()):
             await asyncio.sleep(0.02)
@@ -46,9 +47,9 @@ async def serving(
     protocol: type[asyncio.Protocol] = GuardedProtocol,
     listener: socket.socket | None = None,
 ) -> AsyncIterator[str]:
-    """Serve an ASGI application on a free port, or on a listener that is closed at the end; its base URL.
+    """Serve an ASGI application on a free port, or on a listener that is closed at the end.
 
-    protocol: as deploy/serve.py gives it.
+    Yields the base URL. protocol: as in deploy/serve.py.
     """
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
@@ -77,7 +78,7 @@ async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> bool:
 
 @dataclass
 class Registry:
-    """A running registry as a test sees it."""
+    """A running registry, as tests use it."""
 
     settings: Settings
     url: str
@@ -86,13 +87,13 @@ class Registry:
     storage: Storage
 
     async def add_user(self, handle: str, *, verified: bool = True) -> Any:
-        """Insert a user; its id."""
+        """Insert a user. Returns its id."""
         async with self.database.transaction() as tx:
             row = insert(users).values(handle=handle, github_email_verified=verified).returning(users.c.id)
             return (await tx.execute(row)).scalar_one()
 
     async def add_token(self, user_id: Any, *scopes: str, secret: str | None = None) -> str:
-        """Insert a token by hand, as deployments bootstrap; its plaintext."""
+        """Insert a token, as deployments bootstrap. Returns its plaintext."""
         plain = secret or f"x07t_{user_id}_{'_'.join(scopes)}"
         async with self.database.transaction() as tx:
             row = {"user_id": user_id, "token_hash": secret_hash(plain), "scopes": list(scopes)}
@@ -102,7 +103,7 @@ class Registry:
     async def add_publisher(
         self, handle: str = "alice", *scopes: str, verified: bool = True
     ) -> dict[str, str]:
-        """A user with a token for these scopes (publish when none is named); its request headers."""
+        """Add a user with a token for these scopes (`publish` by default). Returns the request headers."""
         user_id = await self.add_user(handle, verified=verified)
         return bearer(await self.add_token(user_id, *(scopes or ("publish",))))
 
@@ -111,9 +112,32 @@ class Registry:
         return await self.http.post("/v1/packages/publish", content=archive, headers=headers)
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
-        """Rows of a query that a test asks."""
+        """The rows of a test's query."""
         async with self.database.transaction() as tx:
             return list(await tx.execute(text(sql), values))
+
+    async def store_manifest(self, name: str, manifest: Any) -> None:
+        """Give a package's versions a manifest that the older server or foreign SQL may have stored.
+
+        Waits until a worker has published it.
+        """
+        await self.rows(
+            """
+            WITH changed AS (
+                UPDATE package_versions v SET manifest = CAST(:manifest AS jsonb) FROM packages p
+                WHERE p.id = v.package_id AND p.name = :name RETURNING p.id
+            )
+            UPDATE index_state SET generation = generation + 1
+            WHERE package_id IN (SELECT id FROM changed) RETURNING 1
+            """,
+            name=name,
+            manifest=json.dumps(manifest),
+        )
+        await self.until_row(
+            "SELECT 1 FROM index_state s JOIN packages p ON p.id = s.package_id "
+            "WHERE p.name = :name AND generation = published_generation",
+            name=name,
+        )
 
     async def revoke(self, token: str) -> None:
         """Revoke a token."""
@@ -123,7 +147,7 @@ class Registry:
             )
 
     async def until_row(self, sql: str, **values: Any) -> Any:
-        """Wait until a query has a row; that row."""
+        """Wait until a query has a row, and return it."""
         return (await eventually(lambda: self.rows(sql, **values)))[0]
 
     async def until_keys(self, expected: list[str]) -> None:
@@ -140,7 +164,7 @@ class Registry:
             assert found == expected
 
     async def until_in_catalog(self, name: str, latest: str | None) -> dict[str, Any]:
-        """Wait until the catalog lists a package with this latest version; its catalog object."""
+        """Wait until the catalog lists a package with this latest version. Returns its catalog object."""
 
         async def listed() -> dict[str, Any] | None:
             catalog = (await self.http.get("/index/catalog.json?x07_refresh=1")).json()
@@ -151,8 +175,8 @@ class Registry:
         return package
 
     async def keys(self, prefix: str = "") -> list[str]:
-        """Every key in storage."""
-        return [info.key async for info in self.storage.list(prefix)]
+        """Every key in storage, without those that mark removed files."""
+        return [info.key async for info in self.storage.list(prefix) if not info.is_removed]
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`make audit` without its data: nothing was audited, and everybody sees it."""
+"""`make audit` without its data says clearly that nothing was audited."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests import audit_dependencies
 def test_an_audit_without_data_says_loudly_that_it_was_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Quickly, and without failing a check that could not have passed."""
+    """The audit ends quickly, and does not fail a check that could not have passed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()
     monkeypatch.setattr(audit_dependencies, "DATA", closed)

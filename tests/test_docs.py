@@ -1,4 +1,4 @@
-"""Documents say what the code does: tables are compared, commands are run."""
+"""Documents agree with the code: tables are compared, commands are run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_in_the_docs_equals_the_code(name: str) -> None:
-    """`make docs-tables` writes it again."""
+    """`make docs-tables` writes it."""
     page = (DOCS / name).read_text()
     assert page == with_table(page, TABLES[name]()), f"docs/{name} is out of date: run `make docs-tables`"
 
 
 def test_make_help_lists_every_target() -> None:
-    """A target without a line of help is not found by anybody."""
+    """Nobody finds a target without a line of help."""
     makefile = (ROOT / "Makefile").read_text()
     declared = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert declared is not None
@@ -29,7 +29,7 @@ def test_make_help_lists_every_target() -> None:
 
 
 def test_lock_files_name_no_host() -> None:
-    """Which registry serves a package is the machine's business."""
+    """The machine decides which registry serves a package."""
     for name in ("requirements.lock", "requirements-dev.lock", "requirements-image.lock"):
         text = (ROOT / name).read_text()
         assert "--hash=sha256:" in text

@@ -1,4 +1,4 @@
-"""Every `x07-registry` command that a document tells people to run exists, with its options."""
+"""Every `x07-registry` command in a document exists, with its options."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from deploy.cli.app import app
+from deploy.cli.app import command_line
 from tests.docs_tables import DOCS
 
 ROOT = DOCS.parent
@@ -19,13 +18,13 @@ PAGES = [
     for path in (*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("deploy/*/README.md")), ROOT / "README.md")
     if "x07-registry " in path.read_text()
 ]
-LINE = re.compile(r"^\s*(?:\w+=\S+ )*x07-registry (.+)$", re.MULTILINE)
+LINE = re.compile(r"^\s*(?:\w+=\S+ )*(?:\.venv/bin/)?x07-registry (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = ("sh", "")
 
 
 def commands_of(text: str) -> Iterator[list[str]]:
-    """The arguments of each command in the blocks of a page, or of a part of it, that are shell or plain."""
+    """The arguments of each command in the shell and plain blocks of a page, or of a part of it."""
     for block in (block for language, block in BLOCK.findall(text) if language in SHELL):
         for line in LINE.findall(block.replace("\\\n", " ")):
             words = shlex.split(line, comments=True)
@@ -34,9 +33,9 @@ def commands_of(text: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_exist(page: Path) -> None:
-    """A reader can copy them."""
+    """Readers can copy the commands."""
     for words in commands_of(page.read_text()):
-        command = typer.main.get_command(app)
+        command = command_line()
         while hasattr(command, "commands"):
             assert words
             assert words[0] in command.commands, words

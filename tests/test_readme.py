@@ -1,4 +1,4 @@
-"""The README's commands run, in order, and their answers are the ones that it shows."""
+"""The README's commands run in order and give the printed answers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,15 @@ async def _is_up(log: Path) -> bool:
 
 
 async def test_the_commands_of_the_readme_give_the_answers_it_shows(address: str, tmp_path: Path) -> None:
-    """A newcomer types them as they stand; only the address is another here."""
+    """A newcomer types them exactly as printed; here, only the address differs."""
+    await follow_readme(address, tmp_path)
+
+
+async def follow_readme(address: str, tmp_path: Path) -> None:
+    """Run the README's commands in this folder, and compare their answers."""
+    command = tmp_path / ".venv/bin/x07-registry"
+    command.parent.mkdir(parents=True)
+    command.symlink_to(Path(sys.executable).parent / "x07-registry")
     shown = blocks()
     for position, (language, text) in enumerate(shown):
         if language != "sh":
@@ -61,12 +69,12 @@ async def test_the_commands_of_the_readme_give_the_answers_it_shows(address: str
 
 
 def as_pattern(line: str) -> str:
-    """A shown line as a regular expression: `…` stands for anything."""
+    """A printed line as a regular expression, in which `…` matches anything."""
     return ".*".join(map(re.escape, line.split("…")))
 
 
 async def shell(text: str, directory: Path) -> str:
-    """The output of commands that must succeed."""
+    """The output of commands, which must succeed."""
     process = await asyncio.create_subprocess_exec(
         "bash",
         "-euo",
@@ -78,5 +86,5 @@ async def shell(text: str, directory: Path) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    assert process.returncode == 0, output.decode(errors="replace")
+    return output.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""docs/security.md: every claim names the tests that prove it, and they exist."""
+"""docs/security.md: every claim names the tests that prove it, and these exist."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def functions_of(path: Path) -> set[str]:
 
 
 def test_every_test_that_the_page_names_exists() -> None:
-    """A rule whose test was renamed or removed is not proved any more."""
+    """A renamed or removed test would no longer prove its claim."""
     assert len(NAMED) > 70
     missing = [f"{file}::{name}" for file, name in NAMED if name not in functions_of(ROOT / file)]
     assert missing == []
 
 
 def test_every_row_of_the_page_names_a_test() -> None:
-    """A claim without one is a hope; rows that are only referred elsewhere say so."""
+    """A claim needs a test, unless its row only refers to another page."""
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "---" not in line]
     headings = [row for row in rows if row.rstrip(" |").endswith("proved by")]
     claims = [row for row in rows if row not in headings and not row.rstrip(" |").endswith("next section")]

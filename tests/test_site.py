@@ -1,4 +1,4 @@
-"""The documentation builds as a site: no warning, every page placed, nothing fetched."""
+"""The documentation builds as a site without warnings, with every page in the menu and no downloads."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_has_its_place() -> None:
-    """A page that nobody placed is not found by its readers: give it a line in deploy/docs_navigation.py."""
+    """Readers do not find a page without a place: add a line to deploy/docs_navigation.py."""
     assert MORE not in {title for section in navigation(DOCS) for title in section}
 
 
 def test_every_page_is_built(site: Path) -> None:
-    """Strictly: a link that leads nowhere fails the build."""
+    """A broken link fails the build."""
     for page in DOCS.rglob("*.md"):
         assert (site / page.relative_to(DOCS)).with_suffix(".html").is_file(), page
 
 
 def test_every_variable_has_a_page_made_from_the_settings_class(site: Path) -> None:
-    """With its default and with what it says to a wrong value; the table leads to it."""
+    """The page has the default and the refusal of a wrong value; the table links to it."""
     table = (site / "settings.html").read_text()
     for path in variable_pages():
         page = (site / path).with_suffix(".html")
@@ -55,7 +55,7 @@ def test_every_variable_has_a_page_made_from_the_settings_class(site: Path) -> N
 
 
 def test_nothing_is_fetched_to_read_it(site: Path) -> None:
-    """It is read on networks that reach nothing else."""
+    """Some networks reach no other server."""
     for page in site.rglob("*.html"):
         fetched = [found for found in FETCHED.finditer(page.read_text()) if 'rel="canonical"' not in found[0]]
         assert fetched == [], page
@@ -76,5 +76,33 @@ def test_nothing_is_fetched_to_read_it(site: Path) -> None:
     ],
 )
 def test_a_link_out_of_the_docs_stays_within_the_site(page: str, written: str, read: str) -> None:
-    """In the repository it leads to a file that the site does not have."""
+    """In the repository, the link leads to a file that the site does not have."""
     assert within_the_site(written, DOCS / page, DOCS) == read
+
+
+def test_the_quickstart_is_the_first_screen_of_the_readme(site: Path) -> None:
+    """It follows the home page."""
+    assert navigation(DOCS)[1] == {"Quickstart": "quickstart.md"}
+    page = (site / "quickstart.html").read_text()
+    assert "make run" in page
+    assert "x07-package.json" in page
+    assert "304 Not Modified" in page
+    assert "--8&lt;--" not in page
+
+
+def test_running_a_registry_begins_with_deployment() -> None:
+    """Settings and commands are looked up later."""
+    sections = {title: listed for section in navigation(DOCS) for title, listed in section.items()}
+    assert sections["Operators"][0] == "deployment.md"
+
+
+def test_links_have_titles(site: Path) -> None:
+    """No link shows the name of a file that the site does not have."""
+    shown = re.compile(r"<a [^>]*>(?:<code>)?[\w./-]+\.md(?:</code>)?</a>")
+    for page in site.rglob("*.html"):
+        assert shown.findall(page.read_text()) == [], page
+
+
+def test_the_diagram_is_a_picture_that_fits(site: Path) -> None:
+    """The theme shrinks pictures to the width of the page; in the repository it is text."""
+    assert '<img class="diagram" alt="' in (site / "architecture.html").read_text()

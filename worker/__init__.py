@@ -1,1 +1,1 @@
-"""The worker: wake-ups, schedule and settings. Thin: the work is in indexer."""
+"""The worker process: it answers wake-ups and keeps the schedule; indexer does the work."""

@@ -1,166 +1,223 @@
-"""What runs without being asked: the sweep for dirty packages, the debounced catalog, the expiry, the
-collection of staged bytes.
+"""Runs what a worker does without Redis: the sweep for dirty packages, the catalog, the transparency log and
+healing. While Redis is away, every change is still published within one sweep.
 
-None needs Redis: with it gone, every change is still published within one sweep.
+Expiry, garbage collection and the scrub may wait for Redis: jobs.py says when they are due.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+from uuid import UUID
 
 import structlog
 
-from indexer import queries
-from indexer.catalog_publication import publish_catalog
-from indexer.collection import collect_all
+from indexer.access_publication import publish_access
+from indexer.config_publication import publish_config
+from indexer.log.sequencer import Sequencer
+from indexer.log.witnesses import Asking
 from indexer.metrics import PUBLICATION_FAILURES
-from indexer.publication import Parts, publish_config, publish_packages, put_doubtful_again
-from shared.batching import A_MOMENT_S, Batcher
-from shared.errors import RegistryError
-from shared.expiry import remove_expired
+from indexer.parts import Parts
+from indexer.publication import publish_packages, put_doubtful_again
+from indexer.queries import packages
+from indexer.queries.expiry import remove_expired
+from indexer.queries.packages import DirtyPackage
+from indexer.upkeep.healing import TURN_S, Healing
+from indexer.upkeep.scrub import Scrub
+from indexer.upkeep.staging_gc import collect_all
+from shared.batching import COMPANY_WAIT_S, Batcher
+from shared.busy import until_free
+from shared.concurrency import finished, raise_if_cancelled
+from shared.errors import Internal, PackageBusy, RegistryError
 from shared.names import PackageName
 from shared.tracing import Carrier, span, traced
+from worker.catalog_debounce import CatalogDebounce
 
-PACKAGES_A_BATCH = 32
-FINISH_S = 5.0
-EXPIRY_S = 600.0
-COLLECTION_S = 3600.0
+PACKAGES_PER_BATCH = 32
+LOG_PAUSE_S = 0.5
+LOG_RETRY_S = 2.0
 LAST_BATCHES_S = 1.0
-# A change that just misses a build waits for its rest, a pause and the next build; in all less than 10 s.
-CATALOG_WITHIN_S = 8.0
-PAUSE_FACTOR = 4.0
-
-T = TypeVar("T")
+BEFORE_ANY_ID: Final = UUID(int=0)
 
 log = structlog.get_logger()
 
 
 class Schedule:
-    """The worker's own loops; run() ends only when it is cancelled."""
+    """The worker's periodic work. run() ends only when it is cancelled."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(
+        self, parts: Parts, sequencer: Sequencer | None = None, witnesses: Sequence[Asking] = ()
+    ) -> None:
+        """sequencer: of the transparency log; None if there is no log or another process lets it grow."""
         self._parts = parts
-        self._catalog_changed = asyncio.Event()
-        self._catalog_pause_s = parts.settings.catalog_debounce_seconds
+        self.settings = settings = parts.settings
+        self.catalog = CatalogDebounce(parts)
+        self._sequencer = sequencer
+        self._witnesses = witnesses
+        self._healing = Healing(parts)
+        self._scrub = Scrub(parts, bytes_per_s) if (bytes_per_s := settings.scrub_bytes_per_second) else None
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._busy: dict[PackageName, asyncio.Task[None]] = {}
         self._packages: Batcher[PackageName, int | None] = Batcher(
-            self._publish_batch, largest=PACKAGES_A_BATCH, linger_s=A_MOMENT_S
+            self._publish_batch, largest=PACKAGES_PER_BATCH, linger_s=COMPANY_WAIT_S
         )
 
     @traced("publication")
     async def publish(self, name: PackageName) -> int | None:
-        """publish_package, in one batch with others that come at the same time; the catalog follows."""
+        """Publish a package, in one batch with others asked for at the same time; the catalog follows.
+
+        Raises PackageBusy at once if another process holds the package.
+        """
         return await self._packages.submit(name)
 
     async def close(self) -> None:
-        """Let batches end that somebody asked for; what is left over is the next sweep's."""
+        """Finish the batches that are under way; the next sweep publishes what is left."""
+        begun = [*self._busy.values(), *self._running.values()]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         await self._packages.close(LAST_BATCHES_S)
 
     async def _publish_batch(self, names: Sequence[PackageName]) -> Sequence[int | Exception | None]:
         unique = list(dict.fromkeys(names))
         outcomes = dict(zip(unique, await publish_packages(self._parts, unique), strict=True))
-        self._catalog_changed.set()
+        self.catalog.note_change()
         return [outcomes[name] for name in names]
 
     async def run(self) -> None:
-        """Sweep, rebuild, remove what expired and what was left behind, for ever."""
+        """Run every loop until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._for_ever("sweep", self._sweep_once, self._parts.settings.sweep_seconds))
-            group.create_task(self._for_ever("catalog", self._rebuild_catalog, 0))
-            group.create_task(self._for_ever("expiry", self._remove_expired, EXPIRY_S))
-            group.create_task(self._for_ever("collection", self._collect, COLLECTION_S))
+            group.create_task(self._for_ever("sweep", self._sweep_once, self.settings.sweep_seconds))
+            group.create_task(self._for_ever("catalog", self.catalog.turn, 0))
+            group.create_task(
+                self._for_ever("catalog", self.catalog.build_if_due, self.settings.sweep_seconds)
+            )
+            group.create_task(self._for_ever("healing", self._heal, TURN_S))
+            if self._sequencer is not None:
+                group.create_task(
+                    self._for_ever("log", partial(self._grow_log, self._sequencer), LOG_PAUSE_S)
+                )
 
     async def _for_ever(self, name: str, turn: Callable[[], Awaitable[None]], pause_s: float) -> None:
-        """Take turns; one that fails is told, and is no reason not to take the next."""
+        """Take one turn after another. A turn that fails is logged, and the next one follows."""
         while True:
-            try:
-                await turn()
-            except RegistryError as error:
-                log.warning(f"{name}_failed", code=error.code, reason=error.message)
-            except Exception:
-                log.exception(f"{name}_crashed")  # a defect of ours must not end the other loops
+            await _taken(name, turn)
+            raise_if_cancelled()
             await asyncio.sleep(pause_s)
 
-    async def _rebuild_catalog(self) -> None:
-        await self._catalog_changed.wait()
-        await asyncio.sleep(self._catalog_pause_s)
-        self._catalog_changed.clear()
-        begun = time.monotonic()
-        if not await finished(publish_catalog(self._parts)):
-            self._catalog_changed.set()
-        debounce_s = self._parts.settings.catalog_debounce_seconds
-        self._catalog_pause_s = pause_after_build(time.monotonic() - begun, debounce_s)
+    async def _grow_log(self, sequencer: Sequencer) -> None:
+        try:
+            count = await finished(sequencer.run())
+        except RegistryError:
+            await asyncio.sleep(LOG_RETRY_S)
+            raise
+        if count and self._witnesses:
+            await self._parts.notifier.ask_witnesses()
+
+    async def _heal(self) -> None:
+        await self._parts.high_water.require()
+        await self._healing.turn()
+
+    def begin_collection(self) -> None:
+        """Begin to collect what is left over in staging, unless that is under way."""
+        self._begin("collection", self._collect)
+
+    def begin_scrub(self) -> None:
+        """Begin to compare archives with their checksums, unless that is under way or turned off."""
+        if self._scrub is not None:
+            self._begin("scrub", self._scrub.run)
+
+    def begin_asking(self) -> None:
+        """Begin to ask each witness, unless it is being asked, so that a slow one delays no job."""
+        for asking in self._witnesses:
+            self._begin(f"asking {asking.witness.name}", asking.run)
+
+    def _begin(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
+        if name not in self._running:
+            self._running[name] = asyncio.create_task(_taken(name, turn))
+            self._running[name].add_done_callback(lambda _: self._running.pop(name, None))
 
     async def _collect(self) -> None:
+        await self._parts.high_water.require()  # rows that are missing may ask for what is staged
         await collect_all(self._parts)
 
-    async def _remove_expired(self) -> None:
+    async def remove_expired(self) -> None:
+        """Remove sessions and sign-in attempts that expired. Raises DatabaseUnavailable."""
         async with self._parts.database.transaction() as tx:
             sessions, attempts = await remove_expired(tx)
         log.info("expired_removed", sessions=sessions, sign_in_attempts=attempts)
 
     async def _sweep_once(self) -> None:
-        try:
-            await finished(self._publish_all())
-        finally:
-            self._catalog_changed.set()
+        await finished(self._publish_all())
 
     async def _publish_all(self) -> None:
         await publish_config(self._parts)
+        await self.publish_access()
+        await self._parts.high_water.check()
         await put_doubtful_again(self._parts)
         await self.sweep()
 
+    async def publish_access(self) -> None:
+        """Publish which tokens may read, if the registry is private and the list changed."""
+        await publish_access(self._parts)
+
     async def sweep(self) -> int:
-        """Publish every dirty package, a page of names at a time; how many were published."""
-        published, after = 0, ""
+        """Publish every dirty package, one page after another. Returns how many were published."""
+        published, after = 0, BEFORE_ANY_ID
         while page := await self._page(after):
-            results = await asyncio.gather(*map(self.try_publish, page))
-            published += sum(results)
-            after = page[-1]
+            failures = await asyncio.gather(*(self.try_publish(package.name) for package in page))
+            published += failures.count(None)
+            after = page[-1].id
         return published
 
-    async def _page(self, after: str) -> list[PackageName]:
+    async def _page(self, after: UUID) -> Sequence[DirtyPackage]:
         async with self._parts.database.transaction() as tx:
-            return list(await queries.dirty_packages(tx, after))
+            return await packages.dirty_packages(tx, after)
 
-    async def try_publish(self, name: PackageName, trace: Carrier | None = None) -> bool:
-        """Publish a package; a failure is logged and left for the next sweep, so that the others go on.
+    async def try_publish(self, name: PackageName, trace: Carrier | None = None) -> Exception | None:
+        """Publish a package. A failure is logged, left to the next sweep, and returned.
 
-        True: it is published. trace: of the change behind it.
+        A busy one is tried again apart, so that nothing else waits for it. trace: of the change that made the
+        package dirty.
         """
         try:
             with span("publish_package", trace, package=name):
                 await self.publish(name)
+        except PackageBusy as error:
+            self._wait_apart(name)
+            return error
         except RegistryError as error:
             PUBLICATION_FAILURES.labels(error.code).inc()
             log.error("publication_failed", package=name, code=error.code, reason=error.message)
-            return False
+            return error
+        except Exception as error:
+            PUBLICATION_FAILURES.labels(Internal.code).inc()
+            log.exception("publication_crashed", package=name)
+            return error
+        return None
+
+    def _wait_apart(self, name: PackageName) -> None:
+        """Try again until the package is free, for a while; then it is left for a sweep."""
+        if name not in self._busy:
+            self._busy[name] = asyncio.create_task(self._publish_when_free(name))
+            self._busy[name].add_done_callback(lambda _: self._busy.pop(name, None))
+
+    async def _publish_when_free(self, name: PackageName) -> None:
+        try:
+            await until_free(lambda: self.publish(name))
+        except RegistryError as error:
+            log.warning("publication_put_off", package=name, code=error.code, reason=error.message)
         except Exception:
             log.exception("publication_crashed", package=name)
-            return False
-        return True
 
 
-def pause_after_build(build_s: float, debounce_s: float) -> float:
-    """How long changes are collected before the catalog is built again, given what a build takes.
-
-    So long that a worker builds for a fifth of its time, however many publishes arrive; but no longer
-    than lets the catalog follow in time.
-    """
-    return max(debounce_s, min(PAUSE_FACTOR * build_s, CATALOG_WITHIN_S - 2 * build_s))
-
-
-async def finished(work: Coroutine[Any, Any, T]) -> T:
-    """The work's result; when cancelled, only after the work had its time to finish.
-
-    A publication that is cut off is done again, but one that ends in order holds nobody up.
-    """
-    task = asyncio.create_task(work)
+async def _taken(name: str, turn: Callable[[], Awaitable[None]]) -> None:
+    """Take one turn of a periodic work. A failure is logged, and ends nothing else."""
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=FINISH_S)
-        task.cancel()
-        raise
+        await turn()
+    except RegistryError as error:
+        log.warning(f"{name}_failed", code=error.code, reason=error.message)
+    except Exception:
+        log.exception(f"{name}_crashed")

@@ -1,1 +1,1 @@
-"""The read service: static blobs from object storage, cached; knows no database."""
+"""The read service: serves static blobs from object storage through a cache. It uses no database."""

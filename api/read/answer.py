@@ -1,6 +1,6 @@
-"""What a blob is answered with: status and headers of the contract (1.7; RFC 9110, 13 to 15).
+"""The status and headers of an answer that carries a blob (contract, 1.7; RFC 9110, 13 to 15).
 
-Pure: the ASGI application and the fast path both send what is decided here.
+Pure functions. The ASGI application and the fast path both use them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OF_ARCHIVES: Final = ((b"accept-ranges", b"bytes"), (b"x-content-type-options", 
 
 @dataclass(frozen=True, slots=True)
 class BlobAnswer:
-    """An answer that carries a representation, or says that it did not change.
+    """An answer that carries a representation, or a 304 that says it has not changed.
 
     span: the bytes of the body to send; None: no body at all (304, HEAD).
     """
@@ -51,7 +51,7 @@ def answer_of(
     if is_not_modified(request.get(b"if-none-match", ()), representation.etag):
         return BlobAnswer(304, validators, representation, None)
     whole = ByteRange(0, representation.size_bytes, representation.size_bytes)
-    # A range is a matter of GET alone (RFC 9110, 14.2); HEAD tells of the whole body.
+    # Ranges apply to GET only (RFC 9110, 14.2); HEAD describes the whole body.
     span = _asked_range(route, representation, request) if route.is_archive and not is_head else None
     part = [(b"content-range", span.content_range.encode())] if span is not None else []
     fields = validators + content_fields(route, representation, span or whole) + part
@@ -61,7 +61,7 @@ def answer_of(
 
 
 def validator_fields(route: BlobRoute, representation: Representation) -> Fields:
-    """Headers of a 200 that a 304 carries too (RFC 9110, 15.4.5), and what archives say besides."""
+    """The headers of a 200 that a 304 repeats (RFC 9110, 15.4.5), and those that only archives have."""
     fields = [
         (b"etag", representation.etag.encode()),
         (b"cache-control", route.cache_control.encode()),
@@ -73,8 +73,17 @@ def validator_fields(route: BlobRoute, representation: Representation) -> Fields
     return fields
 
 
+def private_fields(fields: Fields) -> Fields:
+    """The same headers for an answer that no shared cache may keep (RFC 9111, 5.2.2.7)."""
+    found = [
+        (name, b"private, " + value.removeprefix(b"public, ") if name == b"cache-control" else value)
+        for name, value in fields
+    ]
+    return [*found, (b"vary", b"authorization")]
+
+
 def content_fields(route: BlobRoute, representation: Representation, span: ByteRange) -> Fields:
-    """Headers that tell of the body."""
+    """Headers that describe the body."""
     fields = [(b"content-type", route.content_type.encode())]
     if representation.coding is not None:
         fields.append((b"content-encoding", representation.coding.encode()))

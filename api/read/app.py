@@ -1,41 +1,59 @@
-"""The read service: one small ASGI application over blobs. It knows no database and no token."""
+"""The read service: one small ASGI application over blobs. It uses no database.
+
+It reads tokens only in a private registry (access.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from api.read.answer import BlobAnswer, answer_of
+from api.read.access import Access, AccessList, Public
+from api.read.answer import BlobAnswer, answer_of, private_fields
 from api.read.cache import BlobCache
+from api.read.edge import CONFIRMED, EdgeTimes, EdgeTurns, edge_wish
 from api.read.fast_answers import FastAnswers
 from api.read.freshness import FreshBlobs, Served
 from api.read.loading import Loader
 from api.read.metrics import CACHE_BYTES, STALE_ANSWERS
 from api.read.negotiation import preferred_codings
-from api.read.routes import BlobRoute, Page, Redirect, handles, pattern_of, resolve
-from api.read.standing import StandingTree
+from api.read.routes import (
+    BlobRoute,
+    FixedPage,
+    Redirect,
+    handles,
+    is_below_packages,
+    missing_blob,
+    pattern_of,
+    resolve,
+)
 from api.read.streaming import BlobChanged, Streams
-from shared.blobs import CONFIG_KEY
-from shared.errors import MethodNotAllowed, RegistryError, StorageUnavailable
+from api.read.tree_guard import TreeGuard
+from shared.access import ACCESS_KEY
+from shared.blobs import CONFIG_KEY, CORRUPT_METADATA_DIGEST
+from shared.errors import MetadataCorrupt, MethodNotAllowed, RegistryError, StorageUnavailable
 from shared.http.error_response import error_response
 from shared.http.observation import name_route
 from shared.http.openapi import openapi_response
 from shared.http.readiness import Probe, Probes, readiness_of, ready_response
 from shared.http.service import HEALTH_BODY, SERVICE_BODY
-from shared.jobs import Change
+from shared.messages import Change
 from shared.settings import Settings
 from shared.storage.interface import Missing, Storage
+from shared.storage.views import Views, views_of
 
 REFRESH: Final = b"x07_refresh"
-# How often a big blob may be put again between the decision on its headers and the first byte.
-ATTEMPTS_TO_STREAM: Final = 3
-# The least that settings can set: below it, no index file would fit.
-LEAST_BYTES: Final = 1 << 20
-# Bodies that count as small are at most this share of all memory for bodies.
+# A blob may be put again after its headers were decided and before its first byte is sent; retries for that.
+ATTEMPTS_TO_SEND: Final = 5
+# The minimum that settings allow: less would not hold a single index file.
+MIN_CACHE_BYTES: Final = 1 << 20
+# A body counts as small up to this share (1/n) of all memory for bodies.
 WHOLE_SHARE: Final = 128
 
 
@@ -48,40 +66,55 @@ class ReadService:
         The rest is left to the allocator, which cannot fill every gap.
         """
         self._index_host = settings.index_host.lower().encode()
-        tree, memory_bytes = StandingTree(storage), max(settings.read_cache_bytes, LEAST_BYTES)
+        tree, memory_bytes = Views(TreeGuard(storage)), max(settings.read_cache_bytes, MIN_CACHE_BYTES)
         loader = Loader(tree, whole_bytes=memory_bytes // WHOLE_SHARE, in_flight_bytes=memory_bytes // 8)
         self._tree = tree
         self._cache = BlobCache(settings.read_cache_bytes // 2)
-        self._cache.on_removed = self._forget
         self.ttl_s = settings.read_ttl_seconds
         self.has_access_log = settings.access_log
         self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)
-        self.fast = FastAnswers(settings.cors_origins)
+        self.access: Access = (
+            AccessList(storage, self.ttl_s, settings.access_grace_seconds)
+            if settings.reads_need_token
+            else Public()
+        )
+        self.fast = FastAnswers(settings.cors_origins, is_private=self.access.needs_token)
+        self._cache.on_removed = self.fast.forget
+        self._edge_times, self._edge_turns = EdgeTimes.of(settings), EdgeTurns()
         self._streams = Streams(tree, memory_bytes // 4)
 
     def apply(self, change: Change) -> None:
-        """Blobs were put again."""
-        self.blobs.apply(change)
-        for key in change.keys:
+        """Note that a worker has put the blobs of this change again."""
+        seen = structs.replace(change, keys=(*change.keys, *views_of(change.keys)))
+        self.blobs.apply(seen)
+        if ACCESS_KEY in change.keys:
+            self.access.suspect()
+        for key in seen.keys:
             self.fast.forget(key)
 
     def suspect_all(self) -> None:
-        """Change messages may have been missed."""
+        """Note that change messages may have been missed."""
         self.blobs.suspect_all()
+        self.access.suspect()
         self.fast.clear()
 
     @property
     def dependencies(self) -> Probes:
-        """Ready while storage answers a read: a published tree may well be mounted read-only."""
+        """The service is ready while storage answers a read; the tree may be mounted read-only."""
         return {"storage": Probe(lambda: self._tree.head(CONFIG_KEY))}
 
     async def collect(self) -> None:
-        """Let the gauges say how it is now."""
+        """Update the gauges."""
         CACHE_BYTES.set(self._cache.size_bytes)
 
     def handles(self, scope: Scope) -> bool:
-        """True if the request is the read tier's when both tiers share one address."""
-        return handles(scope, self._index_host)
+        """True if the request belongs to the read tier, when both tiers share one address.
+
+        In a private registry, the write tier also takes sessions for the pages that both tiers know.
+        """
+        has_token = any(name == b"authorization" for name, _ in scope["headers"])
+        is_sessions = self.access.needs_token and not has_token and is_below_packages(scope["raw_path"])
+        return not is_sessions and handles(scope, self._index_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is JSON."""
@@ -90,6 +123,8 @@ class ReadService:
                 raise MethodNotAllowed(headers={"allow": "GET,HEAD"})
             await self._answer(scope, receive, send)
         except RegistryError as error:
+            if self.access.needs_token:
+                error.headers |= {"cache-control": "no-store", "vary": "authorization"}
             await error_response(error, scope)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,29 +132,33 @@ class ReadService:
         name_route(scope, pattern_of(route))
         match route:
             case BlobRoute():
+                await self.access.require(_values(scope))
                 await self._answer_blob(route, scope, receive, send)
             case Redirect():
                 await Response(None, route.status, {"location": route.location})(scope, receive, send)
-            case Page.SERVICE:
+            case FixedPage.SERVICE:
                 await Response(SERVICE_BODY, media_type="application/json")(scope, receive, send)
-            case Page.HEALTH:
+            case FixedPage.HEALTH:
                 await PlainTextResponse(HEALTH_BODY)(scope, receive, send)
-            case Page.OPENAPI:
+            case FixedPage.OPENAPI:
                 await openapi_response(Request(scope))(scope, receive, send)
-            case Page.READY:
+            case FixedPage.READY:
                 await ready_response(await readiness_of(self.dependencies))(scope, receive, send)
 
     async def _answer_blob(self, route: BlobRoute, scope: Scope, receive: Receive, send: Send) -> None:
-        """From memory, or else piece by piece; again from the start when the blob changes in between."""
+        """Answer from memory or by streaming; start again if the blob changes before the first byte."""
         request, is_head = _values(scope), scope["method"] == "HEAD"
-        is_refresh = not route.is_archive and _asks_refresh(scope)
-        for _ in range(ATTEMPTS_TO_STREAM):
+        is_confirmed = edge_wish(request) == CONFIRMED
+        is_refresh = not route.is_archive and (is_confirmed or _asks_refresh(scope))
+        for _ in range(ATTEMPTS_TO_SEND):
             look = self.blobs.describe if is_head else self.blobs.get
             match await look(route.key, is_refresh=is_refresh):
                 case Missing():
-                    raise route.missing
+                    raise missing_blob(route.key)
                 case Served() as served:
                     answer = await self._decide(route, served, request, is_head=is_head)
+            if is_confirmed and not await self._is_next_for_edge(route, served, answer):
+                continue
             try:
                 await self._send(answer, receive, send)
             except BlobChanged:
@@ -128,19 +167,32 @@ class ReadService:
                 return
         raise StorageUnavailable("the blob keeps changing, try again")
 
+    async def _is_next_for_edge(self, route: BlobRoute, served: Served, answer: BlobAnswer) -> bool:
+        """True if the answer may be sent right now. False if a newer body was loaded during the wait."""
+        etag = answer.representation.etag
+        await self._edge_turns.wait(route.key, etag)
+        if self.blobs.is_overtaken(served.blob):
+            return False
+        self._edge_turns.was_sent(route.key, etag)
+        return True
+
     async def _decide(
         self, route: BlobRoute, served: Served, request: Mapping[bytes, Sequence[str]], *, is_head: bool
     ) -> BlobAnswer:
+        if served.blob.identity.info.digest == CORRUPT_METADATA_DIGEST:
+            raise MetadataCorrupt
+        wish = edge_wish(request)
+        self._edge_times.require_good(wish, route, served)
         if served.is_stale:
             STALE_ANSWERS.inc()
         codings = preferred_codings(request.get(b"accept-encoding", ()))
-        representation = await self.blobs.chosen(served, codings if route.has_variants else ())
+        representation = await self.blobs.variants.chosen(served.blob, codings if route.has_variants else ())
         if not served.is_stale and self.blobs.is_fresh(served.blob):
             self.fast.learn(served.blob, codings, representation)
-        return answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
-
-    def _forget(self, key: str) -> None:
-        self.fast.forget(key)
+        answer = answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
+        if self.access.needs_token:
+            return replace(answer, fields=private_fields(answer.fields))
+        return self._edge_times.tell(route, answer) if wish == CONFIRMED else answer
 
     async def _send(self, answer: BlobAnswer, receive: Receive, send: Send) -> None:
         span, body = answer.span, answer.representation.body

@@ -1,6 +1,6 @@
-"""A cache of blobs, bounded in bytes. It knows nothing of freshness: that is freshness.py.
+"""A cache of blobs, bounded in bytes. freshness.py decides whether a cached blob may still be served.
 
-Eviction is by second chance (a clock): a hit only sets a flag, which costs a reader next to nothing.
+Eviction is by second chance (a clock): a hit only sets a flag.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 from api.read.representation import Representation
 from shared.encodings import Coding
 
-# What an entry, and each body of it, costs besides the bytes of the body: keys, validators, prebuilt
-# heads, the objects that hold them. Measured; tests/api/read/test_cache.py measures again.
+# The memory that an entry, and each of its bodies, takes in addition to the body: keys, validators, prebuilt
+# heads and the objects that hold them. Measured; tests/api/read/test_cache.py measures again.
 ENTRY_OVERHEAD_BYTES: Final = 1536
 BODY_OVERHEAD_BYTES: Final = 1024
 
@@ -25,9 +25,10 @@ NEVER: Final = float("-inf")
 class CachedBlob:
     """A blob as storage had it, and when storage last confirmed that. Times: monotonic seconds.
 
-    variants: those that were looked for; None: storage holds none of this very identity body.
+    variants: those that were looked up; None means that storage has none made from this identity body.
     confirmed_at: when the confirming request began. suspect_since: the last sign that the blob may have
-    changed. retry_at: storage failed; until then it is not asked again. was_used: since eviction looked.
+    changed. retry_at: after a failure, storage is not asked again before this time. was_used: since the last
+    pass of eviction.
     """
 
     identity: Representation
@@ -39,14 +40,14 @@ class CachedBlob:
 
     @property
     def size_bytes(self) -> int:
-        """What the entry counts for."""
+        """The bytes that the entry counts against the cache's limit."""
         held = [self.identity, *(variant for variant in self.variants.values() if variant is not None)]
         bodies = sum(len(one.body) for one in held if one.body is not None)
         return ENTRY_OVERHEAD_BYTES + len(held) * BODY_OVERHEAD_BYTES + bodies
 
 
 def _ignore(key: str) -> None:
-    """Nobody wants to know."""
+    """The default for on_removed: does nothing."""
 
 
 class BlobCache:
@@ -57,22 +58,22 @@ class BlobCache:
         self._entries: OrderedDict[str, tuple[CachedBlob, int]] = OrderedDict()
         self.size_bytes = 0
         self.on_removed: Callable[[str], None] = _ignore
-        """Called with each key whose blob is held no more, or replaced."""
+        """Called with each key whose blob was removed or replaced."""
 
     def get(self, key: str) -> CachedBlob | None:
-        """The blob, which counts as a use."""
+        """The blob; marks it as used."""
         if (entry := self._entries.get(key)) is None:
             return None
         entry[0].was_used = True
         return entry[0]
 
     def peek(self, key: str) -> CachedBlob | None:
-        """The blob, without counting as a use."""
+        """The blob; does not mark it as used."""
         entry = self._entries.get(key)
         return entry[0] if entry is not None else None
 
     def put(self, key: str, blob: CachedBlob) -> None:
-        """Keep a blob, or count again one that grew, unless it alone is over the bound."""
+        """Keep a blob, unless it alone exceeds the bound. Call it again for a blob that has grown."""
         size_bytes = blob.size_bytes + len(key)
         if size_bytes > self._max_bytes:
             self.remove(key)
@@ -92,7 +93,7 @@ class BlobCache:
             self.on_removed(key)
 
     def _evict(self, newest: str) -> None:
-        """Until the bound holds: the oldest goes, unless it was used since eviction last came by."""
+        """Remove the oldest entries until the limit holds, except those used since the last pass."""
         while self.size_bytes > self._max_bytes:
             key, (blob, _) = next(iter(self._entries.items()))
             if blob.was_used or key == newest:

@@ -1,6 +1,6 @@
-"""Answers prebuilt for the fast path: for a request line's bytes, the whole head but date and request id.
+"""Prebuilt answers for the fast path, by the bytes of the request line; date and request id are added.
 
-They are learnt from what the application just answered, and forgotten with the cached blob.
+The fast path learns them from the application's own answers and drops them with the cached blob.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from api.read.answer import Fields, content_fields, validator_fields
+from api.read.answer import Fields, content_fields, private_fields, validator_fields
 from api.read.cache import CachedBlob
 from api.read.representation import Representation
 from api.read.routes import BlobRoute, canonical_route, pattern_of
@@ -17,19 +17,23 @@ from shared.http.conditional import ByteRange
 from shared.http.cors import ALLOW_ORIGIN, CREDENTIALS, EXPOSED, VARY
 
 ID_FIELD: Final = b"x-request-id: "
-# What a reader who does not keep up counts for (guarded_protocol.py): it may hold a body that left the cache.
+# guarded_protocol.py charges a slow reader this many bytes, as it may hold a body that has left the cache.
 MAX_BODY_BYTES: Final = 64 * 1024
 
 
 class FastAnswer:
-    """One representation: its head for 200 and 304, each from behind the date to the request id."""
+    """One representation: the parts of its 200 and 304 heads between the date and the request id."""
 
     __slots__ = ("body", "etag", "not_modified", "ok")
 
-    def __init__(self, route: BlobRoute, representation: Representation, extra: Fields) -> None:
-        """representation: with a body. extra: header lines of every answer."""
+    def __init__(
+        self, route: BlobRoute, representation: Representation, extra: Fields, *, is_private: bool
+    ) -> None:
+        """representation: with a body. extra: header lines of every answer. is_private: only for holders."""
         whole = ByteRange(0, representation.size_bytes, representation.size_bytes)
         validators = validator_fields(route, representation)
+        if is_private:
+            validators = private_fields(validators)
         self.ok = _rendered([*validators, *content_fields(route, representation, whole), *extra])
         self.not_modified = _rendered([*validators, *extra])
         self.etag = representation.etag
@@ -37,7 +41,7 @@ class FastAnswer:
 
 
 class Tally:
-    """Fast answers of one route that are not in the metrics yet, by status."""
+    """Counts the fast answers of one route, by status, until they are added to the metrics."""
 
     __slots__ = ("not_modified", "ok")
 
@@ -46,7 +50,7 @@ class Tally:
 
 
 class FastTarget:
-    """A cached blob, and its answers by what readers accept. route: its pattern, as metrics name it."""
+    """A cached blob, and its answers by accepted codings. route: its pattern, as metrics name it."""
 
     __slots__ = ("answers", "blob", "latest", "latest_codings", "line", "path", "route", "tally")
 
@@ -61,7 +65,7 @@ class FastTarget:
         self.latest_codings: tuple[Coding, ...] | None = None
 
     def answer_for(self, codings: tuple[Coding, ...]) -> FastAnswer | None:
-        """The answer for readers who accept these codings; the latest is at hand for the next like them."""
+        """The answer for readers who accept these codings. The latest one is kept for the next reader."""
         answer = self.answers.get(codings)
         if answer is not None:
             self.latest, self.latest_codings = answer, codings
@@ -69,17 +73,18 @@ class FastTarget:
 
 
 class FastAnswers:
-    """The targets that can be answered without the application, by request line."""
+    """The targets that the fast path can answer without the application, by request line."""
 
-    def __init__(self, cors_origins: Sequence[str]) -> None:
+    def __init__(self, cors_origins: Sequence[str], *, is_private: bool = False) -> None:
         self.targets: dict[bytes, FastTarget] = {}
         self.tallies: dict[str, Tally] = {}
         self._by_key: dict[str, FastTarget] = {}
         self._extra = _cors_fields(cors_origins)
+        self._is_private = is_private
         self.takes_origin = not cors_origins
 
     def learn(self, blob: CachedBlob, codings: tuple[Coding, ...], representation: Representation) -> None:
-        """The blob is in the cache, and a reader who accepts these codings gets this representation."""
+        """Remember that a reader who accepts these codings gets this representation of the cached blob."""
         if representation.body is None or len(representation.body) > MAX_BODY_BYTES:
             return
         key = blob.identity.info.key
@@ -91,21 +96,23 @@ class FastAnswers:
             self._by_key[key] = self.targets[target.line] = target
         if codings not in target.answers:
             shared = (one for one in target.answers.values() if one.etag == representation.etag)
-            target.answers[codings] = next(shared, None) or FastAnswer(route, representation, self._extra)
+            target.answers[codings] = next(shared, None) or FastAnswer(
+                route, representation, self._extra, is_private=self._is_private
+            )
 
     def forget(self, key: str) -> None:
-        """The blob is suspect, or not in the cache any more."""
+        """Forget the answers of a blob that is suspect or has left the cache."""
         if (target := self._by_key.pop(key, None)) is not None:
             del self.targets[target.line]
 
     def clear(self) -> None:
-        """All blobs are suspect."""
+        """Forget all answers, because every blob is suspect."""
         self._by_key.clear()
         self.targets.clear()
 
 
 def _cors_fields(origins: Sequence[str]) -> Fields:
-    """What CorsMiddleware adds for a request without Origin; those with one go the long way."""
+    """The headers that CorsMiddleware adds to an answer to a request without Origin."""
     if not origins:
         return []
     return [(ALLOW_ORIGIN, b"*") if "*" in origins else CREDENTIALS, EXPOSED, VARY]

@@ -6,20 +6,22 @@ It takes a request if and only if all of this holds:
   exactly one request head, to its last byte: no body, no second request behind it;
 - the request line is `GET`, one space, the canonical path of a blob (no query, no percent-encoding, not
   the absolute form), one space, `HTTP/1.1` or `HTTP/1.0`;
-- the blob is cached with its body, of at most 64 KiB, fresh, not marked stale, and the application
-  answered the same wish for it before;
+- the blob is cached with its body, of at most 64 KiB, fresh, not marked stale, and the application has
+  already answered a request for it with the same accepted codings;
 - the head is well-formed, not folded, of at most 8 KiB, with exactly one `Host`; `Connection` is absent,
-  `keep-alive` or `close`; nothing in it speaks of framing, upgrades, expectations or ranges
-  (header_memo.py lists them), nor of an `Origin` while CORS is configured.
+  `keep-alive` or `close`; no header concerns framing, upgrades, expectations or ranges
+  (header_memo.py lists them), and none is `Origin` while CORS is configured.
 
-Every other request goes to the ordinary protocol and application untouched: only there is anything
-refused, redirected, loaded, streamed or counted down. Both ways answer with the same bytes but for the
-request id; tests/api/read/test_fast_path.py sends thousands of requests to both.
+Every other request goes to the ordinary protocol and application unchanged. Refusals, redirects, loads and
+streaming happen only there. Both ways answer with the same bytes except the request id;
+tests/api/read/test_fast_path.py sends thousands of requests to both.
 
-A command line opens a connection for each request. So a connection is next to nothing until it needs the
-ordinary protocol, which costs several times an answer to make: one is made then, and stays.
+A command-line client opens a new connection for each request. A connection therefore starts without the
+ordinary protocol object, which costs several times as much to create as one answer. It is created on first
+need and kept.
 
-Readers' tokens are not looked at, and no byte of a header block is kept except what header_memo.py says.
+Clients' tokens are not read, except in a private registry, where a block is judged once for each state of the
+list of tokens (access.py). Of a header block, only the bytes that header_memo.py describes are kept.
 """
 
 from __future__ import annotations
@@ -57,9 +59,9 @@ log = structlog.get_logger()
 
 
 class FastServer:
-    """What all connections of one server share: status lines with the date, ids, memo, counts.
+    """The state that all connections of one server share: status lines with the date, ids, memo, counts.
 
-    Makes the ordinary protocol for those that need it.
+    It creates the ordinary protocol for connections that need it.
     """
 
     def __init__(
@@ -71,7 +73,10 @@ class FastServer:
     ) -> None:
         self.service: ReadService = app_state[READ_SERVICE]
         self.targets = self.service.fast.targets
-        self.wish_of = HeaderMemo(takes_origin=self.service.fast.takes_origin).read
+        self.wish_of = HeaderMemo(
+            takes_origin=self.service.fast.takes_origin, access=self.service.access
+        ).read
+        self.access = self.service.access
         self.ids = RequestIds().stream()
         self.ttl_s = self.service.ttl_s
         self.confirm_after_s = self.ttl_s * CONFIRM_AFTER
@@ -86,14 +91,17 @@ class FastServer:
         self._loop = loop
 
     def tick(self) -> None:
-        """The first answer in a new second: its date."""
+        """Rebuild the status lines when the server's date header has changed.
+
+        Also schedules the update of the metrics.
+        """
         self.default_headers = self.state.default_headers
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.default_headers)
         self.ok, self.not_modified = STATUS_LINE[200] + lines, STATUS_LINE[304] + lines
         self._loop.call_later(COUNTS_WAIT_S, self._flush_counts)
 
     def _flush_counts(self) -> None:
-        """Bring the metrics up to date; one by one they would cost as much as the answer."""
+        """Update the metrics. An update for each answer would cost as much as the answer."""
         for route, tally in self.service.fast.tallies.items():
             ok, not_modified, tally.ok, tally.not_modified = tally.ok, tally.not_modified, 0, 0
             FAST_OK.inc(ok)
@@ -120,7 +128,7 @@ class FastProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """As uvicorn calls it."""
+        """The parameters are those that uvicorn passes."""
         fast = self._servers.get(server_state)
         if fast is None:
             fast = FastServer(config, server_state, app_state, _loop or asyncio.get_running_loop())
@@ -130,21 +138,21 @@ class FastProtocol(asyncio.Protocol):
         self._since = monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count it."""
+        """Register the connection."""
         self._transport = transport
         transport.set_write_buffer_limits(UNSENT_BYTES)
         self._fast.live.add(self)
         self._fast.connections.opened()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the connection, or tell the ordinary protocol."""
         if self._ordinary is None:
             self._fast.live.discard(self)
         else:
             self._ordinary.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer at once, or hand on."""
+        """Answer from prebuilt bytes, or pass the data to the ordinary protocol."""
         if self._ordinary is None or self._ordinary.is_quiet:
             line, _, block = data.partition(b"\r\n")
             target, is_old = self._fast.targets.get(line), False
@@ -154,15 +162,16 @@ class FastProtocol(asyncio.Protocol):
                 return
         self._handed_on().data_received(data)
 
-    def eof_received(self) -> None:
-        """Nothing more comes; the transport closes, as soon as all is sent."""
+    def eof_received(self) -> bool:
+        """The client sends nothing more. False: the transport closes as soon as everything is sent."""
+        return self._ordinary is not None and self._ordinary.eof_received()
 
     def pause_writing(self) -> None:
-        """The reader does not keep up."""
+        """The client receives too slowly."""
         self._handed_on().pause_writing()
 
     def resume_writing(self) -> None:
-        """The reader caught up."""
+        """The client has caught up."""
         self._handed_on().resume_writing()
 
     def _handed_on(self) -> GuardedProtocol:
@@ -174,14 +183,14 @@ class FastProtocol(asyncio.Protocol):
         return self._ordinary
 
     def _answer(self, target: FastTarget, block: bytes, is_old: bool) -> bool:
-        """Send the answer to a request for this target; False: it takes the long way.
+        """Send the answer to a request for this target. False: the ordinary protocol must answer.
 
-        is_old: it is of HTTP/1.0, which keeps no connection here.
+        is_old: an HTTP/1.0 request; the connection is closed after the answer.
         """
         fast, blob, now = self._fast, target.blob, monotonic()
         age_s = now - blob.confirmed_at
         wish = fast.wish_of(block)
-        if age_s >= fast.ttl_s or wish is None:
+        if age_s >= fast.ttl_s or wish is None or now >= wish.until or now >= fast.access.fresh_until:
             return False
         answer = target.latest if wish.codings is target.latest_codings else target.answer_for(wish.codings)
         if answer is None:
@@ -214,16 +223,16 @@ class FastProtocol(asyncio.Protocol):
 
     @property
     def idle_since(self) -> float | None:
-        """See Connection (shared/http/connections.py), which this is until it is handed on."""
+        """See Connection (shared/http/connections.py). The ordinary protocol replaces this object there."""
         return self._since
 
     def sweep(self, now: float) -> None:
-        """Close the connection if nothing came for too long."""
+        """Close the connection if the client has sent nothing for too long."""
         if now - self._since > self._fast.keep_alive_s:
             self._transport.close()
 
     def abort(self) -> None:
-        """Drop the connection with all that is unsent."""
+        """Drop the connection with everything unsent."""
         self._transport.abort()
 
     def shutdown(self) -> None:
@@ -232,7 +241,7 @@ class FastProtocol(asyncio.Protocol):
 
 
 def _log(target: FastTarget, status: int, request_id: str, seconds: float) -> None:
-    """The line that the long way writes (shared/http/observation.py)."""
+    """Write the log line that the ordinary application writes (shared/http/observation.py)."""
     log.info(
         "http_request",
         request_id=request_id,

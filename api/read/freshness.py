@@ -1,10 +1,10 @@
-"""Blobs that are fresh enough: cached, confirmed with storage in time, loaded once at a time.
+"""Keeps cached blobs fresh: confirms them with storage in time, with one load per key at a time.
 
-A change message makes a blob suspect at once; without messages the time-to-live bounds its age.
-Stale is better than down: while storage fails, what is cached is served, and says so.
+A change message makes a blob suspect at once; without messages the time-to-live limits its age. While storage
+fails, cached blobs are served, and the answer says that they are stale.
 
-Loads of one key follow each other and never overlap, so what lands later is never older: a reader
-does not go back to an older body after a newer one.
+Loads of one key run one after another, so a later load never returns an older body, and a reader never
+sees an older body after a newer one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from api.read.loading import Loader
 from api.read.metrics import HITS, HITS_MISSING, HITS_STALE, MISSES, REVALIDATIONS
 from api.read.representation import Representation
 from api.read.variants import Variants
+from shared.blobs import LOG_PREFIX
 from shared.encodings import Coding
 from shared.errors import StorageFailed, Unavailable
-from shared.jobs import Change
+from shared.messages import Change
 from shared.storage.interface import Missing, NotModified
 
 MISSING_TTL_S: Final = 1.0
 MISSING_REMEMBERED: Final = 10_000
-# Longer keys are legal and asked of storage each time: remembering them would not be bounded.
+# Longer keys are not remembered as missing, so that the memory for missing keys is bounded.
 MISSING_KEY_CHARS: Final = 256
-# A cached blob waits no longer than this for storage to confirm it.
+# Storage gets this long to confirm a cached blob.
 REVALIDATION_TIMEOUT_S: Final = 2.0
 PAUSE_AFTER_FAILURE_S: Final = 1.0
 
@@ -40,14 +41,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A blob to answer with. is_stale: storage could not be asked whether it still holds."""
+    """A blob to answer with. is_stale: storage could not confirm that the blob is current."""
 
     blob: CachedBlob
     is_stale: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class Load:
     """One load of one key, shared by all who wait for it. began, suspect_since: monotonic seconds."""
 
     began: float
@@ -56,82 +57,83 @@ class Flight:
 
 
 class FreshBlobs:
-    """Blobs of a storage, cached. ttl_s: how long a confirmed blob is served without asking again."""
+    """Cached blobs of a storage. ttl_s: how long a confirmed blob is served without asking storage again."""
 
     def __init__(self, loader: Loader, cache: BlobCache, ttl_s: float) -> None:
         self._loader = loader
         self._cache = cache
-        self._variants = Variants(loader, cache)
+        self.variants = Variants(loader, cache)
         self._ttl_s = ttl_s
-        self._flights: dict[str, Flight] = {}
+        self._loads: dict[str, Load] = {}
         self._missing: OrderedDict[str, float] = OrderedDict()
         self._suspect_since = NEVER
         self._hung_until = NEVER
 
     async def get(self, key: str, *, is_refresh: bool = False) -> Served | Missing:
-        """The blob as storage had it at most ttl_s ago, or after this call began (is_refresh).
+        """The blob as storage had it at most ttl_s ago; with is_refresh, after this call began.
 
-        Raises StorageUnavailable or StorageFailed when it is not cached and cannot be loaded.
+        Raises StorageUnavailable or StorageFailed when the blob is not cached and cannot be loaded.
         """
         asked = time.monotonic()
         needed = asked if is_refresh else max(asked - self._ttl_s, self._suspected(key))
         while (known := self._known(key, needed, asked, is_refresh=is_refresh)) is None:
-            flight = self._flights.get(key) or self._take_off(key)
-            outcome = await asyncio.shield(_task_of(flight))
+            load = self._loads.get(key) or self._start_load(key)
+            outcome = await asyncio.shield(_task_of(load))
             is_gone = isinstance(outcome, Missing) and _is_promised(key)
-            if flight.began >= (asked if is_gone else needed):
+            if load.began >= (asked if is_gone else needed):
                 return outcome
         return known
 
     async def describe(self, key: str, *, is_refresh: bool = False) -> Served | Missing:
-        """As get, but the body of a blob that is not cached stays in storage (for HEAD)."""
+        """Like get, but the body of a blob that is not cached stays in storage (for HEAD)."""
         if self._cache.peek(key) is not None or self._is_missing(key, time.monotonic() - self._ttl_s):
             return await self.get(key, is_refresh=is_refresh)
         began = time.monotonic()
         described = await self._loader.describe(key)
         return described if isinstance(described, Missing) else Served(CachedBlob(described, began))
 
-    async def chosen(self, served: Served, codings: tuple[Coding, ...]) -> Representation:
-        """The best representation of a blob: of the first coding that has a variant, else identity."""
-        return await self._variants.chosen(served.blob, codings)
-
     def apply(self, change: Change) -> None:
-        """These keys were put again: whatever is held or on its way may be old."""
+        """Mark the cached blobs and running loads of the keys that were put again as suspect."""
         now = time.monotonic()
         for key in change.keys:
             self._missing.pop(key, None)
             if (blob := self._cache.peek(key)) is not None:
                 blob.suspect_since = now
-            if (flight := self._flights.get(key)) is not None:
-                flight.suspect_since = now
+            if (load := self._loads.get(key)) is not None:
+                load.suspect_since = now
 
     def suspect_all(self) -> None:
-        """Change messages may have been missed: confirm everything before it is served again."""
+        """Mark every blob as suspect, because change messages may have been missed."""
         self._suspect_since = time.monotonic()
         self._missing.clear()
 
     def is_fresh(self, blob: CachedBlob) -> bool:
-        """True if the blob is cached and no sign came since it was confirmed that it may have changed."""
+        """True if the blob is cached and nothing has indicated a change since it was confirmed."""
         key = blob.identity.info.key
         return self._cache.peek(key) is blob and blob.confirmed_at >= self._suspected(key)
 
+    def is_overtaken(self, blob: CachedBlob) -> bool:
+        """True if another body of the same key was loaded after this one."""
+        held = self._cache.peek(blob.identity.info.key)
+        return held is not None and held.identity.etag != blob.identity.etag
+
     def refresh_ahead(self, blob: CachedBlob) -> None:
-        """Confirm a blob before its time runs out, so that no reader has to wait for it."""
+        """Confirm a blob before its time-to-live ends, so that no reader has to wait for it."""
         key = blob.identity.info.key
-        if key not in self._flights and time.monotonic() >= max(blob.retry_at, self._hung_until):
-            self._take_off(key)
+        if key not in self._loads and time.monotonic() >= max(blob.retry_at, self._hung_until):
+            self._start_load(key)
 
     def _suspected(self, key: str) -> float:
-        """When the newest sign came that a key may have changed."""
-        blob, flight = self._cache.peek(key), self._flights.get(key)
+        """The time of the newest sign that the key may have changed."""
+        blob, load = self._cache.peek(key), self._loads.get(key)
         return max(
             self._suspect_since,
             blob.suspect_since if blob is not None else NEVER,
-            flight.suspect_since if flight is not None else NEVER,
+            load.suspect_since if load is not None else NEVER,
         )
 
     def _known(self, key: str, needed: float, asked: float, *, is_refresh: bool) -> Served | Missing | None:
-        """What can be answered without storage, if anything."""
+        """The answer that needs no storage, or None."""
         if (blob := self._cache.get(key)) is not None:
             if blob.confirmed_at >= needed:
                 HITS.inc()
@@ -148,24 +150,24 @@ class FreshBlobs:
         found_missing_at = self._missing.get(key, NEVER)
         return found_missing_at >= max(needed, time.monotonic() - MISSING_TTL_S)
 
-    def _take_off(self, key: str) -> Flight:
-        flight = Flight(time.monotonic())
-        flight.task = asyncio.create_task(self._fly(key, flight))
-        flight.task.add_done_callback(_seen)
-        self._flights[key] = flight
-        return flight
+    def _start_load(self, key: str) -> Load:
+        load = Load(time.monotonic())
+        load.task = asyncio.create_task(self._run_load(key, load))
+        load.task.add_done_callback(_seen)
+        self._loads[key] = load
+        return load
 
-    async def _fly(self, key: str, flight: Flight) -> Served | Missing:
+    async def _run_load(self, key: str, load: Load) -> Served | Missing:
         try:
             blob = self._cache.peek(key)
             if blob is not None:
-                return await self._confirm(key, blob, flight)
+                return await self._confirm(key, blob, load)
             MISSES.inc()
-            return self._keep(key, await self._loader.load(key), flight)
+            return self._keep(key, await self._loader.load(key), load)
         finally:
-            del self._flights[key]
+            del self._loads[key]
 
-    async def _confirm(self, key: str, blob: CachedBlob, flight: Flight) -> Served | Missing:
+    async def _confirm(self, key: str, blob: CachedBlob, load: Load) -> Served | Missing:
         REVALIDATIONS.inc()
         try:
             async with asyncio.timeout(REVALIDATION_TIMEOUT_S):
@@ -177,23 +179,23 @@ class FreshBlobs:
             return _stale(key, blob, error)
         if isinstance(outcome, NotModified):
             if blob.confirmed_at < self._suspected(key):
-                # A message came: a variant that was not there may have followed its identity body.
+                # A change message arrived, so variants that were missing may exist now.
                 blob.variants = _found(blob)
-            blob.confirmed_at = flight.began
+            blob.confirmed_at = load.began
             return Served(blob)
-        return self._keep(key, outcome, flight, blob)
+        return self._keep(key, outcome, load, blob)
 
     def _keep(
-        self, key: str, outcome: Representation | Missing, flight: Flight, old: CachedBlob | None = None
+        self, key: str, outcome: Representation | Missing, load: Load, old: CachedBlob | None = None
     ) -> Served | Missing:
-        """Remember what storage said. What a change message overtook stays suspect."""
+        """Remember the answer of storage. It stays suspect if a change message arrived during the load."""
         if isinstance(outcome, Missing):
             self._cache.remove(key)
-            if max(flight.suspect_since, self._suspect_since) <= flight.began:
-                self._remember_missing(key, flight.began)
+            if max(load.suspect_since, self._suspect_since) <= load.began:
+                self._remember_missing(key, load.began)
             return outcome
         self._missing.pop(key, None)
-        blob = CachedBlob(outcome, flight.began, flight.suspect_since)
+        blob = CachedBlob(outcome, load.began, load.suspect_since)
         if old is not None and old.identity.etag == outcome.etag:
             blob.variants = _found(old)
         self._cache.put(key, blob)
@@ -209,16 +211,16 @@ class FreshBlobs:
 
 
 def _is_promised(key: str) -> bool:
-    """True for archives and their documents: whoever saw their line in an index file must find them.
+    """True for files that another file refers to: archives and their documents, and the tiles of the log.
 
-    That line may have been read by another process, so storage is asked each time: that one of them is
-    missing is never remembered.
+    The client may have read the index line or the checkpoint from another process. So a missing file of this
+    kind is never remembered as missing, and storage is asked every time.
     """
-    return key.startswith("dl/")
+    return key.startswith(("dl/", LOG_PREFIX))
 
 
 def _found(blob: CachedBlob) -> dict[Coding, Representation | None]:
-    """The variants of a blob that storage has, without those that it did not have."""
+    """The variants that storage holds; those that were missing are left out."""
     return {coding: variant for coding, variant in blob.variants.items() if variant is not None}
 
 
@@ -229,13 +231,13 @@ def _stale(key: str, blob: CachedBlob, error: Exception) -> Served:
     return Served(blob, is_stale=True)
 
 
-def _task_of(flight: Flight) -> asyncio.Task[Served | Missing]:
-    if flight.task is None:
-        raise RuntimeError("a flight is waited for before it took off")
-    return flight.task
+def _task_of(load: Load) -> asyncio.Task[Served | Missing]:
+    if load.task is None:
+        raise RuntimeError("a load is waited for before it started")
+    return load.task
 
 
 def _seen(task: asyncio.Task[Served | Missing]) -> None:
-    """Take note of a failure even if everyone who waited for it has gone: each waiter raises it itself."""
+    """Retrieve the exception, so that asyncio does not report it; each waiter raises it."""
     if not task.cancelled():
         task.exception()

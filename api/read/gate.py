@@ -1,4 +1,4 @@
-"""Admission by bytes: however many ask at once, what they hold in memory together is bounded."""
+"""Admission by bytes: limits the total memory of concurrent work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 
 class ByteGate:
-    """Work that holds bytes enters while they fit; the rest waits in line, first come, first served."""
+    """Admits work while its bytes fit into the capacity. Other work waits, first come, first served."""
 
     def __init__(self, capacity_bytes: int) -> None:
         """capacity_bytes: 1 or more."""
@@ -17,14 +17,9 @@ class ByteGate:
         self._held_bytes = 0
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    @property
-    def held_bytes(self) -> int:
-        """What is inside now."""
-        return self._held_bytes
-
     @asynccontextmanager
     async def admit(self, size_bytes: int) -> AsyncIterator[None]:
-        """Hold size_bytes while the body runs; more than the capacity counts as all of it."""
+        """Hold size_bytes while the body runs. A size above the capacity counts as the whole capacity."""
         size_bytes = min(size_bytes, self._capacity_bytes)
         await self._enter(size_bytes)
         try:
@@ -42,10 +37,10 @@ class ByteGate:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                with suppress(ValueError):  # whoever left last may have taken it out of the line already
+                with suppress(ValueError):  # _let_in() may have removed it already
                     self._line.remove((size_bytes, turn))
                 self._let_in()
-            else:  # let in at the very moment of the cancellation
+            else:  # it was admitted and cancelled at the same time
                 self._leave(size_bytes)
             raise
 

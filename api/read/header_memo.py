@@ -1,9 +1,9 @@
-"""What a header block means to the fast path, remembered for blocks that come again and again.
+"""Interprets header blocks for the fast path and remembers the result for blocks that repeat.
 
-Command lines of one kind send the same block with every request. The memo is keyed by a keyed 64-bit
-hash of the block; besides, only names of headers and the values of Accept-Encoding and If-None-Match are
-kept: no token, no cookie. The key is random for the process; whoever does not know it cannot make two
-blocks collide, and by chance one new block in 2^50 does.
+Clients of one kind send the same block with every request. The memo's key is a keyed 64-bit hash of the
+block. Apart from the hash, it keeps only names of headers and the values of Accept-Encoding and
+If-None-Match: no token, no cookie. The hash key is random for each process, so that nobody can make two
+blocks collide; by chance one new block in 2^50 does.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
+from api.read.access import Access, Public
+from api.read.edge import EDGE
 from api.read.negotiation import preferred_codings
 from shared.encodings import Coding
 from shared.http.conditional import is_not_modified
+from shared.http.request_head import HOST_BYTES, MAX_HEADERS
 
 MAX_BLOCK_BYTES: Final = 8192
-# A few megabytes at most. When it is full it is emptied, which costs less than to keep an order.
+# A few megabytes at most. A full memo is emptied, which costs less than keeping an order of use.
 MAX_REMEMBERED: Final = 16_384
 MAX_NAMES: Final = 1024
-# Of all values that are kept of a block, together.
+# The total length of all values that are kept for a block.
 MAX_VALUES_CHARS: Final = 256
 
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 
 
-# What a header line is to the fast path. Plain numbers: members of an Enum take longer to look up than
+# The kinds of header lines. They are plain integers, because looking up an Enum member takes longer than
 # the rest of a line.
 NOTHING: Final = 1
 HOST: Final = 2
@@ -36,8 +40,9 @@ IF_NONE_MATCH: Final = 3
 ACCEPT_ENCODING: Final = 4
 CONNECTION: Final = 5
 LONG_WAY: Final = 6
+AUTHORIZATION: Final = 7
 
-# Framing, connection options, ranges: whatever names one of these goes the long way.
+# Framing, connection options, ranges, the edge: requests with one of these go to the application.
 _OF_THE_LONG_WAY: Final = (
     b"content-length",
     b"transfer-encoding",
@@ -50,6 +55,7 @@ _OF_THE_LONG_WAY: Final = (
     b"keep-alive",
     b"range",
     b"if-range",
+    EDGE,
 )
 KINDS: Final = {
     b"host": HOST,
@@ -62,40 +68,50 @@ KINDS: Final = {
 
 @dataclass(slots=True, eq=False)
 class Wish:
-    """What a block asks for. codings: best first. if_none_match: the value of each line.
+    """The request that a block expresses. codings: best first. if_none_match: the value of each line.
 
-    closes: the connection is not for another request.
+    closes: the client will send no other request on the connection. until: monotonic time until which the
+    client may read.
     """
 
     codings: tuple[Coding, ...]
     if_none_match: tuple[str, ...] = ()
     closes: bool = False
+    until: float = inf
     _etag: str = ""
     _has_it: bool = False
 
     def has(self, etag: str) -> bool:
-        """True if the reader has the body of this validator; the last outcome is remembered."""
+        """True if the reader has the body with this ETag. The last result is remembered."""
         if etag is not self._etag:
             self._etag, self._has_it = etag, is_not_modified(self.if_none_match, etag)
         return self._has_it
 
 
 class HeaderMemo:
-    """Reads header blocks. takes_origin: False sends requests with an Origin the long way (CORS is on)."""
+    """Reads header blocks. takes_origin: False leaves requests with an Origin to the application (CORS).
 
-    def __init__(self, *, takes_origin: bool) -> None:
+    access: who may read, everybody if absent. A block is judged once for each state of the list, and its
+    token is not kept.
+    """
+
+    def __init__(self, *, takes_origin: bool, access: Access | None = None) -> None:
         self._secret = os.urandom(16)
         self._wishes: dict[int, Wish | None] = {}
         self._plain_wishes: dict[tuple[str, ...], Wish] = {}
         self._kinds = dict(KINDS) if takes_origin else KINDS | {b"origin": LONG_WAY}
+        self._access = access or Public()
+        if self._access.needs_token:
+            self._kinds[b"authorization"] = AUTHORIZATION
+            self._access.when_changed(self._wishes.clear)
 
     def read(self, block: bytes) -> Wish | None:
-        """What the block asks for; None: the long way must answer.
+        """The wish that the block expresses; None if the application must answer.
 
-        block: everything behind the request line, to the end of what was received.
+        block: the bytes from the end of the request line to the end of what was received.
         """
         key = hash(self._secret + block)
-        if key in self._wishes:  # an exception would cost a tenth of a new block
+        if key in self._wishes:  # try/except would add a tenth to the cost of a new block
             return self._wishes[key]
         wish = self._parse(block)
         if len(self._wishes) >= MAX_REMEMBERED:
@@ -104,12 +120,14 @@ class HeaderMemo:
         return wish
 
     def _parse(self, block: bytes) -> Wish | None:
-        """Written for blocks that never come again: a few operations in C, then one look at each name."""
+        """Parse a block. Optimised for blocks that never repeat: few operations in C, one lookup per name."""
         lines = block.split(b"\r\n")
         is_plain = block.translate(None, _PRINTABLE) == b"\r\n" * (len(lines) - 1)
-        if not is_plain or len(block) > MAX_BLOCK_BYTES or lines[-2:] != [b"", b""]:
+        is_short = len(block) <= MAX_BLOCK_BYTES and len(lines) - 2 <= MAX_HEADERS
+        if not is_plain or not is_short or lines[-2:] != [b"", b""]:
             return None
         hosts, kept, tags, encodings, closes = 0, 0, [], [], False
+        credentials: list[bytes] = []
         kinds = self._kinds
         for line in lines[:-2]:
             name, colon, value = line.partition(b":")
@@ -120,6 +138,8 @@ class HeaderMemo:
                 continue
             if kind == HOST:
                 hosts += 1
+                if value.strip(b" ").translate(None, HOST_BYTES):
+                    return None
             elif kind == ACCEPT_ENCODING:
                 kept += len(value)
                 encodings.append(value.decode("ascii"))
@@ -128,17 +148,22 @@ class HeaderMemo:
                 tags.append(value.decode("ascii"))
             elif kind == LONG_WAY:
                 return None
+            elif kind == AUTHORIZATION:
+                credentials.append(value)
             elif (option := value.strip(b" ").lower()) == b"close":
                 closes = True
             elif option != b"keep-alive":
                 return None
         if hosts != 1 or kept > MAX_VALUES_CHARS:
             return None
-        plain = self._plain(tuple(encodings))
-        return Wish(plain.codings, tuple(tags), closes) if tags or closes else plain
+        plain, until = self._plain(tuple(encodings)), self._access.until(credentials)
+        if until is None:
+            return None
+        is_plain = not tags and not closes and until == inf
+        return plain if is_plain else Wish(plain.codings, tuple(tags), closes, until)
 
     def _kind_of(self, name: bytes) -> int:
-        """The kind of a name as it is spelt here, remembered; of the long way if it is not a name."""
+        """The kind of a name in this spelling, remembered. An invalid name goes to the application."""
         if not _TOKEN.fullmatch(name):
             return LONG_WAY
         kind = self._kinds.get(name.lower(), NOTHING)
@@ -147,7 +172,7 @@ class HeaderMemo:
         return kind
 
     def _plain(self, encodings: tuple[str, ...]) -> Wish:
-        """The one wish of all blocks that only say what they accept; readers send very few values."""
+        """The shared wish of all blocks with nothing but these encodings; readers send very few values."""
         wish = self._plain_wishes.get(encodings)
         if wish is None:
             if len(self._plain_wishes) >= MAX_NAMES:

@@ -1,4 +1,4 @@
-"""Loads of blobs from storage, bounded: so many at once, so many bytes at once, so long at most."""
+"""Loads blobs from storage, with limits on concurrency, bytes in flight and time."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from typing import Final
 
 from api.read.gate import ByteGate
 from api.read.representation import Representation
-from api.read.standing import StandingTree
 from shared.blobs import ARCHIVE_TYPE, CATALOG_KEY, content_type_of
 from shared.encodings import Coding
 from shared.errors import StorageUnavailable
-from shared.storage.interface import Found, Missing, NotModified, Opened
+from shared.storage.interface import Found, Missing, NotModified, Opened, Readable
 
 LOADS_AT_ONCE: Final = 32
 LOAD_TIMEOUT_S: Final = 30.0
 
 
 class Loader:
-    """Reads blobs of at most whole_bytes into memory and only describes bigger ones.
+    """Reads blobs of at most whole_bytes into memory, and only describes bigger ones.
 
-    in_flight_bytes: what bodies on their way may hold together, once their size is known.
+    in_flight_bytes: total size of the bodies that may be in loading at once, counted when sizes are known.
     """
 
-    def __init__(self, tree: StandingTree, *, whole_bytes: int, in_flight_bytes: int) -> None:
+    def __init__(self, tree: Readable, *, whole_bytes: int, in_flight_bytes: int) -> None:
         self._tree = tree
         self._whole_bytes = whole_bytes
         self._places = asyncio.Semaphore(LOADS_AT_ONCE)
@@ -42,7 +41,7 @@ class Loader:
             raise StorageUnavailable from None
 
     async def reload(self, known: Representation) -> Representation | NotModified | Missing:
-        """The blob if it is not the known one any more. Raises StorageUnavailable or StorageFailed."""
+        """The blob if it differs from the known one. Raises StorageUnavailable or StorageFailed."""
         key, revision = known.info.key, known.info.revision
         async with self._places:
             if known.body is None:
@@ -64,7 +63,7 @@ class Loader:
         return Missing() if info is None else Representation.described(info, coding)
 
     async def _open(self, key: str, coding: Coding | None) -> Representation | Missing:
-        """Look at the size before a byte of the body is in memory."""
+        """Check the size before reading the body."""
         async with self._tree.open(key) as opened:
             if isinstance(opened, Opened):
                 if opened.info.size_bytes > self._whole_bytes:
@@ -72,7 +71,6 @@ class Loader:
                 async with self._gate.admit(opened.info.size_bytes):
                     body = b"".join([chunk async for chunk in opened.chunks])
                     return Representation.of(Found(opened.info, body), coding)
-        await self._tree.require_tree()
         return Missing()
 
     def _kept(self, found: Found, coding: Coding | None) -> Representation:
@@ -82,5 +80,5 @@ class Loader:
 
 
 def _may_be_big(key: str) -> bool:
-    """True for archives and the catalog; an index file or a document seldom is."""
+    """True for archives and the catalog; index files and documents are usually small."""
     return content_type_of(key) == ARCHIVE_TYPE or key.startswith(CATALOG_KEY)

@@ -1,4 +1,4 @@
-"""What the read service counts, on the default registry of prometheus_client."""
+"""The metrics of the read service, on the default registry of prometheus_client."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ REVALIDATIONS: Final = CACHE_LOOKUPS.labels("revalidate")
 
 STALE_ANSWERS: Final = Counter(
     "x07_read_stale_answers_total",
-    "Answers that storage could not confirm; each says so in the header x-x07-stale.",
+    "Answers that storage could not confirm; each has the header x-x07-stale.",
 )
 
 FAST_ANSWERS: Final = Counter(
     "x07_read_fast_answers_total",
-    "Answers of the fast path, which the application does not see. Brought up to date once a second.",
+    "Answers of the fast path, which bypass the application. Updated once per second.",
     ["status"],
 )
 FAST_OK: Final = FAST_ANSWERS.labels("200")
 FAST_NOT_MODIFIED: Final = FAST_ANSWERS.labels("304")
 
-CACHE_BYTES: Final = Gauge("x07_read_cache_bytes", "What the blob cache holds now, overhead included.")
+CACHE_BYTES: Final = Gauge("x07_read_cache_bytes", "Present size of the blob cache, overhead included.")

@@ -1,4 +1,4 @@
-"""Which compressed variant a request prefers: Accept-Encoding with its weights (RFC 9110, 12.5.3)."""
+"""Chooses the compressed variant that a request prefers: Accept-Encoding with weights (RFC 9110, 12.5.3)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ IDENTITY: Final = "identity"
 
 
 def preferred_codings(accept_encoding: Iterable[str]) -> tuple[Coding, ...]:
-    """The codings that the client would rather have than identity, best first; empty: identity.
+    """The codings that the client prefers to identity, best first; empty for identity.
 
-    accept_encoding: the value of each header line; none at all asks for identity. Of equal weight, the
-    denser coding comes first and identity last. Never raises: an element that is not one is ignored.
+    accept_encoding: the value of each header line; without any, the client gets identity. Of equal weights,
+    the denser coding comes first and identity last. Never raises: invalid elements are ignored.
     """
     weights = _weights(accept_encoding)
     anything = weights.get(ANY, 0.0)
-    # Identity is acceptable without being named, but then everything that is named comes before it.
+    # Identity is acceptable without being named, but a coding that is named comes before it.
     identity = weights.get(IDENTITY, anything)
     offers = [(coding, weights.get(coding, anything)) for coding in SUFFIXES]
     wanted = [(coding, weight) for coding, weight in offers if weight > 0 and weight >= identity]
@@ -34,7 +34,7 @@ def preferred_codings(accept_encoding: Iterable[str]) -> tuple[Coding, ...]:
 
 
 def _weights(values: Iterable[str]) -> dict[str, float]:
-    """Weight by coding, 0 to 1; of a coding that is named twice, the first counts."""
+    """The weight of each coding, 0 to 1; if a coding is named twice, the first weight counts."""
     weights: dict[str, float] = {}
     for element in ",".join(values).split(","):
         if (match := _ELEMENT.fullmatch(element)) is not None:

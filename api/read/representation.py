@@ -1,4 +1,4 @@
-"""One body that an answer can carry: a blob as it is, or a compressed variant of it (RFC 9110, 3.2)."""
+"""One body that an answer can carry: a blob itself, or a compressed variant of it (RFC 9110, 3.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.storage.interface import BlobInfo, Found
 class Representation:
     """A body and its validator. info.digest is always known.
 
-    body: None when it is not held in memory and must be streamed from storage. coding: None for identity.
+    body: None when it is not in memory and must be streamed from storage. coding: None for identity.
     """
 
     info: BlobInfo
@@ -23,7 +23,7 @@ class Representation:
 
     @classmethod
     def of(cls, found: Found, coding: Coding | None = None) -> Self:
-        """A representation whose body is at hand."""
+        """A representation whose body is in memory."""
         return cls(found.info, f'"{found.digest}"', found.body, coding)
 
     @classmethod

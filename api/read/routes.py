@@ -1,8 +1,7 @@
-"""From a request's target to what it names: a blob of the published tree, a redirect, a page.
+"""Resolves a request's target to a blob of the published tree, a redirect or a page.
 
-Pure: no storage is asked here, and every wrong path raises its error of the contract (3.1). Targets are
-matched as they were sent; only what they name is percent-decoded, and below the root of the index host
-not even that.
+Pure functions. A wrong path raises the error that the contract defines (3.1). Targets are matched exactly as
+sent. Only names in them are percent-decoded, and below the root of the index host not even those.
 """
 
 from __future__ import annotations
@@ -15,38 +14,52 @@ from starlette.types import Scope
 
 from shared.blobs import (
     CATALOG_KEY,
+    CHECKPOINT_KEY,
     CONFIG_KEY,
+    LOG_PREFIX,
+    advisories_key,
     archive_key,
     content_type_of,
     index_key,
+    log_key,
     metadata_key,
+    owners_key,
+    package_key,
 )
-from shared.errors import IndexNotFound, NotFound, RegistryError
+from shared.errors import IndexNotFound, NotFound
 from shared.http.openapi import OPENAPI_PATH
 from shared.http.path import decode_path
+from shared.log_paths import CHECKPOINT_PATH, TILE_PATH, is_full_bundle
 from shared.names import PackageName, parse_index_path, parse_name, shard_path
 from shared.versions import parse_version
 
 INDEX: Final = b"/index/"
+LOG: Final = b"/log/"
 PACKAGES: Final = b"/v1/packages/"
+# Archives and documents at the address that a mirror's config.json gives: the paths are those of its files.
+MIRRORED: Final = b"/dl/"
 INDEX_MAX_AGE: Final = "public, max-age=300"
 METADATA_MAX_AGE: Final = "public, max-age=3600"
 ARCHIVE_MAX_AGE: Final = "public, max-age=31536000, immutable"
-# `/v1/packages/{name}/owners/{handle}` is the write API's, whatever the handle (contract, section 2).
+ASK_EACH_TIME: Final = "no-cache"
+# `/v1/packages/{name}/owners/{handle}` belongs to the write API for every handle (contract, section 2).
 NOT_A_VERSION: Final = b"owners"
+# `/v1/packages/publish` belongs to the write API, so a package of this name has no page (contract, 2).
+NOT_A_PACKAGE: Final = b"publish"
+KEYS_OF_PACKAGES: Final = {b"package": package_key, b"owners": owners_key}
+KEYS_OF_RELEASES: Final = {b"download": archive_key, b"metadata": metadata_key, b"advisories": advisories_key}
 
 
 @dataclass(frozen=True, slots=True)
 class BlobRoute:
-    """A target that names a blob. missing: raised when storage does not hold it.
+    """A target that names a blob.
 
-    is_archive: immutable, and may be asked for in ranges. has_variants: compressed ones lie beside it.
+    is_archive: immutable, and served in ranges. has_variants: storage may hold compressed variants.
     """
 
     key: str
     content_type: str
     cache_control: str
-    missing: type[RegistryError]
     is_archive: bool = False
     has_variants: bool = False
 
@@ -59,8 +72,8 @@ class Redirect:
     location: str
 
 
-class Page(Enum):
-    """A target that the service answers by itself."""
+class FixedPage(Enum):
+    """A target that the service answers without storage."""
 
     SERVICE = b"/"
     HEALTH = b"/healthz"
@@ -68,9 +81,10 @@ class Page(Enum):
     OPENAPI = b"/openapi/openapi.json"
 
 
-Route = BlobRoute | Redirect | Page
+Route = BlobRoute | Redirect | FixedPage
 
-PAGES: Final = {page.value: page for page in Page}
+PAGE_PATTERNS: Final = {"package": "/v1/packages/{name}", "owners": "/v1/packages/{name}/owners"}
+PAGES: Final = {page.value: page for page in FixedPage}
 REDIRECTS: Final = {
     b"/index": Redirect(308, "/index/"),
     b"/index/": Redirect(307, "/index/catalog.json"),
@@ -79,7 +93,7 @@ REDIRECTS: Final = {
 
 
 def resolve(scope: Scope, index_host: bytes) -> Route:
-    """What the request names; index_host: lower-case.
+    """The blob, redirect or page that the request names. index_host: lower-case.
 
     Raises BadRequest, IndexPathInvalid, InvalidName, InvalidVersion, NotFound.
     """
@@ -90,41 +104,56 @@ def resolve(scope: Scope, index_host: bytes) -> Route:
         return index_route(decode_path(target.removeprefix(INDEX)))
     if (release := _release(target)) is not None:
         return _release_route(*release)
+    if (page := _page(target)) is not None:
+        name, document = page
+        return _page_blob(KEYS_OF_PACKAGES[document](parse_name(decode_path(name))))
+    if target.startswith(LOG):
+        return log_route(decode_path(target.removeprefix(LOG)))
     if _is_below_host_root(scope, index_host):
         return index_route(target.lstrip(b"/").decode("latin-1"))
-    decode_path(target)
-    raise NotFound
+    raise NotFound.path(decode_path(target))
 
 
 def handles(scope: Scope, index_host: bytes) -> bool:
-    """True if the target is the read tier's when both tiers share one address; index_host: lower-case.
+    """True if the request belongs to the read tier, when both tiers share one address.
 
-    The pages are not (the write API's readiness knows more dependencies), nor is what leads to them.
+    index_host: lower-case. Pages and redirects to them belong to the write API, whose readiness covers more
+    dependencies. So do other methods than GET and HEAD of paths where owners and advisories are changed.
     """
     target: bytes = scope["raw_path"]
+    if is_below_packages(target):
+        return scope["method"] in ("GET", "HEAD") and (_release(target) or _page(target)) is not None
     return (
-        target.startswith(INDEX)
+        target.startswith((INDEX, LOG))
         or target == INDEX.rstrip(b"/")
         or _release(target) is not None
+        or _page(target) is not None
         or _is_below_host_root(scope, index_host)
     )
 
 
+def is_below_packages(target: bytes) -> bool:
+    """True for the targets below /v1/packages/ that both tiers know: all but archives and metadata."""
+    return target.startswith(PACKAGES) and target.rpartition(b"/")[2] not in (b"download", b"metadata")
+
+
 def pattern_of(route: Route) -> str:
-    """The route's name in metrics: one of a few, whatever is asked for."""
+    """The route's name in metrics, one of a fixed set."""
     match route:
-        case Page():
+        case FixedPage():
             return route.value.decode()
         case Redirect():
             return "/index/"
-        case BlobRoute(key=key) if key in (CONFIG_KEY, CATALOG_KEY):
+        case BlobRoute(key=key) if key in (CONFIG_KEY, CATALOG_KEY, CHECKPOINT_KEY):
             return f"/{key}"
-        case BlobRoute(is_archive=True):
-            return "/v1/packages/{name}/{version}/download"
-        case BlobRoute(has_variants=True):
-            return "/index/{path}"
+        case BlobRoute(key=key) if key.startswith(LOG_PREFIX):
+            return "/log/tile/{path}"
+        case BlobRoute(key=key) if key.startswith("dl/") and key.count("/") == 2:
+            return PAGE_PATTERNS[key.rpartition("/")[2]]
+        case BlobRoute(key=key) if key.startswith("dl/"):
+            return "/v1/packages/{name}/{version}/" + key.rpartition("/")[2]
         case BlobRoute():
-            return "/v1/packages/{name}/{version}/metadata"
+            return "/index/{path}"
 
 
 def index_route(path: str) -> BlobRoute:
@@ -136,30 +165,83 @@ def index_route(path: str) -> BlobRoute:
     return _index_blob(index_key(parse_index_path(path)))
 
 
+def log_route(path: str) -> BlobRoute:
+    """The blob of a path below /log/. Raises NotFound for a path that cannot be a file of a log."""
+    if path != CHECKPOINT_PATH and TILE_PATH.fullmatch(path) is None:
+        raise NotFound.path(f"/{log_key(path)}")
+    return _log_blob(log_key(path))
+
+
+def missing_blob(key: str) -> NotFound:
+    """The error for a blob that is not in storage."""
+    match key.split("/"):
+        case ["index", *_] if key in (CATALOG_KEY, CONFIG_KEY):
+            return IndexNotFound.path(f"/{key}")
+        case ["index", *_, name]:
+            return IndexNotFound.package(name)
+        case ["dl", name, version, _]:
+            return NotFound.version(name, version)
+        case ["dl", name, _]:
+            return NotFound.package(name)
+        case _:
+            return NotFound.path(f"/{key}")
+
+
 def canonical_route(key: str) -> tuple[bytes, BlobRoute]:
-    """The one canonical target of a published blob, and its route: the inverse of resolve."""
+    """The canonical target of a published blob, and its route: the inverse of resolve."""
+    if key.startswith(LOG_PREFIX):
+        return f"/{key}".encode(), _log_blob(key)
     if not key.startswith("dl/"):
         return f"/{key}".encode(), _index_blob(key)
-    path = key.removeprefix("dl/")
-    return PACKAGES + path.encode(), _release_blob(key)
+    path = PACKAGES + key.removeprefix("dl/").encode()
+    if key.count("/") == 2:
+        return path.removesuffix(b"/package"), _page_blob(key)
+    return path, _release_blob(key)
 
 
 def _index_blob(key: str) -> BlobRoute:
-    return BlobRoute(key, content_type_of(key), INDEX_MAX_AGE, IndexNotFound, has_variants=key != CONFIG_KEY)
+    return BlobRoute(key, content_type_of(key), INDEX_MAX_AGE, has_variants=key != CONFIG_KEY)
+
+
+def _log_blob(key: str) -> BlobRoute:
+    if key == CHECKPOINT_KEY:
+        return BlobRoute(key, content_type_of(key), ASK_EACH_TIME)
+    has_variants = is_full_bundle(key.removeprefix(LOG_PREFIX))
+    return BlobRoute(key, content_type_of(key), ARCHIVE_MAX_AGE, has_variants=has_variants)
 
 
 def _release_blob(key: str) -> BlobRoute:
     if key.endswith("/metadata"):
-        return BlobRoute(key, content_type_of(key), METADATA_MAX_AGE, NotFound)
-    return BlobRoute(key, content_type_of(key), ARCHIVE_MAX_AGE, NotFound, is_archive=True)
+        return BlobRoute(key, content_type_of(key), METADATA_MAX_AGE)
+    if key.endswith("/advisories"):
+        return BlobRoute(key, content_type_of(key), ASK_EACH_TIME)
+    return BlobRoute(key, content_type_of(key), ARCHIVE_MAX_AGE, is_archive=True)
+
+
+def _page_blob(key: str) -> BlobRoute:
+    return BlobRoute(key, content_type_of(key), ASK_EACH_TIME)
+
+
+def _page(target: bytes) -> tuple[bytes, bytes] | None:
+    """Name, as sent, and `package` or `owners`, if the target is the page of a package or its owners."""
+    match target.split(b"/"):
+        case [b"", b"dl", name, (b"package" | b"owners") as document] if name:
+            return name, document
+        case [b"", b"v1", b"packages", name, b"owners"] if name:
+            return name, b"owners"
+        case [b"", b"v1", b"packages", name] if name and name != NOT_A_PACKAGE:
+            return name, b"package"
+        case _:
+            return None
 
 
 def _release(target: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Name, version and `download` or `metadata`, as sent, if the target has that form."""
-    if not target.startswith(PACKAGES):
+    """Name, version and document, as sent, if the target names a document of a version."""
+    prefix = next((prefix for prefix in (PACKAGES, MIRRORED) if target.startswith(prefix)), None)
+    if prefix is None:
         return None
-    match target.removeprefix(PACKAGES).split(b"/"):
-        case [name, version, (b"download" | b"metadata") as document] if name and version:
+    match target.removeprefix(prefix).split(b"/"):
+        case [name, version, (b"download" | b"metadata" | b"advisories") as document] if name and version:
             return None if version == NOT_A_VERSION else (name, version, document)
         case _:
             return None
@@ -167,9 +249,7 @@ def _release(target: bytes) -> tuple[bytes, bytes, bytes] | None:
 
 def _release_route(raw_name: bytes, raw_version: bytes, document: bytes) -> BlobRoute:
     name, version = parse_name(decode_path(raw_name)), parse_version(decode_path(raw_version))
-    return _release_blob(
-        metadata_key(name, version) if document == b"metadata" else archive_key(name, version)
-    )
+    return _release_blob(KEYS_OF_RELEASES[document](name, version))
 
 
 def _is_below_host_root(scope: Scope, index_host: bytes) -> bool:

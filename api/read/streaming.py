@@ -1,4 +1,4 @@
-"""Bodies too big to keep, sent piece by piece as the reader takes them, in bounded memory."""
+"""Streams bodies that are too big for the cache, at the reader's pace and in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from starlette.types import Receive, Send
 
 from api.read.answer import BlobAnswer
 from api.read.gate import ByteGate
-from api.read.standing import StandingTree
 from shared.errors import AnswerCut, RegistryError, Unavailable
-from shared.storage.interface import Missing, Opened
+from shared.storage.interface import Missing, Opened, Readable
 
 STREAMS_AT_ONCE: Final = 48
-# A piece in hand and a piece in the transport's buffer.
+# One piece being sent and one in the transport's buffer.
 STREAM_BYTES: Final = 2 * 256 * 1024
 WAIT_FOR_A_PLACE_S: Final = 10.0
 
 
 class BlobChanged(Exception):
-    """The blob was put again after its headers were decided; nothing was sent yet."""
+    """The blob was put again after its headers were decided and before anything was sent."""
 
 
 class Streams:
-    """Sends big bodies, so many at once. The others wait in line for a while, then are refused."""
+    """Limits how many big bodies are sent at once. Other requests wait, and are refused after a while."""
 
-    def __init__(self, tree: StandingTree, capacity_bytes: int) -> None:
-        """capacity_bytes: what all streams may hold together."""
+    def __init__(self, tree: Readable, capacity_bytes: int) -> None:
+        """capacity_bytes: total size of the buffers of all streams."""
         self._tree = tree
         self._gate = ByteGate(capacity_bytes)
         self._weight_bytes = max(STREAM_BYTES, capacity_bytes // STREAMS_AT_ONCE)
@@ -35,8 +34,8 @@ class Streams:
     async def send(self, answer: BlobAnswer, receive: Receive, send: Send) -> None:
         """Send head and body.
 
-        Before anything is sent, raises BlobChanged, Unavailable when too many others stream, and what
-        storage raises; AnswerCut after.
+        Before anything is sent, raises BlobChanged, Unavailable when too many other streams run, and the
+        errors of storage. Afterwards it raises AnswerCut.
         """
         place = self._gate.admit(self._weight_bytes)
         try:
@@ -71,12 +70,12 @@ async def _send_pieces(opened: Opened, gone: asyncio.Task[None], send: Send) -> 
         if gone.done():
             return
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-        # The server waits here until the reader took it; only then is the next piece read.
+        # This call returns when the reader has taken the piece; only then is the next one read.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _gone(receive: Receive) -> None:
-    """Returns when the client has hung up."""
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

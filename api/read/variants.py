@@ -1,7 +1,7 @@
-"""Compressed variants of cached blobs: looked for when first asked for, never mixed with another body.
+"""Compressed variants of cached blobs, looked up when a reader first accepts one.
 
-A variant is taken only if storage says that it was made from the very identity body that is cached
-(its identity_digest). It lives and dies with that body, so it needs no freshness of its own.
+A variant is used only if its identity_digest is the digest of the cached identity body. It is cached and
+removed together with that body, so it has no freshness of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import structlog
 from api.read.cache import BlobCache, CachedBlob
 from api.read.loading import Loader
 from api.read.representation import Representation
-from shared.encodings import LEAST_BYTES, Coding, variant_key
+from shared.encodings import MIN_COMPRESSED_BYTES, Coding, variant_key
 from shared.errors import StorageFailed, Unavailable
 from shared.storage.interface import Missing
 
-# A reader can do without a variant: it waits no longer than this for one.
+# Storage gets this long to return a variant; after that the reader gets the identity body.
 VARIANT_TIMEOUT_S = 2.0
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class Variants:
 
     async def chosen(self, blob: CachedBlob, codings: tuple[Coding, ...]) -> Representation:
         """The representation of the first of these codings that has a variant, else identity."""
-        if blob.identity.size_bytes < LEAST_BYTES:
+        if blob.identity.size_bytes < MIN_COMPRESSED_BYTES:
             return blob.identity
         for coding in codings:
             variant = blob.variants[coding] if coding in blob.variants else await self._find(blob, coding)
@@ -42,7 +42,7 @@ class Variants:
         return blob.identity
 
     async def _find(self, blob: CachedBlob, coding: Coding) -> Representation | None:
-        """Look in storage, once for all who ask at the same time."""
+        """Look in storage, once for all concurrent requests."""
         load = self._loads.get((blob, coding))
         if load is None:
             load = asyncio.create_task(self._load(blob, coding))
@@ -50,7 +50,7 @@ class Variants:
         return await asyncio.shield(load)
 
     async def _load(self, blob: CachedBlob, coding: Coding) -> Representation | None:
-        """None if there is none of this body, or if storage fails: then it is looked for again."""
+        """None if this body has no variant, or if storage fails; then the next request looks again."""
         key = blob.identity.info.key
         is_cached = self._cache.peek(key) is blob
         look = self._loader.load if is_cached else self._loader.describe

@@ -1,1 +1,1 @@
-"""The write API: routes, authentication, archive checks; the only writer of rows that a person asked for."""
+"""The write API: routes, authentication and archive checks. It alone writes the rows that people ask for."""

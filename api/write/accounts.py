@@ -1,4 +1,4 @@
-"""Which account a GitHub user signs in to (contract, 5.4: account resolution)."""
+"""Finds or creates the account that a GitHub user signs in to (contract, 5.4: account resolution)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.path_params import read_handle
 from api.write.queries import packages, users
 from api.write.queries.users import Profile, User
-from shared.errors import HandleTaken
-from shared.names import Handle, PackageName
+from shared.names import Handle, PackageName, read_handle
+from shared.sign_in_errors import HandleTaken
 
 BOOTSTRAP = "bootstrap"
 
@@ -24,15 +23,15 @@ log = structlog.get_logger()
 class Account:
     """An account that somebody signed in to.
 
-    changed: packages whose `is_official` changed with the handle, with the generations to publish.
+    changed: packages that now show their owner under another name, with the generations to publish.
     """
 
     user_id: UUID
     changed: tuple[tuple[PackageName, int], ...] = ()
 
 
-async def resolve_account(tx: AsyncConnection, profile: Profile, official_handle: str) -> Account:
-    """The account of a GitHub user, found, attached or made, with GitHub's profile recorded.
+async def resolve_account(tx: AsyncConnection, profile: Profile) -> Account:
+    """Find, attach or create the account of a GitHub user, and record the profile from GitHub.
 
     Raises InvalidName for a login that cannot be a handle, HandleTaken.
     """
@@ -42,29 +41,42 @@ async def resolve_account(tx: AsyncConnection, profile: Profile, official_handle
         user_id = await users.add(tx, handle, profile)
         if user_id is not None:
             return Account(user_id)
-        # Somebody has the handle; or this same person just signed in for the first time, elsewhere.
+        # Another user has the handle, or a concurrent sign-in of the same person has just created the
+        # account.
         user = await users.by_github_id(tx, profile.github_user_id)
         if user is None:
             raise HandleTaken
     await users.set_profile(tx, user.id, profile)
-    return Account(user.id, await _renamed(tx, user, handle, official_handle))
+    return Account(user.id, await _renamed(tx, user, handle))
 
 
 async def _existing(tx: AsyncConnection, profile: Profile, handle: Handle) -> User | None:
-    """The user with this GitHub account, or one without an account that may be given to it."""
+    """The user with this GitHub account, or else one without a GitHub account that may be attached to it."""
     user = await users.by_github_id(tx, profile.github_user_id)
     if user is not None:
         return user
     user = await users.unattached(tx, handle)
-    if user is not None and user.created_via != BOOTSTRAP and await users.has_history(tx, user.id):
+    if user is not None and not await _may_be_attached(tx, user):
         raise HandleTaken
     return user
 
 
-async def _renamed(
-    tx: AsyncConnection, user: User, handle: Handle, official_handle: str
-) -> tuple[tuple[PackageName, int], ...]:
-    """Let the handle follow the login if it is free; the packages whose readers see a difference."""
+async def _may_be_attached(tx: AsyncConnection, user: User) -> bool:
+    """True if the account may be attached to any GitHub user whose login is its handle.
+
+    An operator names a bootstrap account after its person's GitHub login, so a matching login is enough. But
+    an administrator's account is the operator's own; a stranger at GitHub may have its handle as a login.
+    """
+    if user.created_via != BOOTSTRAP:
+        return not await users.has_history(tx, user.id)
+    if await users.is_admin(tx, user.id):
+        log.warning("administrator_not_attached", user_id=str(user.id))
+        return False
+    return True
+
+
+async def _renamed(tx: AsyncConnection, user: User, handle: Handle) -> tuple[tuple[PackageName, int], ...]:
+    """Change the handle to the login if it is free. Returns the packages whose index entry changes by it."""
     if handle == user.handle:
         return ()
     try:
@@ -72,8 +84,6 @@ async def _renamed(
             await users.rename(tx, user.id, handle)
     except IntegrityError:
         log.info("handle_kept", user_id=str(user.id))
-        return ()
-    if official_handle not in (user.handle, handle):
         return ()
     owned = await users.owned_packages(tx, user.id)
     return tuple([(name, await packages.raise_generation(tx, package_id)) for package_id, name in owned])

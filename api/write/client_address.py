@@ -1,7 +1,8 @@
-"""Whom a request comes from: the peer, or what proxies that are trusted say of it."""
+"""The sender of a request: the peer's address, or the one that trusted proxies report."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -13,13 +14,17 @@ from shared.setting_types import Network
 IPV6_PREFIX: Final = 64
 UNKNOWN: Final = "unknown"
 
+_WITH_PORT: Final = re.compile(r"(?P<ipv4>[0-9.]+):[0-9]{1,5}|\[(?P<ipv6>[0-9a-fA-F:.]+)\](:[0-9]{1,5})?")
+
 
 def client_address(request: Request, trusted_proxies: Collection[Network]) -> str:
-    """The address that counts as the sender; of IPv6 its /64, which one customer has whole.
+    """The address that limits and logs count as the sender.
 
-    X-Forwarded-For is read from its end, the part that proxies wrote, for as long as these are
-    trusted; the first address that is not is the client. Never raises: what is no address ends the
-    reading, and the proxy that wrote it counts.
+    An IPv6 address counts as its /64, which belongs to one customer.
+
+    X-Forwarded-For is read from its end, because proxies append to it. Reading continues while the addresses
+    belong to trusted proxies; the first other address is the client. Never raises: at text that is not an
+    address reading stops, and the proxy that wrote the text counts as the sender.
     """
     address = _parse(request.client.host) if request.client else None
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
@@ -32,9 +37,15 @@ def client_address(request: Request, trusted_proxies: Collection[Network]) -> st
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """An address, None for anything else; IPv4 within IPv6 is the IPv4 address (RFC 4291, 2.5.5.2)."""
+    """An address, None for anything else; IPv4 within IPv6 is the IPv4 address (RFC 4291, 2.5.5.2).
+
+    Some proxies add the port that the client sent from: `192.0.2.2:5001`, `[2001:db8::1]:5001`.
+    """
+    text = text.strip().strip('"')
+    if match := _WITH_PORT.fullmatch(text):
+        text = match["ipv4"] or match["ipv6"]
     try:
-        address = ip_address(text.strip())
+        address = ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -1,7 +1,7 @@
-"""Whether a write that a cookie authenticates was meant by the person behind it (contract, 1.6).
+"""CSRF protection: a write with a session cookie must come from a listed origin's page (contract, 1.6).
 
-A browser sends cookies along with any site's requests. Only a page of a listed origin can read the
-session's CSRF token, and only it may send it.
+A browser sends cookies with requests from any site. Only a page of a listed origin can read the session's
+CSRF token and send it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from typing import Final
 from starlette.requests import Request
 
 from api.write.credentials import header_text
-from shared.errors import CsrfInvalid, CsrfOriginForbidden, CsrfOriginRequired, CsrfRequired
+from shared.credential_errors import CsrfInvalid, CsrfOriginForbidden, CsrfOriginRequired, CsrfRequired
 
 CSRF_HEADER: Final = "x-x07-csrf"
+ANY_ORIGIN: Final = "*"
 
 
 def require_csrf(request: Request, csrf_token: str, origins: Collection[str]) -> None:
     """Raise CsrfOriginRequired, CsrfOriginForbidden, CsrfRequired or CsrfInvalid, in this order.
 
-    origins: the CORS list, compared exactly. With `*` in it no origin may write with a cookie.
+    origins: the CORS list, compared exactly. A `*` in the list allows no write with a cookie; only the
+    origins listed beside it may write.
     """
     origin = header_text(request, "origin")
     if origin is None:
         raise CsrfOriginRequired
-    if origin not in origins or "*" in origins:
+    if origin not in origins or origin == ANY_ORIGIN:
         raise CsrfOriginForbidden
     shown = header_text(request, CSRF_HEADER)
     if shown is None:

@@ -1,4 +1,4 @@
-"""Endpoints: a handler with everything that is declared about it, from which routes are made.
+"""Endpoints: handlers with their declarations, from which the routes are built.
 
 The declaration is the single source for routing, authentication and the OpenAPI document.
 """
@@ -25,7 +25,7 @@ Handler = Callable[..., Awaitable[Response]]
 
 
 class Auth(Enum):
-    """Which credentials an endpoint takes (contract, 1.6)."""
+    """The credentials that an endpoint accepts (contract, 1.6)."""
 
     NONE = "none"
     TOKEN = "token"  # noqa: S105 - a kind of credential, not one
@@ -34,17 +34,19 @@ class Auth(Enum):
 
 
 class Scope(StrEnum):
-    """What a credential may do."""
+    """An action that a credential allows."""
 
     PUBLISH = "publish"
     TOKEN_MANAGE = "token.manage"  # noqa: S105 - a scope's name
     OWNER_MANAGE = "owner.manage"
     ADMIN = "admin"
+    YANK = "yank"
+    READ = "read"
 
 
 @dataclass(frozen=True, slots=True)
 class QueryParameter:
-    """A query parameter as it is documented. kind: its msgspec type; reading it is the handler's."""
+    """A documented query parameter. kind: its msgspec type. The handler reads it."""
 
     name: str
     kind: Any
@@ -53,14 +55,16 @@ class QueryParameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One method on one path, with all that is told about it.
+    """One method on one path, with what it declares.
 
-    request, response: models of the JSON bodies, None where there is none; a response of `str` is plain
-    text. is_upload: the body is an archive, not JSON. status: of success; also: of answers with the same
-    model. headers: names of those that a success carries. errors: what the handler raises besides what
-    authentication, limits and parsing raise. limited: which limit of attempts a minute it counts for
-    (and may answer RateLimited). is_static: it asks no dependency. may_have_session:
-    it looks at a session and does without. is_cached: it has an ETag, and 304s.
+    request, response: models of the JSON bodies, None where there is none; a response of `str` is plain text.
+    signed: the model of a JSON body whose raw bytes are signed; the handler checks the signature.
+    is_upload: the body is an archive, not JSON. status: the status of success; also: other statuses with the
+    same model. headers: names of the headers of a success. errors: what the handler raises, in addition to
+    the errors of authentication, limits and parsing. limited: the limit of attempts per minute that applies
+    (so RateLimited is possible). is_static: the handler uses no dependency. may_have_session: the handler
+    reads a session if there is one. is_cached: responses have an ETag and can be 304. shows_packages:
+    in a private registry, a credential is needed.
     """
 
     method: str
@@ -70,8 +74,9 @@ class Endpoint:
     scope: Scope | None = None
     query: tuple[QueryParameter, ...] = ()
     request: type[Any] | None = None
+    signed: Any = None
     is_upload: bool = False
-    response: type[Any] | None = None
+    response: Any = None
     status: int = 200
     also: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
@@ -80,6 +85,7 @@ class Endpoint:
     is_static: bool = False
     may_have_session: bool = False
     is_cached: bool = False
+    shows_packages: bool = False
 
 
 class Endpoints:
@@ -95,6 +101,10 @@ class Endpoints:
     def post(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
         """Declare a POST endpoint."""
         return self._declare("POST", path, declared)
+
+    def patch(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        """Declare a PATCH endpoint."""
+        return self._declare("PATCH", path, declared)
 
     def delete(self, path: str, **declared: Any) -> Callable[[Handler], Handler]:
         """Declare a DELETE endpoint."""
@@ -114,7 +124,7 @@ def build_routes(
     endpoints: Iterable[Endpoint],
     authenticated: Callable[[Endpoint], Callable[[Request], Awaitable[Response]]],
 ) -> list[Route]:
-    """One route a path, static segments before parameters (contract, section 2: routing notes)."""
+    """One route for each path, with static segments before parameters (contract, 2: routing notes)."""
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for endpoint in endpoints:
         by_path[endpoint.path][endpoint.method] = endpoint
@@ -123,12 +133,12 @@ def build_routes(
 
 
 def _rank(segment: str) -> int:
-    """Static text first, then a parameter, then one that takes the whole rest."""
+    """Sorts static text first, then a parameter, then a parameter that matches the rest of the path."""
     return 0 if "{" not in segment else 2 if ":path}" in segment else 1
 
 
 class _PathApp:
-    """Dispatches the methods of one path; any other is 405 with `allow` (RFC 9110, 15.5.6)."""
+    """Dispatches the methods of one path; any other method is 405 with `allow` (RFC 9110, 15.5.6)."""
 
     def __init__(
         self,
@@ -141,7 +151,7 @@ class _PathApp:
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
         self._allow = ",".join(
-            method for method in ("GET", "HEAD", "POST", "DELETE") if method in self._handlers
+            method for method in ("GET", "HEAD", "POST", "PATCH", "DELETE") if method in self._handlers
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

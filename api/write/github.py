@@ -1,6 +1,6 @@
-"""GitHub as an OAuth 2.0 authorisation server and as the one who knows who signed in (contract, 5.3, 5.4).
+"""GitHub OAuth client: exchanges the code and fetches the user's profile (contract, 5.3, 5.4).
 
-Every call is bounded in time; what goes wrong is a 502 that says which step, while the log says what.
+Every call has a time limit. A failure is a 502 that names the step; its cause is in the log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import msgspec
 import structlog
 
 from api.write.queries.users import Profile
-from shared.errors import (
+from shared.errors import RegistryError
+from shared.settings import Settings
+from shared.sign_in_errors import (
     OauthEmailsRequestFailed,
     OauthEmailsResponseInvalid,
     OauthTokenExchangeFailed,
@@ -26,9 +28,8 @@ from shared.errors import (
     OauthTokenResponseInvalid,
     OauthUserRequestFailed,
     OauthUserResponseInvalid,
-    RegistryError,
 )
-from shared.settings import Settings
+from shared.text import lower_ascii, trim
 
 TIMEOUT_S: Final = 10.0
 SCOPES: Final = "read:user user:email"
@@ -36,14 +37,14 @@ CALLBACK_PATH: Final = "/v1/auth/github/callback"
 
 Shape = TypeVar("Shape")
 Text = Annotated[str, msgspec.Meta(pattern="^[^\\u0000]*$")]
-# What can be sent as a bearer token: visible ASCII (RFC 6750, 2.1 allows less).
+# A bearer token that fits in a header: visible ASCII (RFC 6750, 2.1 allows less).
 BearerToken = Annotated[str, msgspec.Meta(pattern=r"^[!-~]*\Z")]
 
 log = structlog.get_logger()
 
 
 class _TokenAnswer(msgspec.Struct, frozen=True):
-    """RFC 6749, 5.1 and 5.2; GitHub sends an error with status 200 too."""
+    """RFC 6749, 5.1 and 5.2; GitHub also uses status 200 for errors."""
 
     access_token: BearerToken | None = None
     error: str | None = None
@@ -64,10 +65,10 @@ class _Email(msgspec.Struct, frozen=True):
 
 
 class Github:
-    """A pooled client of one GitHub, github.com or an Enterprise server."""
+    """A pooled client of one GitHub server: github.com or an Enterprise server."""
 
     def __init__(self, settings: Settings, client_secret: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """timeout_s: seconds that one call may take, redirects included."""
+        """timeout_s: time limit of one call in seconds, redirects included."""
         self._client_id, self._client_secret = settings.github_client_id or "", client_secret
         self._authorize_base, self._api_base = settings.github_authorize_base, settings.github_api_base
         self._redirect_uri = settings.public_base + CALLBACK_PATH
@@ -76,12 +77,12 @@ class Github:
             timeout=timeout_s,
             follow_redirects=True,
             headers={"user-agent": "x07-registry", "accept": "application/json"},
-            # One client serves everybody who signs in: it keeps no cookie from one to the next.
+            # One client serves everyone who signs in, so it must keep no cookie.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     def authorize_url(self, state: str, code_verifier: str) -> str:
-        """Where a browser goes to sign in; parameters in the order that the contract has."""
+        """The URL at which a browser signs in, with parameters in the contract's order."""
         parameters = {
             "client_id": self._client_id,
             "redirect_uri": self._redirect_uri,
@@ -94,11 +95,14 @@ class Github:
         return f"{self._authorize_base}/login/oauth/authorize?{urlencode(parameters)}"
 
     async def profile(self, code: str, code_verifier: str | None) -> Profile:
-        """Who signed in: the code exchanged for a token, which is used twice and forgotten.
+        """The profile of the person who signed in.
+
+        Exchanges the code for a token, makes two requests with the token and then forgets it.
 
         Raises OauthTokenRequestFailed, OauthTokenResponseInvalid, OauthTokenExchangeFailed,
         OauthUserRequestFailed, OauthUserResponseInvalid, OauthEmailsRequestFailed,
         OauthEmailsResponseInvalid.
+
         """
         token = await self._exchange(code, code_verifier)
         user_body = await self._get("/user", token, OauthUserRequestFailed)
@@ -107,7 +111,7 @@ class Github:
         email = _best(_decoded(emails_body, list[_Email], OauthEmailsResponseInvalid))
         return Profile(
             github_user_id=user.id,
-            github_login=user.login,
+            github_login=lower_ascii(trim(user.login)),
             github_avatar_url=user.avatar_url,
             github_profile_url=user.html_url,
             github_email=email.email if email else None,
@@ -153,7 +157,7 @@ class Github:
 
 
 def open_github(settings: Settings) -> Github | None:
-    """A client if sign-in is configured; it connects when it is first needed."""
+    """A client if sign-in is configured, else None. It connects when the first person signs in."""
     if settings.github_client_id is None or settings.github_client_secret is None:
         return None
     return Github(settings, settings.github_client_secret.get_secret_value())
@@ -178,6 +182,6 @@ def _decoded(body: bytes, shape: type[Shape], invalid: type[RegistryError]) -> S
 
 
 def _best(emails: list[_Email]) -> _Email | None:
-    """The primary address if it is verified, else the first verified one, else none."""
+    """The primary address if it is verified, else the first verified one, else None."""
     verified = [email for email in emails if email.verified]
     return next((email for email in verified if email.primary), verified[0] if verified else None)

@@ -1,6 +1,6 @@
-"""JSON in requests and answers (contract, 1.3, 1.4 and 1.8): decoded strictly, written compactly.
+"""JSON bodies (contract, 1.3, 1.4 and 1.8): decodes requests strictly and writes answers compactly.
 
-Bounds of what a body may hold are part of its model's types, so that the OpenAPI document has them.
+Bounds on a body's values are part of its model's types, so the OpenAPI document shows them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ INLINE_BYTES: Final = 16 * 1024
 MAX_REASON_CHARS: Final = 300
 
 StoredText = Annotated[str, msgspec.Meta(pattern="^[^\\u0000]*$")]
-"""Text for a column: Postgres holds every character but NUL."""
+"""Text for a database column: Postgres text stores every character except NUL."""
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 
 
 async def decode_body(request: Request, model: type[Model]) -> Model:
-    """The request's JSON body as its model; fields that the model does not know are ignored.
+    """Decode the request's JSON body as the model. Fields that the model does not have are ignored.
 
-    Raises UnsupportedMediaType, PayloadTooLarge over 2 MiB, BadRequest for what is not strict JSON
-    (1.8), UnprocessableBody for JSON of another shape or with a field of the model twice.
+    Raises UnsupportedMediaType; PayloadTooLarge over 2 MiB; BadRequest for a body that is not strict JSON
+    (1.8); UnprocessableBody for JSON of another shape, or with a field of the model twice.
     """
     if not _is_json(request.headers.get("content-type", "")):
         raise UnsupportedMediaType
-    body = await _read(request)
+    body = await read_body(request)
     if len(body) <= INLINE_BYTES:
         return parse_body(body, model)
     return await asyncio.to_thread(parse_body, body, model)
 
 
 def parse_body(body: bytes, model: type[Model]) -> Model:
-    """The JSON text as its model. Raises BadRequest and UnprocessableBody."""
+    """Decode JSON text as the model. Raises BadRequest and UnprocessableBody."""
     known = frozenset(field.encode_name for field in msgspec.structs.fields(model))
     try:
         return msgspec.convert(parse_json(body, known_keys=known), model)
@@ -57,7 +57,7 @@ def parse_body(body: bytes, model: type[Model]) -> Model:
 def json_response(
     body: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An `application/json` answer without charset, as the contract has it."""
+    """An `application/json` response without a charset, as the contract requires."""
     return Response(
         msgspec.json.encode(body), status_code=status, headers=headers, media_type="application/json"
     )
@@ -69,7 +69,8 @@ def _is_json(content_type: str) -> bool:
     return kind == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The raw body. Raises PayloadTooLarge over 2 MiB, BadRequest for one that breaks off."""
     body = bytearray()
     try:
         async for chunk in request.stream():
@@ -82,5 +83,5 @@ async def _read(request: Request) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What a decoder says; it may quote a value of any length."""
+    """The decoder's message, shortened because it may quote a value of any length."""
     return str(error)[:MAX_REASON_CHARS]

@@ -1,4 +1,4 @@
-"""When a credential was last used, written off the request's path: within a second, then once a minute."""
+"""Records when credentials were last used, in the background: within a second, then once a minute."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ class LastUsed:
     """Remembers which tokens or sessions were used and writes them in batches."""
 
     def __init__(self, database: Database, write: Write) -> None:
-        """write: sets the time of these ids to now, in one statement."""
+        """write: sets the time of these ids to the present, in one statement."""
         self._database = database
         self._write = write
         self._written: dict[UUID, float] = {}
         self._waiting: set[UUID] = set()
 
     def record(self, used: UUID) -> None:
-        """It was used just now."""
+        """Record that the credential was used just now."""
         if time.monotonic() - self._written.get(used, -REPEAT_S) >= REPEAT_S:
             self._waiting.add(used)
 
     async def run(self) -> None:
-        """Write what was recorded, for ever; a failed batch waits for the next turn."""
+        """Write what was recorded, until cancelled. A batch that fails is tried again in the next round."""
         while True:
             await asyncio.sleep(FLUSH_S)
             await self.write()
 
     async def write(self) -> None:
-        """Write what was recorded; a failure is logged and costs nobody a request."""
+        """Write what was recorded. A failure is only logged, so that no request fails because of it."""
         try:
             await self.flush()
         except RegistryError as error:
             log.warning("last_used_not_written", code=error.code)
 
     async def flush(self) -> None:
-        """Write what was recorded, in one statement. Raises DatabaseUnavailable."""
+        """Write everything recorded so far, in one statement. Raises DatabaseUnavailable."""
         batch = list(self._waiting)
         if not batch:
             return

@@ -1,11 +1,13 @@
-"""What every change of a package that exists has in common (contract, 6).
+"""The rules that all changes of an existing package share: yank, owners, advisories (contract, 6).
 
-It is made by an owner or an admin, in one transaction under the package's lock, it is recorded in
-that transaction, and it is over when readers see it.
+An owner or an admin makes the change, in one transaction under the package's lock. The transaction also
+records the change. The answer waits until readers see it.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -13,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.contextvars import bind_contextvars
 
 from api.write.principal import Principal
-from api.write.publication import published
 from api.write.queries import audit, packages
 from api.write.services import Services
 from shared.errors import Forbidden
@@ -22,21 +23,30 @@ from shared.names import PackageName
 log = structlog.get_logger()
 
 
+@asynccontextmanager
+async def changing(services: Services, name: PackageName) -> AsyncIterator[AsyncConnection]:
+    """A transaction that changes a package. Raises PackageBusy, DatabaseBehind."""
+    await services.high_water.require()
+    async with services.turns.of(name), services.database.transaction() as tx:
+        yield tx
+
+
 async def lock_package(tx: AsyncConnection, name: PackageName) -> packages.Package:
-    """The package, which nobody else changes until the transaction ends. Raises NotFound."""
+    """Lock the package until the transaction ends. Raises NotFound."""
     bind_contextvars(package=name)
     await packages.lock(tx, name)
     return await packages.get(tx, name)
 
 
 async def require_owner(tx: AsyncConnection, caller: Principal, package: packages.Package) -> None:
-    """Raise Forbidden for a caller who neither owns the package nor is an admin."""
+    """Raise Forbidden for who neither owns the package nor is an admin, or has a token for other packages."""
+    caller.limits.require_package(package.name)
     if not caller.is_admin and not await packages.is_owner(tx, package.id, caller.user_id):
         raise Forbidden("not a package owner")
 
 
 async def lock_owned(tx: AsyncConnection, caller: Principal, name: PackageName) -> packages.Package:
-    """The locked package of an owner or admin. Raises NotFound, then Forbidden."""
+    """Lock and return a package that the caller owns or administers. Raises NotFound, then Forbidden."""
     package = await lock_package(tx, name)
     await require_owner(tx, caller, package)
     return package
@@ -66,10 +76,10 @@ async def record(
 async def seen_by_readers(services: Services, package: packages.Package, generation: int | None) -> bool:
     """True if readers see the package as it is now.
 
-    generation: what the change raised it to, which is waited for, bounded; None when the change was
-    none that readers see, and then nothing is waited for.
+    generation: the package's generation after the change; the wait for it has a time limit. None: the change
+    is not visible to readers, so there is nothing to wait for.
     """
     if generation is not None:
-        return await published(services, package.name, package.id, generation)
+        return await services.visibility.wake_and_wait(package.name, package.id, generation)
     async with services.database.transaction() as tx:
         return await packages.is_published(tx, package.id)

@@ -1,4 +1,4 @@
-"""Parameters of a path as typed values; each function raises what the contract has for a bad one."""
+"""Path parameters as typed values. Each function raises the contract's error for a bad value."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 from starlette.requests import Request
 
 from shared.errors import BadRequest
-from shared.names import Handle, PackageName, parse_handle, parse_name
-from shared.text import lower_ascii, trim
+from shared.names import Handle, PackageName, parse_name, read_handle
+from shared.text import lower_ascii
 from shared.versions import VersionText, parse_version
 
 _HYPHENATED: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -30,7 +30,7 @@ def path_version(request: Request) -> VersionText:
 
 
 def path_handle(request: Request) -> Handle:
-    """The user handle in `{handle}`, as people may write it. Raises InvalidName."""
+    """The user handle in `{handle}`, in any form that people may write. Raises InvalidName."""
     return read_handle(request.path_params["handle"])
 
 
@@ -39,15 +39,10 @@ def path_uuid(request: Request, parameter: str) -> UUID:
     return parse_uuid(request.path_params[parameter])
 
 
-def read_handle(text: str) -> Handle:
-    """A handle as people may write it: trimmed and lower-cased first. Raises InvalidName."""
-    return parse_handle(lower_ascii(trim(text)))
-
-
 def parse_uuid(text: str) -> UUID:
     """A UUID in one of four forms (contract, 1.4), any case. Raises BadRequest.
 
-    `UUID(text)` alone is laxer: it drops hyphens and braces wherever they stand.
+    `UUID(text)` alone accepts more, because it drops hyphens and braces anywhere.
     """
     if not _UUID.fullmatch(text):
         raise BadRequest("not a UUID")

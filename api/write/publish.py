@@ -1,7 +1,7 @@
-"""Publishing a version: checked archive → staging → rows (acceptance.py) → a worker's wake-up.
+"""Publishing a version: checked archive → staging → rows (publish_commit.py) → a worker's wake-up.
 
-Nothing that readers see is written here. A crash at any point leaves nothing, or staged bytes that
-nobody refers to, or a dirty generation that the worker's sweep finishes.
+Readers see nothing that is written here. A crash at any point leaves nothing, or staged bytes that no row
+refers to, or a dirty generation that the worker's sweep publishes.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from dataclasses import dataclass
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from api.write.acceptance import Candidate
 from api.write.metrics import publish_stage
 from api.write.principal import Principal
-from api.write.publication import published
+from api.write.publish_commit import Candidate
 from api.write.queries.dependents import Dependent
 from api.write.services import Services
 from api.write.upload import Upload
-from shared.blobs import ARCHIVE_TYPE, staging_key
-from shared.errors import EmailUnverified
+from shared.blobs import ARCHIVE_TYPE, archive_key, new_upload_id, staging_key
+from shared.concurrency import together
 from shared.names import PackageName
+from shared.publish_errors import AlreadyPublished, EmailUnverified
 from shared.stop_points import stop_at
+from shared.storage.interface import Storage
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An acknowledged publish. is_visible: readers see it already.
+    """An acknowledged publish. is_visible: readers already see it.
 
-    rdep_conflicts: packages that require this one at a version that this is not.
+    rdep_conflicts: packages whose requirement of this package excludes the new version.
     """
 
     name: PackageName
@@ -41,30 +42,50 @@ class Published:
 
 
 def require_verified_email(services: Services, caller: Principal) -> None:
-    """Raise EmailUnverified for a publisher who must have a verified address and has none."""
+    """Raise EmailUnverified if the publisher must have a verified address and has none."""
     needed = services.settings.require_verified_email_for_publish and not caller.is_admin
     if needed and not caller.email_verified:
         raise EmailUnverified
 
 
+async def _stage(storage: Storage, candidate: Candidate, upload: Upload) -> None:
+    key = staging_key(candidate.sha256, candidate.upload_id)
+    await storage.put_file(key, upload.path, content_type=ARCHIVE_TYPE, digest=candidate.sha256)
+
+
+async def _require_free(storage: Storage, candidate: Candidate) -> None:
+    """Raise AlreadyPublished if storage has other bytes for the version, whatever the rows say.
+
+    An archive with the same bytes is adopted; there is one after the database was restored from a backup.
+    """
+    archive = candidate.archive
+    there = await storage.head(archive_key(archive.name, archive.version))
+    if there is not None and there.digest != candidate.sha256:
+        raise AlreadyPublished
+
+
 async def publish(services: Services, caller: Principal, upload: Upload) -> Published:
-    """Publish an uploaded archive. Raises every refusal of the contract's section 4.1, in its order."""
+    """Publish an uploaded archive. Raises every refusal of the contract's section 4.1, in that order."""
     settings = services.settings
+    await services.high_water.require()
     with publish_stage("check"):
         archive = await services.checks.check(caller.user_id, upload.path)
     bind_contextvars(package=archive.name, version=archive.version)
-    candidate = Candidate(caller, archive, upload.sha256)
-    await services.acceptance.ask(candidate)
+    caller.limits.require_package(archive.name)
+    candidate = Candidate(caller, archive, upload.sha256, new_upload_id())
+    asked = await services.acceptance.ask(candidate)
     with publish_stage("stage"):
-        await services.storage.put_file(
-            staging_key(upload.sha256), upload.path, content_type=ARCHIVE_TYPE, digest=upload.sha256
+        await together(
+            _stage(services.storage, candidate, upload), _require_free(services.storage, candidate)
         )
     stop_at("after_stage", settings.test_stop_at)
     with publish_stage("commit"):
-        accepted = await services.acceptance.accept(candidate)
+        accepted = await services.acceptance.accept(candidate, asked)
     log.info(
         "version_published", package=archive.name, version=archive.version, generation=accepted.generation
     )
     with publish_stage("visible"):
-        is_visible = await published(services, archive.name, accepted.package_id, accepted.generation)
+        is_visible = await services.visibility.wake_and_wait(
+            archive.name, accepted.package_id, accepted.generation
+        )
     return Published(archive.name, archive.version, upload.sha256, is_visible, accepted.conflicts)

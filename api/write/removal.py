@@ -1,12 +1,12 @@
-"""Removing a version for legal reasons: the one change that takes a published archive away.
+"""Removes a version for legal reasons, the only change that deletes a published archive.
 
-No route leads here; an operator's command does. What only should not be used any more is yanked
-(yank.py) and stays downloadable.
+No route does this, only an operator's command. For a version that should no longer be used, a yank
+(yank.py) is enough: the version stays downloadable.
 """
 
 from __future__ import annotations
 
-from api.write.package_change import lock_owned, record, seen_by_readers
+from api.write.package_change import changing, lock_owned, record, seen_by_readers
 from api.write.principal import Principal
 from api.write.queries import packages, tombstones, versions
 from api.write.services import Services
@@ -19,12 +19,12 @@ from shared.versions import VersionText
 async def remove_version(
     services: Services, caller: Principal, name: PackageName, version: VersionText, reason: str
 ) -> bool:
-    """Remove a version for good. True if it is gone for readers too; else a worker will see to it.
+    """Remove a version for good. True if readers no longer see it; otherwise a worker removes it later.
 
     Its row and advisories are deleted; a tombstone keeps its place, so that it is never published
     again, and lets workers delete its files. Raises NotFound (package, version), Forbidden.
     """
-    async with services.database.transaction() as tx:
+    async with changing(services, name) as tx:
         package = await lock_owned(tx, caller, name)
         cksum = await tombstones.bury(tx, package.id, version, reason)
         if cksum is None:

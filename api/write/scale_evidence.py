@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.package_change import lock_owned, record, seen_by_readers
+from api.write.package_change import changing, lock_owned, record, seen_by_readers
 from api.write.principal import Principal
 from api.write.queries import packages, versions
 from api.write.services import Services
@@ -18,7 +18,7 @@ from shared.versions import VersionText
 
 @dataclass(frozen=True, slots=True)
 class ScaleEvidence:
-    """What a version now says of scale. is_visible: readers see it already."""
+    """The scale fields of a version. is_visible: readers already see them."""
 
     scale: Scale
     is_visible: bool
@@ -27,7 +27,7 @@ class ScaleEvidence:
 async def set_scale_evidence(
     services: Services, caller: Principal, name: PackageName, version: VersionText, reference: str
 ) -> ScaleEvidence:
-    """Record a reference to evidence; the one that is there already changes nothing.
+    """Record a reference to evidence. Recording the same reference again changes nothing.
 
     Raises InvalidScaleEvidence, NotFound (package), Forbidden, NotFound (version), Conflict.
     """
@@ -35,7 +35,7 @@ async def set_scale_evidence(
     evidence_ref = parse_evidence_ref(
         reference, settings.scale_evidence_allowed_hosts, settings.scale_evidence_allowed_s3_buckets
     )
-    async with services.database.transaction() as tx:
+    async with changing(services, name) as tx:
         package = await lock_owned(tx, caller, name)
         before = await _scale(tx, package, version)
         if before.evidence_ref not in (None, evidence_ref):
@@ -52,5 +52,5 @@ async def set_scale_evidence(
 async def _scale(tx: AsyncConnection, package: packages.Package, version: VersionText) -> Scale:
     row = await versions.scale_of(tx, package.id, version)
     if row is None:
-        raise NotFound
+        raise NotFound.version(package.name, version)
     return Scale(tuple(row.scale_classes_supported), row.scale_tested, row.scale_test_evidence_ref)

@@ -1,4 +1,4 @@
-"""Search for packages by name. What it finds follows the index: the worker lists what it publishes."""
+"""Searches published packages by name, with the rows that the worker writes when it publishes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.kept_totals import KeptTotals
-from api.write.paging import Page
 from api.write.queries import search as queries
 from api.write.queries.search import Hit
+from api.write.query_params import Page
+from api.write.search_totals import KeptTotals
 from api.write.services import Services
 from shared.text import lower_ascii
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of hits, best first, and how many there are in all; both of one snapshot."""
+    """A page of hits, best first, and the total number of hits, both from one snapshot."""
 
     total: int
     hits: list[Hit]
 
 
 async def search(services: Services, q: str, page: Page, *, scale_tested: bool) -> Found:
-    """Packages whose name contains the text, literally and whatever its case; all for an empty one.
+    """Packages whose name contains the text literally, in any case; all packages for an empty text.
 
-    scale_tested: only packages whose latest version is.
+    scale_tested: limits the search to packages whose latest version has scale evidence.
     """
     needle = lower_ascii(q)
     async with services.database.transaction("REPEATABLE READ") as tx:

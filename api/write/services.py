@@ -1,40 +1,45 @@
-"""What request handlers work with; one set a process, built in deploy/."""
+"""The services that request handlers use. app.open_services builds one set for each process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from api.write.checks import Checks
+from api.write.admission import Intake
+from api.write.archive.check_pool import Checks
 from api.write.github import Github
-from api.write.intake import Intake
-from api.write.kept_totals import KeptTotals
-from api.write.known_tokens import KnownTokens
+from api.write.identity_tokens import IdentityTokens
 from api.write.last_used import LastUsed
-from api.write.pace import Pace
+from api.write.publish_commit import Acceptance
 from api.write.rate_limits import RateLimits
-from api.write.waiting import Publications
+from api.write.scanner_keys import ScannerKeys
+from api.write.search_totals import KeptTotals
+from api.write.token_lookup import KnownTokens
+from api.write.upload_throttle import Pace
+from api.write.visibility import Visibility
+from shared.busy import Turns
 from shared.database import Database
+from shared.high_water import HighWater
 from shared.http.readiness import Probe, Probes
-from shared.jobs import Notifier
+from shared.messages import Notifier
 from shared.settings import Settings
 from shared.storage.interface import Storage
-
-if TYPE_CHECKING:  # it needs this module
-    from api.write.acceptance import Acceptance
+from shared.storage.write_check import WriteCheck
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a write process. github: None where there is no GitHub sign-in."""
+    """The services of a write process. github: None without GitHub sign-in.
+
+    scanner_keys: None where reports of leaked tokens are not taken.
+    """
 
     settings: Settings
     database: Database
     storage: Storage
     notifier: Notifier
-    publications: Publications
+    visibility: Visibility
     last_used: LastUsed
     last_seen: LastUsed
     github: Github | None
@@ -44,15 +49,24 @@ class Services:
     pace: Pace
     acceptance: Acceptance
     known_tokens: KnownTokens
+    scanner_keys: ScannerKeys | None
+    identity_tokens: IdentityTokens
+    high_water: HighWater
+    writes: WriteCheck
+    turns: Turns = field(default_factory=Turns)
     search_totals: KeptTotals = field(default_factory=KeptTotals)
 
     @property
     def dependencies(self) -> Probes:
-        """What a publish depends on. Redis may be away: the worker's sweep makes up for it."""
+        """The dependencies of a publish. Redis is optional, because the worker's sweep replaces wake-ups.
+
+        high_water: checks that the database is not older than storage.
+        """
         return {
             "database": Probe(self.database.check),
-            "storage": Probe(self.storage.check),
+            "storage": Probe(self.writes),
             "redis": Probe(self.notifier.check, is_required=False),
+            "high_water": Probe(self.high_water.require),
         }
 
 

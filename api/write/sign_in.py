@@ -1,4 +1,4 @@
-"""Signing in with GitHub: an attempt begins in a browser and ends in the same one (contract, 5.3, 5.4)."""
+"""Signing in with GitHub: an attempt begins and ends in the same browser (contract, 5.3, 5.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from api.write.queries import oauth_states
 from api.write.queries.oauth_states import Attempt
 from api.write.services import Services
 from api.write.sessions import start_session
-from shared.errors import GithubOauthDisabled, NextInvalid, OauthStateExpired, OauthStateInvalid
+from shared.sign_in_errors import GithubOauthDisabled, NextInvalid, OauthStateExpired, OauthStateInvalid
 from shared.text import trim
 
 MAX_NEXT_CHARS: Final = 2048
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An attempt that begins. location: at GitHub. browser: the secret that the browser keeps meanwhile."""
+    """An attempt that begins. location: a URL at GitHub. browser: a secret, kept in the browser's cookie."""
 
     location: str
     browser: str = field(repr=False)
@@ -38,7 +38,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """An attempt that ended well. next_url: a path of the web UI. secret: of the new session."""
+    """A successful attempt. next_url: a path of the web UI. secret: of the new session."""
 
     next_url: str
     secret: str = field(repr=False)
@@ -52,9 +52,9 @@ def require_github(services: Services) -> Github:
 
 
 def parse_next(text: str) -> str:
-    """Where to return in the web UI: a path with one leading slash, `/` for nothing. Raises NextInvalid.
+    """Parse the path of the web UI to return to: one leading slash, `/` if empty. Raises NextInvalid.
 
-    Nothing that a browser might read as another host: no `//`, `\\`, `://` or control characters.
+    Refuses whatever a browser might read as another host: `//`, `\\`, `://` and control characters.
     """
     path = trim(text) or "/"
     if not path.startswith("/") or path.startswith("//") or "://" in path or "\\" in path:
@@ -65,9 +65,10 @@ def parse_next(text: str) -> str:
 
 
 async def begin(services: Services, next_url: str, browser: str | None) -> Begun:
-    """Remember an attempt. browser: what the browser keeps from an earlier one, if it does.
+    """Begin an attempt and store it. browser: the secret from the browser's cookie, None without one.
 
-    It is kept then, so that two tabs can sign in side by side. Raises GithubOauthDisabled, NextInvalid.
+    A secret that the browser has is used again, so that two tabs can sign in at the same time.
+    Raises GithubOauthDisabled, NextInvalid.
     """
     github, next_url = require_github(services), parse_next(next_url)
     if browser is None or not _BROWSER_SECRET.fullmatch(browser):
@@ -86,16 +87,16 @@ async def begin(services: Services, next_url: str, browser: str | None) -> Begun
 
 
 async def finish(services: Services, code: str, state: str, browser: str | None) -> SignedIn:
-    """End an attempt with a session of the account that belongs to the GitHub user.
+    """End an attempt and start a session of the account that belongs to the GitHub user.
 
     Raises GithubOauthDisabled, OauthStateInvalid, OauthStateExpired, the errors of Github.profile and
-    resolve_account, NextInvalid. Whatever comes of it, the state is used up.
+    resolve_account, NextInvalid. The state can be used only once, even if an error is raised.
     """
     github, settings = require_github(services), services.settings
     attempt = await _taken(services, state, browser)
     profile = await github.profile(code, attempt.code_verifier)
     async with services.database.transaction() as tx:
-        account = await resolve_account(tx, profile, settings.official_handle)
+        account = await resolve_account(tx, profile)
         next_url = parse_next(attempt.next_url)
         secret = await start_session(tx, settings, account.user_id)
     log.info("signed_in", user_id=str(account.user_id))
@@ -105,7 +106,7 @@ async def finish(services: Services, code: str, state: str, browser: str | None)
 
 
 async def _taken(services: Services, state: str, browser: str | None) -> Attempt:
-    """The attempt of this state, which is gone from now on. Raises OauthStateInvalid, OauthStateExpired."""
+    """Delete and return the attempt of this state. Raises OauthStateInvalid, OauthStateExpired."""
     if "\0" in state:
         raise OauthStateInvalid
     async with services.database.transaction() as tx:
@@ -121,7 +122,7 @@ async def _taken(services: Services, state: str, browser: str | None) -> Attempt
 
 
 def _is_same_browser(attempt: Attempt, browser: str | None) -> bool:
-    """True for the browser that began the attempt; the older server's attempts name none."""
+    """True for the browser that began the attempt; attempts of the older server record no browser."""
     if attempt.browser_hash is None:
         return True
     return hmac.compare_digest(secret_hash(browser or ""), attempt.browser_hash)

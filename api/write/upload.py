@@ -1,4 +1,4 @@
-"""An upload on its way to disk: hashed and counted as it comes, in constant memory."""
+"""Receives an upload into a file, hashing and counting the bytes as they arrive, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 
 from api.write.metrics import publish_stage
-from api.write.pace import Taking
-from shared.errors import BodyTooLarge, StorageUnavailable
+from api.write.upload_throttle import Taking
+from shared.errors import StorageUnavailable
+from shared.publish_errors import BodyTooLarge
 from shared.storage.durable import write_all
+from shared.storage.reporting import reporting
 
 BUFFER_BYTES = 1 << 20
 
@@ -38,28 +40,28 @@ class Upload:
 async def received_archive(
     request: Request, directory: Path, max_bytes: int, taking: Taking
 ) -> AsyncIterator[Upload]:
-    """The request's body in a file of its own, which is gone at the end; taking: its pace.
+    """Receive the request's body into a temporary file, which is deleted at the end. taking: the throttle.
 
-    Raises BodyTooLarge over max_bytes or when the upload breaks off, StorageUnavailable when the
-    disk does not take it.
+    Raises BodyTooLarge over max_bytes or when the upload breaks off, and StorageUnavailable when the disk
+    fails.
     """
     _refuse_declared_length(request, max_bytes)
     file = _File(directory)
     try:
-        with publish_stage("spool"):
+        with publish_stage("spool"), reporting("receive"):
             upload = await _receive(request, file, max_bytes, taking)
         yield upload
     finally:
-        if file.is_there():  # storage has mostly taken it away by now, and a thread is not for nothing
+        if file.is_there():  # storage has usually moved the file already; then skip the thread hop
             await asyncio.to_thread(file.remove)
 
 
 class _File:
-    """A file that is made with its first bytes. What takes time is for a thread; OSErrors come through."""
+    """A file that is created with its first bytes. Its methods block and raise OSError."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        # A request that is cancelled leaves its thread behind, which must not write to a closed file.
+        # When a request is cancelled, its thread runs on; it must not write to a closed file.
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._digest = hashlib.sha256()
@@ -76,7 +78,7 @@ class _File:
             write_all(self._descriptor, part)
 
     def finish(self, part: bytearray) -> tuple[Path, str]:
-        """Write the last bytes, maybe none; the file's path, and the SHA-256 of it all in hex."""
+        """Write the last bytes, if any. Returns the file's path, and the SHA-256 of the whole file in hex."""
         self.append(part)
         self._close()
         if self._path is None:
@@ -88,7 +90,7 @@ class _File:
         return self._descriptor is not None or (self._path is not None and os.path.lexists(self._path))
 
     def remove(self) -> None:
-        """Remove the file; one that stays, on a disk that broke meanwhile, fails no publish."""
+        """Delete the file. A failure (a broken disk) is ignored, because it must not fail the publish."""
         self._close()
         try:
             if self._path is not None:
@@ -110,7 +112,7 @@ def _refuse_declared_length(request: Request, max_bytes: int) -> None:
 
 
 async def _receive(request: Request, file: _File, max_bytes: int, taking: Taking) -> Upload:
-    """Write the body a buffer at a time; a small one costs a single hop to a thread."""
+    """Write the body one buffer at a time. A small body needs a single thread hop."""
     size, buffer = 0, bytearray()
     try:
         async for chunk in request.stream():

@@ -1,10 +1,10 @@
-"""Yanking a version and restoring it (contract, 6.3). Yanked versions stay listed and downloadable."""
+"""Yanks and restores versions (contract, 6.3). Yanked versions stay listed and downloadable."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from api.write.package_change import lock_owned, record, seen_by_readers
+from api.write.package_change import changing, lock_owned, record, seen_by_readers
 from api.write.principal import Principal
 from api.write.queries import packages, versions
 from api.write.services import Services
@@ -20,11 +20,11 @@ async def set_yanked(
 
     Raises NotFound (package, version), Forbidden.
     """
-    async with services.database.transaction() as tx:
+    async with changing(services, name) as tx:
         package = await lock_owned(tx, caller, name)
         before = await versions.is_yanked(tx, package.id, version)
         if before is None:
-            raise NotFound
+            raise NotFound.version(name, version)
         await versions.set_yanked(tx, package.id, version, yanked)
         left = await versions.not_yanked(tx, package.id)
         latest = latest_after(version, yanked, package.latest_version, left)
@@ -36,9 +36,9 @@ async def set_yanked(
 
 
 def latest_after(version: str, yanked: bool, latest: str | None, left: Collection[str]) -> str | None:
-    """The latest version after a version was yanked or restored. Pre-releases count.
+    """The latest version after one version was yanked or restored. Pre-releases count.
 
-    left: the versions that are not yanked now. A latest that is no version gives way.
+    left: the versions that are not yanked now. A stored latest that does not parse is replaced.
     """
     if not yanked:
         return greatest([version, latest or ""])

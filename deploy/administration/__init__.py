@@ -1,1 +1,1 @@
-"""What an operator asks and does at the command line, over the same rows and rules as the write API."""
+"""Administration commands. They use the same rows and rules as the write API."""

@@ -1,4 +1,4 @@
-"""One package as an operator sees it."""
+"""The operator's view of one package."""
 
 from __future__ import annotations
 

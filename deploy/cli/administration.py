@@ -1,4 +1,4 @@
-"""What the commands of administration share: running, printing, and whom the audit trail names."""
+"""Shared by administration commands: running, printing, and the user that the audit trail names."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NOT_YET = "; readers will see it when a worker has published it"
 
 
 def checked_handle(value: str | None) -> str | None:
-    """The handle. Raises BadParameter."""
-    from shared.errors import InvalidName
+    """The handle, checked. Raises BadParameter."""
     from shared.names import parse_handle
+    from shared.publish_errors import InvalidName
 
     try:
         return None if value is None else parse_handle(value)
@@ -37,27 +37,33 @@ def checked_handle(value: str | None) -> str | None:
 
 
 By = Annotated[
-    str,
-    typer.Option("--by", metavar="HANDLE", help="User whom the audit trail names.", callback=checked_handle),
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="HANDLE",
+        help="User that the audit trail names.",
+        show_default="the first administrator",
+        callback=checked_handle,
+    ),
 ]
 HandleArgument = Annotated[str, typer.Argument(metavar="HANDLE", callback=checked_handle)]
 PackageArgument = Annotated[str, typer.Argument(metavar="PACKAGE", help="Name of a package.")]
 
 
-def act(by: str, work: Callable[[Services, Principal], Awaitable[T]]) -> T:
-    """The result of work that is done on behalf of a user. Raises RegistryError."""
+def act(by: str | None, work: Callable[[Services, Principal], Awaitable[T]]) -> T:
+    """Do work on behalf of a user, or of the first administrator. Raises RegistryError."""
     from deploy.administration.acting import acting_as
     from shared.names import Handle
 
     async def run(settings: Settings) -> T:
-        async with acting_as(settings, Handle(by)) as (services, caller):
+        async with acting_as(settings, Handle(by) if by else None) as (services, caller):
             return await work(services, caller)
 
     return asyncio.run(run(_settings()))
 
 
 def ask(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """The result of a question to the database. Raises RegistryError."""
+    """The result of a database query. Raises RegistryError."""
     from shared.database import Database
 
     async def run(settings: Settings) -> T:
@@ -72,19 +78,26 @@ def ask(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
 
 
 def print_rows(
-    rows: Callable[[AsyncConnection], AsyncIterator[T]], line: Callable[[T], str], as_json: bool
+    rows: Callable[[AsyncConnection], AsyncIterator[T]],
+    line: Callable[[T], str],
+    as_json: bool,
+    heading: str,
 ) -> None:
-    """Print rows as they come: one line each, for people or as JSON."""
+    """Print rows as they arrive, one per line: below a heading for people, or as JSON."""
 
     async def each(tx: AsyncConnection) -> None:
+        is_titled = as_json
         async for row in rows(tx):
+            if not is_titled:  # only now: the query may be refused
+                _print_line(heading)
+                is_titled = True
             _print_line(render_json(row) if as_json else _printable(line(row)))
 
     ask(each)
 
 
 def _print_line(line: str) -> None:
-    """Print a line now. Whoever reads may have seen enough (`| head`): that is no failure."""
+    """Print a line at once. A reader that closes the pipe early, such as `head`, is not an error."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -93,12 +106,12 @@ def _print_line(line: str) -> None:
 
 
 def _printable(line: str) -> str:
-    """The line with control characters escaped: users write labels and summaries, and terminals obey."""
+    """The line with control characters escaped, because users write labels and summaries."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def print_done(as_json: bool, text: str, is_visible: bool = True, **fields: Any) -> None:
-    """Print what was done. is_visible: readers see it already."""
+    """Print the result of a change. is_visible: readers already see it."""
     if as_json:
         print_json({"ok": True, **fields, "visible": is_visible})
     else:
@@ -106,16 +119,13 @@ def print_done(as_json: bool, text: str, is_visible: bool = True, **fields: Any)
 
 
 def moment(value: datetime | None) -> str:
-    """A moment for people: UTC, to the second; a dash for none."""
+    """A time as text: UTC, to the second; a dash for none."""
     from datetime import UTC
 
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if value is not None else "-"
 
 
 def _settings() -> Settings:
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
+    from deploy.cli.settings import command_settings
 
-    settings = load_settings()
-    configure_logging(settings)
-    return settings
+    return command_settings()

@@ -1,15 +1,15 @@
-"""The command `x07-registry`: its commands, and how failures are told. Each group has a file of its own.
+"""The command `x07-registry` and its commands; each group of commands has a file of its own.
 
-Commands import what they run only when they run it, so that `--help` and `up` answer quickly.
+Commands import their code only when they run, so that `--help` and `up` start quickly.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Annotated, cast
 
 import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
 from deploy.cli import (
     audit,
@@ -17,7 +17,9 @@ from deploy.cli import (
     doctor,
     export,
     gc,
+    log,
     migrate,
+    mirror,
     owner,
     package,
     rebuild,
@@ -25,25 +27,42 @@ from deploy.cli import (
     repair,
     serve,
     token,
+    trusted_publisher,
     up,
     user,
     verify,
     worker,
 )
-from deploy.errors import StartFailed
-from shared.errors import RegistryError
-from shared.settings import SettingsError
+from deploy.cli.failures import reporting_failures
+from deploy.cli.settings import add_data_dir
 
-EXIT_FAILED = 1
-EXIT_WRONG_SETTINGS = 2
+PROCESSES = ("up", "serve", "worker")
 
 app = typer.Typer(
     name="x07-registry",
-    help="The package registry for the x07 language. Settings are environment variables, X07_REGISTRY_….",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from shared.version import VERSION
+
+        print(f"x07-registry {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the release.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """The package registry for the x07 language. Settings are environment variables, X07_REGISTRY_…."""
+
+
 app.command()(up.up)
 app.command()(serve.serve)
 app.command()(worker.worker)
@@ -54,34 +73,34 @@ app.command()(repair.repair)
 app.command()(gc.gc)
 app.command()(reindex.reindex)
 app.command()(export.export)
+app.command()(mirror.mirror)
 app.command()(rebuild.rebuild_from_tree)
 app.command()(backfill_signatures.backfill_signatures)
 app.command()(audit.audit)
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
+app.add_typer(trusted_publisher.app, name="trusted-publisher")
 app.add_typer(owner.app, name="owner")
 app.add_typer(package.app, name="package")
+app.add_typer(log.app, name="log")
+
+
+def command_line() -> TyperGroup:
+    """The whole command line. All commands except the registry's own processes look for a local registry."""
+    group = cast(TyperGroup, typer.main.get_command(app))  # also sets up completion
+    _find_local_registries(group)
+    return group
+
+
+def _find_local_registries(group: TyperGroup) -> None:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            _find_local_registries(command)
+        elif isinstance(command, TyperCommand) and name not in PROCESSES:
+            add_data_dir(command)
 
 
 def main() -> None:
-    """Run the command line. Exits with 2 for wrong settings or arguments, 1 for what cannot be done."""
-    with told():
-        app(prog_name="x07-registry")
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Turns what a command cannot do into one line and an exit status."""
-    try:
-        yield
-    except SettingsError as error:
-        _exit(EXIT_WRONG_SETTINGS, str(error))
-    except (StartFailed, OSError) as error:
-        _exit(EXIT_FAILED, str(error))
-    except RegistryError as error:
-        _exit(EXIT_FAILED, f"{error.message} ({error.code})")
-
-
-def _exit(status: int, message: str) -> None:
-    print(f"x07-registry: {message}", file=sys.stderr)
-    sys.exit(status)
+    """Run the command line. Exits with 2 for wrong settings or arguments, 1 for other failures."""
+    with reporting_failures():
+        command_line()(prog_name="x07-registry")

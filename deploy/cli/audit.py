@@ -1,4 +1,4 @@
-"""`x07-registry audit`: who did what."""
+"""`x07-registry audit`: prints audit events."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.administration import checked_handle, moment, print_rows
-from deploy.cli.options import AsJson
+from deploy.cli.administration import ask, checked_handle, moment, print_rows
+from deploy.cli.options import AsJson, render_json
 
 if TYPE_CHECKING:
     from deploy.administration.queries import EventRow
 
+HEADING = f"{'TIME':<20}  ACTOR  ACTION  PACKAGE  DETAILS"
+
 Actor = Annotated[
-    str | None, typer.Option(metavar="HANDLE", help="Only what this user did.", callback=checked_handle)
+    str | None, typer.Option(metavar="HANDLE", help="Only actions of this user.", callback=checked_handle)
 ]
-Package = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this package.")]
-Action = Annotated[str | None, typer.Option(help="Only of this kind: publish, yank, owner_added, ….")]
+Package = Annotated[str | None, typer.Option(metavar="NAME", help="Only actions on this package.")]
+Action = Annotated[str | None, typer.Option(help="Only this action: publish, yank, owner_added, ….")]
 Since = Annotated[
     datetime | None,
     typer.Option(
-        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S"], help="Only from then on, in UTC."
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S"],
+        help="Only actions since this time, in UTC.",
     ),
 ]
 
@@ -33,19 +36,34 @@ def audit(
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print audit events, oldest first: a line each, with --json as JSON."""
+    """Print audit events, oldest first, one per line; with --json as JSON."""
     from deploy.administration import queries
 
+    if action is not None and action not in (known := ask(queries.actions)):
+        raise typer.BadParameter(
+            f'no event has the action "{action}"; the actions so far are {", ".join(known) or "none"}',
+            param_hint="--action",
+        )
     from_then = since.replace(tzinfo=UTC) if since is not None else None
     print_rows(
         lambda tx: queries.events(tx, actor=actor, package=package, action=action, since=from_then),
         _line,
         as_json,
+        HEADING,
     )
 
 
 def _line(event: EventRow) -> str:
     what = " ".join(filter(None, (event.package_name, event.package_version)))
-    details = " ".join(f"{name}={value}" for name, value in event.details.items())
+    details = " ".join(f"{name}={_text(value)}" for name, value in event.details.items())
     parts = (moment(event.created_at), event.actor or "-", event.action, what, details)
     return "  ".join(filter(None, parts))
+
+
+def _text(value: object) -> str:
+    """A value of the details: text as it is, lists with commas, and anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return render_json(value)

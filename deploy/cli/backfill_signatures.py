@@ -8,22 +8,24 @@ from typing import Annotated, Final
 
 import typer
 
+from deploy.cli.failures import reporting_failures
+
 USAGE: Final = """\
 usage: x07-registry-admin backfill-pkg-signatures [--write]
 
-Signs published versions that have no signature. Without --write it only says how many there are.
+Signs published versions that have no signature. Without --write it only counts them.
 Settings are those of the server: environment variables, X07_REGISTRY_…."""
 EXIT_USAGE: Final = 2
 LEGACY_COMMAND: Final = "backfill-pkg-signatures"
 
-Write = Annotated[bool, typer.Option("--write", help="Sign; without it nothing is changed.")]
+Write = Annotated[bool, typer.Option("--write", help="Sign the versions; without it, only count them.")]
 
 
 def backfill_signatures(write: Write = False) -> None:
-    """Sign published versions that have no signature; without --write, say how many there are.
+    """Sign published versions that have no signature; without --write, count them.
 
-    Prints a JSON report. Exits with 2 if signing is not configured, with 1 if it fails on the way; run
-    again, it goes on with what is left.
+    Prints a JSON report. Exits with 2 if signing is not configured, and with 1 if it fails before the end;
+    run it again to continue.
     """
     sys.exit(_run(write=write))
 
@@ -31,10 +33,8 @@ def backfill_signatures(write: Write = False) -> None:
 def legacy_main() -> None:
     """`x07-registry-admin`: the older server's command line, its usage and exit statuses (contract, 9).
 
-    As there, it runs pending migrations too.
+    Like the older server's, it also runs pending migrations.
     """
-    from deploy.cli.app import told
-
     arguments = sys.argv[1:]
     if not arguments:
         sys.exit(_usage(EXIT_USAGE))
@@ -46,7 +46,7 @@ def legacy_main() -> None:
     wrong = next((flag for flag in flags if flag != "--write"), None)
     if wrong is not None:
         sys.exit(_usage(EXIT_USAGE, f"unknown flag: {wrong}"))
-    with told():
+    with reporting_failures():
         sys.exit(_run(write=bool(flags), migrate_first=True))
 
 
@@ -56,14 +56,12 @@ def _usage(status: int, message: str | None = None) -> int:
 
 
 def _run(*, write: bool, migrate_first: bool = False) -> int:
-    """Run the backfill and print its report; the exit status."""
+    """Run the backfill and print its report. Returns the exit status."""
     from deploy.cli.progress import open_walk
+    from deploy.cli.settings import command_settings
     from deploy.signature_backfill import render_report, report_backfill
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
 
-    settings = load_settings()
-    configure_logging(settings)
+    settings = command_settings()
     with open_walk() as progress:
         backfill = report_backfill(settings, write=write, migrate_first=migrate_first, progress=progress)
         report, status = asyncio.run(backfill)

@@ -1,4 +1,4 @@
-"""`x07-registry doctor`: what is wrong, and how to mend it."""
+"""`x07-registry doctor`: checks the registry and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from deploy.cli.options import AsJson, print_json
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, database, Redis, storage, clocks, signing key, linter, public base and GitHub.
+    """Check settings, database, Redis, storage, clocks, signing key, linter, the public base URL and GitHub.
 
-    Says for each what is wrong and how to mend it. Exits with 1 if anything is. Changes nothing that
-    readers see: what it writes to try storage and Redis is deleted again.
+    Reports what is wrong and how to fix it, and exits with 1 if anything is wrong. Nothing that clients see
+    changes; the test data that it writes to storage and Redis is deleted again.
     """
+    from deploy.cli.settings import use_local_registry
     from deploy.doctor.examination import examine, read_settings, render_report
     from deploy.doctor.finding import Finding
     from shared.telemetry import configure_logging
 
+    use_local_registry()
     settings = read_settings()
     if isinstance(settings, Finding):
         findings = [settings]

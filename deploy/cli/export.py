@@ -1,4 +1,4 @@
-"""`x07-registry export`: a mirror of the published tree as plain files."""
+"""`x07-registry export`: copies the published tree into a mirror of plain files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.mirror_folder import BaseUrl, Directory, alone_in, archives_url
 from deploy.cli.options import AsJson
 
 if TYPE_CHECKING:
     from shared.settings import Settings
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The mirror; made when it is not there.")]
-BaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", help="Where DIR will be served.", show_default="file:// and the absolute path of DIR"
-    ),
-]
-Deep = Annotated[bool, typer.Option("--deep", help="Hash again what the mirror has already.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove from DIR what the registry has no more.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Hash the files again that the mirror already has.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove from DIR what the registry no longer has.")]
 
 
 def export(
@@ -32,31 +26,39 @@ def export(
 ) -> None:
     """Copy the index and every archive to DIR, checking each checksum (docs/mirror.md).
 
-    Needs storage only. What DIR has already is kept, so it may be stopped, started again, and run every
-    night. Exits with 1 when a file of the registry is missing or wrong.
+    Needs storage only. Files that DIR already has are kept, so the command may be stopped, started again, and
+    run every night. Exits with 1 if a file of the registry is missing or wrong.
     """
+    from deploy.cli.settings import walk_settings
     from deploy.cli.stoppable import run_stoppable
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
 
-    settings = load_settings()
-    configure_logging(settings)
+    settings = walk_settings()
     root = directory.absolute()
-    dl = f"{(base_url or root.as_uri()).rstrip('/')}/dl/"
-    problems = run_stoppable(lambda: _export(settings, root, dl, deep, prune, as_json))
+    _require_apart(root, settings)
+    dl = archives_url(root, base_url)
+    with alone_in(root):
+        problems = run_stoppable(lambda: _export(settings, root, dl, deep, prune, as_json))
     raise typer.Exit(1 if problems else 0)
 
 
+def _require_apart(root: Path, settings: Settings) -> None:
+    """Refuse a mirror in, at or around the live tree, because readers would get the mirror's config.json."""
+    live, mirror = settings.data_dir.resolve(), root.resolve()
+    if settings.stores_files and (live.is_relative_to(mirror) or mirror.is_relative_to(live)):
+        reason = f"{root} overlaps the registry's own tree, {live} (X07_REGISTRY_DATA_DIR)"
+        raise typer.BadParameter(reason, param_hint="DIR")
+
+
 async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bool, as_json: bool) -> int:
-    """How many problems there were; each is told."""
+    """Export and print every problem. Returns their number."""
     from contextlib import AsyncExitStack
     from dataclasses import asdict
 
     from deploy.cli.findings import Findings
     from deploy.cli.progress import open_walk
-    from indexer.config import render_config
-    from indexer.export import Export
-    from shared.storage import open_storage
+    from indexer.config import published_log
+    from indexer.upkeep.export import Export
+    from shared.storage.opening import open_storage
 
     problems = 0
     async with AsyncExitStack() as stack:
@@ -64,7 +66,10 @@ async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bo
         stack.push_async_callback(storage.close)
         progress = stack.enter_context(open_walk())
         findings = stack.enter_context(Findings("export", as_json=as_json))
-        run = Export(storage, root, render_config(settings, dl=dl), progress, deep=deep)
+        log = await published_log(storage)
+        vkey = log.vkey if log is not None else None
+        config = _config_of(settings, dl, vkey)
+        run = Export(storage, root, config, progress, deep=deep, vkey=vkey)
         stack.push_async_callback(run.close)
         async for problem in run.run():
             findings.add(f"wrong  {problem.key}: {problem.detail}", key=problem.key, detail=problem.detail)
@@ -72,6 +77,16 @@ async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bo
         if prune:
             await run.prune()
         done = run.copied
-        text = f"{done.files} files copied ({done.size_bytes} bytes), {done.kept} kept, {problems} wrong"
+        removed = f", {done.removed} removed" if prune else ""
+        copied = f"{done.files} files copied ({done.size_bytes} bytes), {done.kept} kept"
+        text = f"{copied}{removed}, {problems} wrong"
         findings.end(problems == 0, text, **asdict(done), wrong=problems)
     return problems
+
+
+def _config_of(settings: Settings, dl: str, vkey: str | None) -> bytes:
+    """The mirror's config.json. dl: URL of its archives. vkey: of its log; None: it has no log."""
+    from indexer.config import LogConfig, render_config
+
+    log = LogConfig(url=f"{dl.removesuffix('dl/')}log/", vkey=vkey) if vkey is not None else None
+    return render_config(settings, dl=dl, log=log)

@@ -1,4 +1,4 @@
-"""What a long command finds, on stdout as it goes: a line each, or one JSON document."""
+"""Writes the findings of a long command to stdout: one line per finding, or one JSON document."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 class Findings:
     """Writes findings in constant memory.
 
-    The JSON document is `{"command":…,"findings":[…],"ok":…,"complete":…,…}` with one finding a line. It
-    is valid JSON also when the command is stopped: then `complete` is false and `ok` is null.
+    The JSON document is `{"command":…,"findings":[…],"ok":…,"complete":…,…}` with one finding per line. It is
+    valid JSON even if the command is stopped: then `complete` is false and `ok` is null.
     """
 
     def __init__(self, command: str, *, as_json: bool) -> None:
@@ -27,7 +27,7 @@ class Findings:
         return self
 
     def add(self, text: str, **fields: Any) -> None:
-        """Tell one finding: a line for people, or these fields."""
+        """Write a finding: the text as a line, or the fields as JSON."""
         if self._as_json:
             print(",\n" if self._count else "\n", _json(fields), sep="", end="", flush=True)
         else:
@@ -35,7 +35,7 @@ class Findings:
         self._count += 1
 
     def end(self, ok: bool, text: str, **fields: Any) -> None:
-        """The command came to its end. text: the last line for people. fields: totals."""
+        """End the output of a complete run. text: the last line. fields: totals."""
         if self._as_json:
             self._close({"ok": ok, "complete": True, **fields})
         else:
@@ -44,7 +44,7 @@ class Findings:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End a document that was cut off."""
+        """End the document of an interrupted command."""
         if error is not None and self._as_json:
             self._close({"ok": None, "complete": False})
 
@@ -53,6 +53,6 @@ class Findings:
 
 
 def _json(fields: dict[str, Any]) -> str:
-    """Compact JSON; what is None is left out, but for `ok`."""
+    """Compact JSON. Fields that are None are left out, except `ok`."""
     kept = {name: value for name, value in fields.items() if value is not None or name == "ok"}
     return msgspec.json.encode(kept).decode()

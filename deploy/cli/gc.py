@@ -1,4 +1,4 @@
-"""`x07-registry gc`: remove staged bytes that nothing refers to."""
+"""`x07-registry gc`: removes staged archives that nothing refers to."""
 
 from __future__ import annotations
 
@@ -16,34 +16,32 @@ OlderThan = Annotated[
     typer.Option(
         metavar="SECONDS",
         min=0,
-        help="Leave what is younger.",
+        help="Keep younger ones.",
         show_default="X07_REGISTRY_STAGING_KEEP_SECONDS, or a day",
     ),
 ]
 
 
 def gc(older_than: OlderThan = None, as_json: AsJson = False) -> None:
-    """Remove staged archives that no version waits for, and uploads that killed processes left here.
+    """Remove staged archives that no version waits for, and uploads of killed processes on this machine.
 
-    Never removes what a version refers to, also while publishes run. Unfinished uploads are left for an hour
-    in any case. May be stopped and started again.
+    Never removes an archive that a version refers to, even while publishes run. Unfinished uploads are kept
+    for at least an hour. May be stopped and started again.
     """
+    from deploy.cli.settings import command_settings
     from deploy.cli.stoppable import run_stoppable
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
 
-    settings = load_settings()
-    configure_logging(settings)
+    settings = command_settings()
     older_than_s = settings.staging_keep_seconds if older_than is None else older_than
     run_stoppable(lambda: _collect(settings, older_than_s, as_json))
 
 
 async def _collect(settings: Settings, older_than_s: float, as_json: bool) -> None:
-    """Tell each blob that is removed."""
+    """Collect and print each removed blob."""
     from deploy.cli.findings import Findings
     from deploy.cli.progress import open_walk
-    from indexer.collection import LEAST_UNFINISHED_S, collect_staging, remove_unfinished
-    from worker.settings import open_parts
+    from indexer.upkeep.staging_gc import MIN_UNFINISHED_S, collect_staging, remove_unfinished
+    from worker.process import open_parts
 
     blobs = size_bytes = 0
     async with open_parts(settings) as parts:
@@ -55,7 +53,7 @@ async def _collect(settings: Settings, older_than_s: float, as_json: bool) -> No
                     continue
                 findings.add(f"removed  {collected.key}", key=collected.key, size_bytes=collected.size_bytes)
                 blobs, size_bytes = blobs + 1, size_bytes + collected.size_bytes
-            files = await remove_unfinished(settings, max(older_than_s, LEAST_UNFINISHED_S))
+            files = await remove_unfinished(settings, max(older_than_s, MIN_UNFINISHED_S))
             findings.end(
                 True,
                 f"{blobs} staged archives ({size_bytes} bytes) and {files} unfinished uploads removed",

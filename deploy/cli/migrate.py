@@ -1,4 +1,4 @@
-"""`x07-registry migrate`: the database's schema."""
+"""`x07-registry migrate`: brings the database's schema up to date."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 
 
 def migrate() -> None:
-    """Bring the database to the newest schema; adopt the tables of an older server.
+    """Bring the database to the newest schema, and adopt the tables of the older server.
 
-    May run any number of times, and beside a running registry.
+    May run any number of times, also while the registry runs.
     """
+    from deploy.cli.settings import command_settings
     from deploy.migrations import runner
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
 
-    settings = load_settings()
-    configure_logging(settings)
+    # The command uses no storage, so it needs no keys to it.
+    settings = command_settings(storage="fs")
     asyncio.run(runner.migrate(settings))
     print("the database is up to date")

@@ -16,15 +16,20 @@ Bind = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Deep = Annotated[bool, typer.Option("--deep", help="Read and hash every byte that is stored.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Read and hash every stored byte.")]
 After = Annotated[
-    str, typer.Option(metavar="NAME", help="Look only at packages behind this name, in byte order.")
+    str, typer.Option(metavar="NAME", help="Check only packages after this name, in byte order.")
 ]
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that were given: those override the environment."""
+    """The options that were given; they override the environment."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 difference`, `2 differences`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def print_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""`x07-registry owner`: who may publish to a package."""
+"""`x07-registry owner`: lists, adds and removes owners of a package."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ app = typer.Typer(help="List, add and remove owners of a package.", no_args_is_h
 @app.command("list")
 def list_owners(package: PackageArgument, as_json: AsJson = False) -> None:
     """List a package's owners. Exits with 1 if there is no such package."""
-    print_rows(lambda tx: _owners(tx, package), lambda row: row["handle"], as_json)
+    print_rows(lambda tx: _owners(tx, package), lambda row: row["handle"], as_json, "OWNER")
 
 
 @app.command()
-def add(package: PackageArgument, handle: HandleArgument, by: By = "admin", as_json: AsJson = False) -> None:
-    """Make a user an owner of a package; one who is stays so."""
+def add(package: PackageArgument, handle: HandleArgument, by: By = None, as_json: AsJson = False) -> None:
+    """Make a user an owner of a package. Nothing changes if the user is one already."""
     from api.write.ownership import add_owner
     from shared.names import Handle, PackageName
 
@@ -36,10 +36,8 @@ def add(package: PackageArgument, handle: HandleArgument, by: By = "admin", as_j
 
 
 @app.command()
-def remove(
-    package: PackageArgument, handle: HandleArgument, by: By = "admin", as_json: AsJson = False
-) -> None:
-    """Take ownership of a package from a user; the last owner stays."""
+def remove(package: PackageArgument, handle: HandleArgument, by: By = None, as_json: AsJson = False) -> None:
+    """Remove an owner of a package. The last owner cannot be removed."""
     from api.write.ownership import remove_owner
     from shared.names import Handle, PackageName
 

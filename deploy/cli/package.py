@@ -1,4 +1,4 @@
-"""`x07-registry package`: what is published, by whom; and what must go."""
+"""`x07-registry package`: lists and shows packages, transfers them, and removes versions."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, transfer packages; remove a version.", no_args_is_help=True)
 
+HEADING = f"{'NAME':<32}  {'LATEST':<16}  VERSIONS  OWNERS"
+
 Owner = Annotated[
-    str | None, typer.Option(metavar="HANDLE", help="Only what this user owns.", callback=checked_handle)
+    str | None,
+    typer.Option(metavar="HANDLE", help="Only packages that this user owns.", callback=checked_handle),
 ]
-VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="As it was published.")]
-Reason = Annotated[str, typer.Option(help="Why, for the audit trail: a file number, a decision.")]
+VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="The version, as it was published.")]
+Reason = Annotated[str, typer.Option(help="The reason for the audit trail, such as a file number.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command("list")
 def list_packages(owner: Owner = None, as_json: AsJson = False) -> None:
-    """List packages by name: latest version, how many versions, owners."""
+    """List packages by name, with latest version, number of versions and owners."""
     from deploy.administration import queries
 
-    print_rows(lambda tx: queries.packages(tx, owner), _line, as_json)
+    print_rows(lambda tx: queries.packages(tx, owner), _line, as_json, HEADING)
 
 
 @app.command()
 def show(package: PackageArgument, as_json: AsJson = False) -> None:
-    """Show a package: owners, versions, and versions that were removed. Exits with 1 if there is none."""
+    """Show a package with its owners, versions and removed versions. Exits with 1 if it does not exist."""
     from deploy.administration.packages import view_of
     from shared.names import PackageName
 
@@ -58,12 +61,11 @@ def show(package: PackageArgument, as_json: AsJson = False) -> None:
 
 @app.command()
 def transfer(
-    package: PackageArgument, handle: HandleArgument, by: By = "admin", as_json: AsJson = False
+    package: PackageArgument, handle: HandleArgument, by: By = None, as_json: AsJson = False
 ) -> None:
     """Make a user the only owner of a package.
 
-    The new owner is added first and each other is removed after that: stopped on the way and run again,
-    it goes on.
+    The command adds the new owner first and then removes the others. If it is stopped, run it again.
     """
     from api.write.ownership import add_owner, owners_of, remove_owner
     from shared.names import Handle, PackageName
@@ -72,7 +74,7 @@ def transfer(
 
     async def work(services: Services, caller: Principal) -> bool:
         is_visible = await add_owner(services, caller, name, Handle(handle))
-        for other in (await owners_of(services, name)).handles:
+        for other in await owners_of(services, name):
             if other != handle:
                 is_visible = await remove_owner(services, caller, name, Handle(other))
         return is_visible
@@ -86,16 +88,16 @@ def remove_version(
     package: PackageArgument,
     version: VersionArgument,
     reason: Reason,
-    by: By = "admin",
+    by: By = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove a version for legal reasons. It cannot be undone.
 
-    Its archive, metadata and index line leave the published tree; its advisories are deleted. The version
-    can never be published again, with the same bytes or others. Copies that mirrors, caches and people
-    hold stay: archives may be cached for a year, so purge the edge. Upgrade every process before the
-    first use: an older one does not know of removed versions.
+    Its archive, metadata and index line leave the published tree; its advisories are deleted. The version can
+    never be published again, not even with the same bytes. Copies in mirrors, caches and elsewhere remain.
+    Archives may be cached for a year, so purge the edge. Upgrade every process before the first use, because
+    older releases do not know removed versions.
     """
     from api.write import removal
     from shared.names import PackageName
@@ -115,7 +117,7 @@ def remove_version(
 def _line(package: PackageRow) -> str:
     state = "" if package.is_published else "  (not published yet)"
     owners = ",".join(package.owners)
-    return f"{package.name:<32}  {package.latest_version or '-':<16}  {package.versions:>4}  {owners}{state}"
+    return f"{package.name:<32}  {package.latest_version or '-':<16}  {package.versions:>8}  {owners}{state}"
 
 
 def _lines(view: PackageView) -> list[str]:

@@ -1,4 +1,4 @@
-"""`x07-registry reindex`: write what readers see again."""
+"""`x07-registry reindex`: writes published files again."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.options import AsJson
+from deploy.cli.options import AsJson, counted
 
 if TYPE_CHECKING:
     from shared.settings import Settings
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]…", help="Packages; all when none is named.")
+    list[str] | None,
+    typer.Argument(metavar="[NAME]…", help="Names of packages; all packages if none is given."),
 ]
 
 
 def reindex(names: Names = None, as_json: AsJson = False) -> None:
-    """Write every file of packages again from the rows, and what search and dependents say of them.
+    """Write every file of packages again from the rows, and update search and reverse dependencies.
 
-    Needs no worker; may run beside everything, be stopped and be started again. Exits with 1 when a
+    Needs no worker, and may run while the registry runs. May be stopped and run again. Exits with 1 if a
     package could not be written.
     """
+    from deploy.cli.settings import walk_settings
     from deploy.cli.stoppable import run_stoppable
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
 
-    settings = load_settings()
-    configure_logging(settings)
+    settings = walk_settings()
     failures = run_stoppable(lambda: _reindex(settings, names or [], as_json))
     raise typer.Exit(1 if failures else 0)
 
 
 async def _reindex(settings: Settings, names: list[str], as_json: bool) -> int:
-    """How many packages failed; each is told."""
+    """Reindex and print each package that failed. Returns their number."""
     from deploy.cli.findings import Findings
     from deploy.cli.progress import open_walk
-    from indexer.reindexing import reindex as write_again
-    from worker.settings import open_parts
+    from indexer.upkeep.reindex import reindex as write_again
+    from worker.process import open_parts
 
     failures = 0
     async with open_parts(settings) as parts:
@@ -47,6 +46,6 @@ async def _reindex(settings: Settings, names: list[str], as_json: bool) -> int:
                     f"failed  {failed.package}: {failed.reason}", package=failed.package, reason=failed.reason
                 )
                 failures += 1
-            text = f"{failures} packages failed" if failures else "everything is written"
+            text = f"{counted(failures, 'package')} failed" if failures else "everything is written"
             findings.end(failures == 0, text, failed=failures)
     return failures

@@ -1,4 +1,4 @@
-"""`x07-registry repair`: mend what rows can prove, and only that."""
+"""`x07-registry repair`: repairs the differences for which the rows prove what is right."""
 
 from __future__ import annotations
 
@@ -25,32 +25,30 @@ Copies = Annotated[
 
 
 def repair(deep: Deep = False, as_json: AsJson = False, after: After = "", copies: Copies = None) -> None:
-    """Mend each difference that `verify` tells, where the rows prove what is right; tell the others.
+    """Repair each difference that `verify` reports if the rows prove what is right, and report the others.
 
-    Rendered files are written again; an archive is put again only from bytes with its checksum. No row
-    and no archive is ever removed. Exits with 0 when nothing is left, 1 otherwise, 130 when stopped.
+    Rendered files are written again. An archive is restored only from bytes with its checksum. No row and no
+    archive is ever removed. Exits with 0 if no difference is left, 1 otherwise, 130 if stopped.
     """
+    from deploy.cli.settings import walk_settings
     from deploy.cli.stoppable import run_stoppable
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
 
-    settings = load_settings()
-    configure_logging(settings)
+    settings = walk_settings()
     left = run_stoppable(lambda: _repair(settings, deep, as_json, after, copies))
     raise typer.Exit(1 if left else 0)
 
 
 async def _repair(settings: Settings, deep: bool, as_json: bool, after: str, copies: Path | None) -> int:
-    """How many differences are left; each is told with what became of it."""
+    """Repair and print each difference with its outcome. Returns the number that is left."""
     from contextlib import AsyncExitStack
 
     from deploy.cli.findings import Findings
     from deploy.cli.progress import open_walk
     from deploy.cli.verify import fields_of, line_of
-    from indexer.repair import Repair
-    from indexer.verification import Verification
+    from indexer.upkeep.repair import Repair
+    from indexer.upkeep.verification import Verification
     from shared.storage.filesystem import FileSystemStorage
-    from worker.settings import open_parts
+    from worker.process import open_parts
 
     mended = left = 0
     async with AsyncExitStack() as stack:
@@ -59,7 +57,7 @@ async def _repair(settings: Settings, deep: bool, as_json: bool, after: str, cop
         if other is not None:
             stack.push_async_callback(other.close)
         with open_walk() as progress, Findings("repair", as_json=as_json) as findings:
-            # There may be no worker: what waits is published here.
+            # There may be no running worker, so this command publishes waiting changes.
             verification = Verification(parts, progress, deep, settings.staging_keep_seconds, late_s=0)
             async for outcome in Repair(parts, verification, other).run(after):
                 word = "mended" if outcome.is_mended else "left"

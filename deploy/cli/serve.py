@@ -1,9 +1,12 @@
-"""`x07-registry serve`: HTTP processes, as operators run the tiers apart."""
+"""`x07-registry serve`: an HTTP process of one tier or of both."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,26 +23,44 @@ Workers = Annotated[
     typer.Option(
         min=1,
         max=256,
-        help="Read processes that share the address, one a core. "
-        "Each has metrics of its own, at ports one by one.",
+        help="Read processes that share the address, one for each core. "
+        "Each serves its metrics on the next port.",
     ),
 ]
 
 
-def serve(kind: Kind, bind: Bind = None, workers: Workers = 1, fd: Descriptor = None) -> None:
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Serve this directory, such as a mirror.",
+        show_default="the storage of the settings",
+    ),
+]
+
+
+def serve(
+    kind: Kind, bind: Bind = None, workers: Workers = 1, data_dir: DataDir = None, fd: Descriptor = None
+) -> None:
     """Serve the write API, the read service, or both on one address.
 
     The write API needs the database and storage; the read service needs storage only.
     """
+    if kind is AppKind.READ:
+        # redis-py imports PyJWT, which imports cryptography if it can: 20 MiB that no reader uses.
+        sys.modules["cryptography"] = None  # type: ignore[assignment]
+    from deploy.read_workers import run_workers
     from deploy.serve import run, run_on
     from deploy.signals import run_until_stopped
-    from deploy.workers import run_workers
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
     from shared.tracing import start_tracing
+    from shared.variables import PREFIX
 
     if workers > 1 and kind is not AppKind.READ:
         raise typer.BadParameter("only the read service runs in several processes", param_hint="--workers")
+    if data_dir is not None:  # the processes of --workers inherit it
+        os.environ |= {f"{PREFIX}STORAGE": "fs", f"{PREFIX}DATA_DIR": str(data_dir)}
     settings = load_settings(**given(bind=bind))
     configure_logging(settings)
     if workers > 1:

@@ -1,4 +1,4 @@
-"""Commands that walk over much: stopped by a signal at any point, and started again later."""
+"""Runs commands that walk over many items; a signal may stop them at any point."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def run_stoppable(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """The result of the work. The first SIGINT or SIGTERM ends the command with 130 or 143, cleaned up."""
+    """Run the work and return its result. The first SIGINT or SIGTERM cancels it; exit status 130 or 143."""
     return asyncio.run(_until_stopped(work()))
 
 

@@ -1,4 +1,4 @@
-"""`x07-registry user`: who has an account."""
+"""`x07-registry user`: lists, shows and creates users."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
     from deploy.administration.queries import UserRow
 
 app = typer.Typer(help="List, show and create users.", no_args_is_help=True)
+HEADING = f"{'HANDLE':<24}  {'CREATED':<20}  {'ORIGIN':<24}  TOKENS  PACKAGES"
 
 
 @app.command("list")
 def list_users(as_json: AsJson = False) -> None:
-    """List users by handle: since when, from where, tokens that work, packages owned."""
+    """List users by handle, with creation time, origin, valid tokens and owned packages."""
     from deploy.administration import queries
 
-    print_rows(queries.users, _line, as_json)
+    print_rows(queries.users, _line, as_json, HEADING)
 
 
 @app.command()
 def show(handle: HandleArgument, as_json: AsJson = False) -> None:
-    """Show a user with the packages that it owns. Exits with 1 if there is none."""
+    """Show a user with owned packages. Exits with 1 if the user does not exist."""
     from deploy.administration import queries
     from shared.errors import NotFound
 
@@ -35,14 +36,15 @@ def show(handle: HandleArgument, as_json: AsJson = False) -> None:
     if as_json:
         print_json(user)
     else:
-        print(_line(user), *(f"  owns {package}" for package in user.packages), sep="\n")
+        print(HEADING, _line(user), *(f"  owns {package}" for package in user.packages), sep="\n")
 
 
 @app.command()
 def create(handle: HandleArgument, as_json: AsJson = False) -> None:
-    """Create a user; one that exists stays as it is.
+    """Create a user. Nothing changes if the user exists.
 
-    Whoever signs in with the GitHub login of that name gets the account, as in the older server.
+    As in the older server, the person who signs in with the GitHub login of that name gets the account,
+    unless the account holds a token with the scope admin.
     """
     from deploy.bootstrap import create_user
 
@@ -53,5 +55,5 @@ def create(handle: HandleArgument, as_json: AsJson = False) -> None:
 
 def _line(user: UserRow) -> str:
     origin = f"github:{user.github_login}" if user.github_login else user.created_via
-    counts = f"{user.tokens} tokens, {len(user.packages)} packages"
+    counts = f"{user.tokens:>6}  {len(user.packages):>8}"
     return f"{user.handle:<24}  {moment(user.created_at)}  {origin:<24}  {counts}"

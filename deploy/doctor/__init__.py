@@ -1,1 +1,1 @@
-"""`x07-registry doctor`: one module a dependency, each says what is wrong and how to mend it."""
+"""`x07-registry doctor`: one module per dependency, which reports what is wrong and how to fix it."""

@@ -1,4 +1,7 @@
-"""Clocks: sessions expire by the database's, requests to S3 are refused when ours is far off."""
+"""Checks of clocks.
+
+Sessions expire by the database's clock, and S3 refuses requests if this machine's clock is far off.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from shared.database import Database
 from shared.settings import Settings
 
 MOST_APART: Final = timedelta(seconds=10)
-# S3 tells whole seconds; some file systems do, too.
+# S3 and some file systems report whole seconds.
 GRAIN: Final = timedelta(seconds=1)
-MEND: Final = "let one time service (NTP) set the clocks of this machine and of the one that is named"
+MEND: Final = "synchronise the clocks of this machine and of the named one with one time service (NTP)"
 
 Clock = Callable[[], datetime]
 
@@ -36,7 +39,10 @@ async def examine_database_clock(settings: Settings, now: Clock = _utc_now) -> l
 
 
 def storage_clock(modified_at: datetime, began: datetime, ended: datetime) -> Finding:
-    """The finding of storage's clock. modified_at: of a blob put between began and ended, by ours."""
+    """The finding about storage's clock.
+
+    modified_at: storage's time for a blob that this machine put between began and ended.
+    """
     return _finding("clock of storage", modified_at, began - GRAIN, ended)
 
 

@@ -1,4 +1,4 @@
-"""Postgres: it answers, is new enough, takes writes, has its extensions, rights and revision."""
+"""Checks that Postgres answers, is new enough, accepts writes, and has extensions, rights and revision."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shared.settings import Settings
 CHECK: Final = "database"
 MEND: Final = "start Postgres, or correct X07_REGISTRY_DATABASE_URL (host, port, user, password, database)"
 MIGRATE: Final = "run `x07-registry migrate` as a role that owns the schema"
-LEAST_VERSION: Final = 150_000
+MIN_VERSION: Final = 150_000
 EXTENSIONS: Final = ("pg_trgm",)
-# Whoever migrates needs these; a server or worker does not.
+# Only the role that migrates needs rights on these; servers and workers do not.
 NOT_OURS: Final = ("alembic_version", "_sqlx_migrations")
 
 
@@ -29,6 +29,7 @@ async def examine_database(settings: Settings) -> list[Finding]:
             found = await queries.server(tx)
             return [
                 _server(found),
+                _connection(database),
                 await _extensions(tx),
                 await _rights(tx, database.schema),
                 await _revision(tx, database.schema),
@@ -38,13 +39,20 @@ async def examine_database(settings: Settings) -> list[Finding]:
 
 
 def _server(found: queries.Server) -> Finding:
-    if found.version < LEAST_VERSION:
+    if found.version < MIN_VERSION:
         wrong = f"Postgres {found.version_text} is too old; 15 or newer is needed"
         return failed(CHECK, wrong, "upgrade the server, or name another in X07_REGISTRY_DATABASE_URL")
     if found.is_standby:
         wrong = "the server is a read-only standby"
         return failed(CHECK, wrong, "name the primary in X07_REGISTRY_DATABASE_URL")
     return ok(CHECK, f"Postgres {found.version_text} answers")
+
+
+def _connection(database: Database) -> Finding:
+    where = f'the schema "{database.schema}" and the limits'
+    if database.is_pooled:
+        return ok(f"{CHECK} connection", f"through a pooler; every transaction sets {where}")
+    return ok(f"{CHECK} connection", f"direct; {where} are in force")
 
 
 async def _extensions(tx: AsyncConnection) -> Finding:
@@ -78,5 +86,5 @@ async def _revision(tx: AsyncConnection, schema: str) -> Finding:
     if stored is None or stored < ours:
         return failed(check, f"revision {stored or 'none'}; this program needs {ours}", MIGRATE)
     if stored > ours:
-        return ok(check, f"revision {stored}, newer than this program ({ours}); its upgrade is under way")
+        return ok(check, f"revision {stored}, newer than this program ({ours}); an upgrade is under way")
     return ok(check, f"revision {stored}")

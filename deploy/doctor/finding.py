@@ -1,4 +1,4 @@
-"""What the doctor says of one thing it looked at."""
+"""A finding: the result of one check of the doctor."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from shared.causes import cause_of
+
 Status = Literal["ok", "failed", "off"]
 
 TIMEOUT_S: Final = 20.0
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One line of the report. mend: what to do; empty unless the status is `failed`."""
+    """One line of the report. mend: how to fix it; empty unless the status is `failed`."""
 
     check: str
     status: Status
@@ -23,24 +25,24 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(check: str, detail: str) -> Finding:
-    """Nothing to do."""
+    """A check that passed."""
     return Finding(check, "ok", detail)
 
 
 def off(check: str, detail: str) -> Finding:
-    """Not configured, and need not be."""
+    """A check of something that is not configured or does not exist yet."""
     return Finding(check, "off", detail)
 
 
 def failed(check: str, detail: str, mend: str) -> Finding:
-    """Something to mend."""
+    """A check that failed."""
     return Finding(check, "failed", detail, mend)
 
 
 async def examined(check: str, mend: str, examination: Awaitable[list[Finding]]) -> list[Finding]:
-    """What an examination finds; one finding if it is cut short, by whatever error.
+    """The findings of an examination, or one finding that names the error that ended it.
 
-    mend: what to do then. A doctor that dies of what it meets helps nobody, so every error is told.
+    mend: how to fix that error. Every exception becomes a finding, so that the other checks still run.
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -49,10 +51,3 @@ async def examined(check: str, mend: str, examination: Awaitable[list[Finding]])
         return [failed(check, f"no answer within {TIMEOUT_S:.0f} s", mend)]
     except Exception as error:
         return [failed(check, cause_of(error), mend)]
-
-
-def cause_of(error: BaseException) -> str:
-    """What lies behind an error of ours, as the driver or the system says it, on one line."""
-    while (cause := error.__cause__) is not None:
-        error = cause
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

@@ -1,4 +1,4 @@
-"""All SQL of the doctor; it reads catalogs of Postgres and changes nothing."""
+"""All SQL of the doctor. It reads the catalogs of Postgres and changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LACKING = text(
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """version: as server_version_num has it, 150004 for 15.4. is_standby: it takes no writes."""
+    """version: in the form of server_version_num, 150004 for 15.4. is_standby: it accepts no writes."""
 
     version: int
     version_text: str
@@ -42,17 +42,17 @@ class Server:
 
 
 async def server(tx: AsyncConnection) -> Server:
-    """What answers behind the URL."""
+    """The server that the URL leads to."""
     return Server(**(await tx.execute(_SERVER)).one()._mapping)
 
 
 async def extensions(tx: AsyncConnection, names: Sequence[str]) -> set[str]:
-    """Which of these extensions the database has."""
+    """Those of these extensions that the database has."""
     return set((await tx.execute(_EXTENSIONS, {"names": list(names)})).scalars())
 
 
 async def may_use_schema(tx: AsyncConnection, schema: str) -> bool | None:
-    """True if this role may use the schema; None when there is no such schema."""
+    """True if this role may use the schema; None if there is no such schema."""
     statement = text(
         "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = CAST(:schema AS name)"
     )
@@ -61,7 +61,7 @@ async def may_use_schema(tx: AsyncConnection, schema: str) -> bool | None:
 
 
 async def tables_lacking_rights(tx: AsyncConnection, schema: str, *, besides: Sequence[str]) -> list[str]:
-    """Tables that this role may not read and write, each with the rights it lacks. besides: not ours."""
+    """Tables that this role may not read and write, each with the missing rights. besides: tables to skip."""
     values = {"schema": schema, "rights": list(RIGHTS), "except": list(besides)}
     return list((await tx.execute(_LACKING, values)).scalars())
 
@@ -84,7 +84,7 @@ async def now(tx: AsyncConnection) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A version with its signature. key_id: as it is stored."""
+    """A version with its signature. key_id: as stored."""
 
     key_id: str
     name: str
@@ -111,5 +111,5 @@ _ONE_SIGNED_UNDER_EACH_ID = text(
 
 
 async def one_signed_under_each_id(tx: AsyncConnection) -> list[Signed]:
-    """Some version for each id under which versions are signed, by id. No index serves it."""
+    """One version for each key id with which versions are signed, by id. No index serves this."""
     return [Signed(**row) for row in (await tx.execute(_ONE_SIGNED_UNDER_EACH_ID)).mappings()]

@@ -1,14 +1,13 @@
-"""Redis or Valkey: it answers, takes a key, gives it back, and carries a message."""
+"""Checks that Redis or Valkey answers, stores a key, returns it, and carries a message."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Final
 
-from redis.asyncio import Redis
-
 from deploy.doctor.finding import Finding, failed, ok
-from shared.jobs import SOCKET_TIMEOUT_S
+from shared.messages import SOCKET_TIMEOUT_S
+from shared.redis_client import open_redis
 from shared.settings import Settings
 
 CHECK: Final = "redis"
@@ -17,17 +16,13 @@ PROBE_LIFE_S: Final = 60
 
 
 async def examine_queue(settings: Settings) -> list[Finding]:
-    """One finding. The probe's key and channel are nobody's: no reader or worker hears of them."""
+    """One finding. No reader or worker uses the probe's key and channel."""
     probe = f"{settings.redis_namespace}:doctor:{secrets.token_hex(8)}"
-    async with Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-    ) as redis:
+    async with open_redis(settings, SOCKET_TIMEOUT_S) as redis:
         await redis.set(probe, b"probe", ex=PROBE_LIFE_S)
         kept = await redis.get(probe)
         await redis.delete(probe)
         await redis.publish(probe, b"probe")
     if kept != b"probe":
-        return [failed(CHECK, "a key that was just set is not there", "check its memory limit and policy")]
-    return [ok(CHECK, "takes keys and messages")]
+        return [failed(CHECK, "it lost a key that was just set", "check its memory limit and policy")]
+    return [ok(CHECK, "stores keys and carries messages")]

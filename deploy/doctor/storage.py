@@ -1,7 +1,7 @@
-"""Object storage: write, conditional write, read, copy, list and delete of a probe; and its clock.
+"""Checks object storage with a probe: write, read and copy with conditions, list, delete; and its clock.
 
-The probes lie in staging/, which no reader's path leads to, under the names of bytes that were never
-uploaded. They are deleted at the end; what a killed doctor leaves, garbage collection takes.
+The probes are in staging/, which readers cannot reach, under checksums that no upload has. They are deleted
+at the end; garbage collection removes those of a doctor that was killed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from deploy.doctor.clock import storage_clock
-from deploy.doctor.finding import Finding, cause_of, failed, ok
-from shared.blobs import ARCHIVE_TYPE, staging_key
+from deploy.doctor.finding import Finding, failed, ok
+from shared.blobs import ARCHIVE_TYPE, new_upload_id, staging_key
+from shared.causes import cause_of
 from shared.errors import RegistryError
 from shared.settings import Settings
-from shared.storage import open_storage
 from shared.storage.interface import Found, Storage
+from shared.storage.opening import open_storage
+from shared.storage.write_check import WriteCheck
 
 CHECK: Final = "storage"
 PROBE_BYTES: Final = 1024
@@ -27,7 +29,7 @@ NO_REVISION: Final = '"00000000000000000000000000000000"'
 
 
 class _Wrong(Exception):
-    """The store answered, but not as it must."""
+    """The store answered wrongly."""
 
 
 async def examine_storage(settings: Settings) -> list[Finding]:
@@ -42,45 +44,51 @@ async def examine_storage(settings: Settings) -> list[Finding]:
 async def _examine(storage: Storage, settings: Settings) -> list[Finding]:
     body = secrets.token_bytes(PROBE_BYTES)
     digest = hashlib.sha256(body).hexdigest()
-    probe, copy = staging_key(digest), staging_key(hashlib.sha256(digest.encode()).hexdigest())
+    probe, copy = (staging_key(digest, new_upload_id()) for _ in range(2))
     began = datetime.now(UTC)
     try:
+        with _at("upload"):
+            await WriteCheck(storage, settings)()
         found = await _try_every_call(storage, probe, copy, body, digest)
     except _Wrong as error:
         return [failed(CHECK, str(error), mend_of(settings))]
     finally:
         await _delete_what_is_left(storage, probe, copy)
     clock = storage_clock(found.info.modified_at, began, datetime.now(UTC))
-    return [ok(CHECK, "write, conditional write, read, copy, list and delete work"), clock]
+    return [ok(CHECK, "write, conditional write, read, copy, conditional copy, list and delete work"), clock]
 
 
 async def _try_every_call(storage: Storage, probe: str, copy: str, body: bytes, digest: str) -> Found:
-    """The probe as it was read. Raises _Wrong, which says at which call."""
+    """Return the probe as read back. Raises _Wrong, which names the call that failed."""
     with _at("write"):
         await storage.put(probe, body, content_type=ARCHIVE_TYPE, digest=digest, only_if_absent=True)
     with _at("conditional write"):
         if await storage.put(probe, body, content_type=ARCHIVE_TYPE, digest=digest, only_if_absent=True):
-            raise _Wrong("what exists was written again, although it was asked not to")
+            raise _Wrong("a blob was overwritten, although the write was conditional on its absence")
         if await storage.put(probe, body, content_type=ARCHIVE_TYPE, digest=digest, if_revision=NO_REVISION):
-            raise _Wrong("what exists was replaced, although it is not what was to be replaced")
+            raise _Wrong("a blob was replaced, although the write named another revision")
     with _at("read"):
         found = await _read(storage, probe, body, digest)
     with _at("copy"):
-        await storage.copy(probe, copy)
+        if not await storage.copy(probe, copy, only_if_absent=True):
+            raise _Wrong("a blob was not copied, although nothing was in its place")
         await _read(storage, copy, body, digest)
+    with _at("conditional copy"):
+        if await storage.copy(probe, copy, only_if_absent=True):
+            raise _Wrong("a blob was overwritten, although the copy was conditional on its absence")
     with _at("list"):
         if probe not in [info.key async for info in storage.list(probe)]:
-            raise _Wrong("what exists is not listed")
+            raise _Wrong("a blob that exists is not listed")
     with _at("delete"):
         await storage.delete(probe)
         if await storage.head(probe) is not None:
-            raise _Wrong("what was deleted is still there")
+            raise _Wrong("a blob that was deleted is still there")
     return found
 
 
 @contextmanager
 def _at(call: str) -> Iterator[None]:
-    """Says of a failure at which call it was."""
+    """Add the name of the call to a failure."""
     try:
         yield
     except (_Wrong, RegistryError) as error:
@@ -90,26 +98,26 @@ def _at(call: str) -> Iterator[None]:
 async def _read(storage: Storage, key: str, body: bytes, digest: str) -> Found:
     found = await storage.get(key)
     if not isinstance(found, Found):
-        raise _Wrong("what was just written is not there")
+        raise _Wrong("the blob that was just written is missing")
     if (found.body, found.digest) != (body, digest):
-        raise _Wrong("other bytes, or another digest, than were written")
+        raise _Wrong("the bytes or the digest differ from what was written")
     return found
 
 
 async def _delete_what_is_left(storage: Storage, *keys: str) -> None:
-    """As far as a store in trouble allows; what is told is the trouble that came before."""
+    """Delete the probes as far as storage permits. Failures are ignored, as the first failure is reported."""
     for key in keys:
         with suppress(RegistryError):
             await storage.delete(key)
 
 
 def mend_of(settings: Settings) -> str:
-    """What to look at, by the kind of storage."""
+    """How to fix storage, by its kind."""
     if settings.stores_files:
         where = f"{settings.data_dir.absolute()} (X07_REGISTRY_DATA_DIR)"
-        return f"let this account write in {where}, and make room there if the disk is full"
+        return f"let this account write in {where}, and free space if the disk is full"
     return (
         "correct X07_REGISTRY_S3_ENDPOINT, _BUCKET, _REGION, _FORCE_PATH_STYLE and the keys; the key needs "
         "GetObject, PutObject, DeleteObject and ListBucket, and the store conditional puts (If-None-Match, "
-        "If-Match)"
+        "If-Match) and copies (If-None-Match)"
     )

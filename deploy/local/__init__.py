@@ -1,1 +1,1 @@
-"""A whole registry on one machine: embedded Postgres and Valkey, and the processes between them."""
+"""A whole registry on one machine: embedded Postgres, embedded Valkey, and the registry's own processes."""

@@ -1,7 +1,7 @@
-"""The system user that runs the embedded servers when we are root, and what it may reach.
+"""The system user that runs the embedded servers when `up` runs as root, and the folders that it may enter.
 
-Postgres refuses to run as root. Without root there is no account: the servers run as we do, and reach
-what we reach.
+Postgres refuses to run as root. When `up` does not run as root, there is no such user: the servers run as the
+user who started `up`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ READ = stat.S_IRGRP | stat.S_IROTH
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system user by its numbers."""
+    """A system user, with its numeric ids."""
 
     uid: int
     gid: int
 
 
 def server_account() -> Account | None:
-    """Who runs the embedded servers: None for ourselves. Made when missing. Raises StartFailed."""
+    """The user who runs the embedded servers, created if missing; None for the current user.
+
+    Raises StartFailed.
+    """
     if os.geteuid() != 0:
         return None
     entry = _entry() or _add_user()
@@ -51,11 +54,11 @@ def _add_user() -> pwd.struct_passwd:
     useradd = shutil.which("useradd", path=ADMIN_PATH)
     if useradd is None:
         raise StartFailed(
-            f"Postgres does not run as root: make a system user {NAME}, or do not start as root"
+            f"Postgres does not run as root: create a system user {NAME}, or do not start as root"
         )
     options = ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
     result = subprocess.run([useradd, *options, NAME], check=False, capture_output=True, text=True)
-    # Asked again whatever useradd said: another process may have added it at the same moment.
+    # Look again even if useradd failed: another process may have added the user at the same time.
     entry = _entry()
     if entry is None:
         raise StartFailed(f"cannot add the system user {NAME}: {result.stderr.strip()}")
@@ -63,7 +66,7 @@ def _add_user() -> pwd.struct_passwd:
 
 
 def make_private_directory(path: Path, account: Account | None) -> None:
-    """A directory that the account owns and nobody else enters; it can be reached from the root."""
+    """Create a directory that only the account may enter, and let the account pass through its parents."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if account is not None:
         os.chown(path, account.uid, account.gid)
@@ -71,9 +74,9 @@ def make_private_directory(path: Path, account: Account | None) -> None:
 
 
 def installed_package(name: str, account: Account | None) -> Path:
-    """The directory of an installed package of programs, which the account may run. Raises StartFailed.
+    """The directory of an installed package of programs, made accessible to the account. Raises StartFailed.
 
-    The package is not imported: only its programs are wanted.
+    The package is not imported, because only its programs are needed.
     """
     spec = find_spec(name)
     if spec is None or spec.origin is None:
@@ -87,7 +90,7 @@ def installed_package(name: str, account: Account | None) -> Path:
 
 
 def _make_reachable(path: Path, account: Account) -> None:
-    """Let the account, and nobody else, pass through each directory above path that is closed to it."""
+    """Let only the account pass through each directory above path that is closed to it."""
     for directory in path.resolve().parents:
         if directory.stat().st_mode & stat.S_IXOTH:
             continue
@@ -101,7 +104,10 @@ def _make_reachable(path: Path, account: Account) -> None:
 
 
 def _make_readable(tree: Path) -> None:
-    """Open an installation that was made under a private umask; its top last, which tells that all is."""
+    """Make an installation that was created under a private umask readable.
+
+    The top directory comes last, so that its mode shows that the rest is done.
+    """
     if not tree.exists() or tree.stat().st_mode & READ_AND_PASS == READ_AND_PASS:
         return
     for path in (*tree.rglob("*"), tree):

@@ -1,4 +1,4 @@
-"""A child process that never outlives this one, and whose end can be awaited. Linux only."""
+"""A child process that never outlives this one. Its end can be awaited. Linux only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ChildEnded(Exception):
-    """The process ended while something was awaited from it."""
+    """The process ended before the awaited work was done."""
 
 
 class ChildProcess:
     """A running program.
 
-    A session of its own: Ctrl-C reaches only us, and we stop the parts in order. Start it from the main
-    thread: the kernel sends the death signal when the thread that forked ends.
+    It has a session of its own, so that Ctrl-C reaches only this process, which stops the parts in order.
+    Start it from the main thread, because the kernel sends the death signal when the thread that forked ends.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class ChildProcess:
     ) -> None:
         """Start the command. Raises OSError.
 
-        death_signal: what it gets when we die. output: takes its stdout and stderr; None: ours do.
+        death_signal: sent to the child when this process dies. output: receives stdout and stderr; None: this
+        process's own.
         listener: file descriptor to hand down.
         """
         self._popen = subprocess.Popen(
@@ -71,7 +72,7 @@ class ChildProcess:
 
     @property
     def is_running(self) -> bool:
-        """False once it has ended."""
+        """False after the process has ended."""
         return not self._status.done()
 
     def _reap(self) -> None:
@@ -80,12 +81,12 @@ class ChildProcess:
         self._status.set_result(self._popen.wait())
 
     async def ended(self) -> str:
-        """Wait for the end; how it ended, for people: `exit status 2` or `SIGKILL`."""
+        """Wait for the end. Returns how the process ended: `exit status 2` or `SIGKILL`."""
         status = await asyncio.shield(self._status)
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
     async def outlasts(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await work that needs the running process. Raises ChildEnded if it ends first."""
+        """Await work that needs the running process. Raises ChildEnded if the process ends first."""
         working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.ended())
         try:
             await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -107,12 +108,12 @@ class ChildProcess:
 
 
 def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
-    """What the child does between fork and exec, after it became the account (that would undo it)."""
+    """A function for the child to call between fork and exec, but after setuid, which resets the signal."""
     parent = os.getpid()
 
     def tie() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:  # the parent ended before the call: no signal will come
+        if os.getppid() != parent:  # the parent ended before the call, so no signal will come
             os.kill(os.getpid(), signal.SIGKILL)
 
     return tie

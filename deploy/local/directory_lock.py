@@ -1,4 +1,4 @@
-"""One `up` at a time on a data directory."""
+"""A lock that allows one `up` at a time on a data directory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ LOCK_NAME = "up.lock"
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Hold the directory. Raises StartFailed at once if another process does.
+    """Lock the directory. Raises StartFailed at once if another process holds the lock.
 
-    The kernel lets go when the holder ends, however it ends; the file stays and means nothing by itself.
+    The kernel releases the lock when the holder ends for whatever reason. The file remains and means nothing
+    by itself.
     """
     with (directory / LOCK_NAME).open("a+") as file:
         try:

@@ -1,16 +1,17 @@
-"""What readers may ask for as soon as somebody listens, before the worker has had its first turn."""
+"""Writes the files that readers may ask for before the worker's first turn."""
 
 from __future__ import annotations
 
 import structlog
 
-from indexer import queries_tree
 from indexer.catalog_publication import publish_catalog
-from indexer.publication import Parts, publish_config
+from indexer.config_publication import publish_config
+from indexer.parts import Parts
+from indexer.queries import tree
 from shared.blobs import CATALOG_KEY
 from shared.errors import RegistryError
 from shared.settings import Settings
-from worker.settings import open_parts
+from worker.process import open_parts
 
 log = structlog.get_logger()
 
@@ -18,7 +19,7 @@ log = structlog.get_logger()
 async def ensure_first_files(settings: Settings) -> None:
     """Write config.json for these settings, and a new registry's empty catalog.
 
-    Without storage nothing is written, and the worker does it once storage is there.
+    If storage is unavailable, nothing is written; the worker does it when storage is back.
     """
     async with open_parts(settings) as parts:
         try:
@@ -30,6 +31,6 @@ async def ensure_first_files(settings: Settings) -> None:
 
 
 async def _has_packages(parts: Parts) -> bool:
-    """True for an adopted registry, whose catalog is not empty: the worker builds it."""
+    """True for a registry that has packages, such as an adopted one; the worker builds its catalog."""
     async with parts.database.transaction() as tx:
-        return await queries_tree.count_packages(tx) > 0
+        return await tree.count_packages(tx) > 0

@@ -1,4 +1,4 @@
-"""What the local servers share: a data directory held by one process, and a place for sockets."""
+"""Shared by the local servers: a locked data directory, and a directory for sockets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deploy.local.sockets import socket_directory
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A locked data directory: whoever has one may clear away what a killed process left in it.
+    """A locked data directory. Its holder may remove files that a killed process left there.
 
-    sockets: private and short-lived. account: runs the servers; None: ourselves.
+    sockets: a private, short-lived directory. account: runs the servers; None: the current user.
     """
 
     data_dir: Path
@@ -26,7 +26,7 @@ class Home:
 
 @contextmanager
 def open_home(data_dir: Path) -> Iterator[Home]:
-    """Make the directory if need be and hold it. Raises StartFailed, OSError."""
+    """Create the directory if missing, and lock it. Raises StartFailed, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True)
     data_dir = data_dir.resolve()
     account = server_account()

@@ -1,4 +1,4 @@
-"""POSIX access control lists, as far as letting one user pass through a directory needs them."""
+"""POSIX access control lists: just enough to let one user pass through a directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENTRY = struct.Struct("<HHI")
 NO_ID = 0xFFFFFFFF
 SEARCH = 1
 
-# Tags of entries, in the order in which the kernel wants them (linux/posix_acl.h).
+# Tags of entries, in the order that the kernel requires (linux/posix_acl.h).
 OWNER, USER, OWNING_GROUP, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 
 Acl = dict[tuple[int, int], int]
@@ -22,7 +22,7 @@ Acl = dict[tuple[int, int], int]
 
 
 def allow_search(directory: Path, user_id: int) -> None:
-    """Let this one user pass through the directory, without reading it; others gain nothing.
+    """Let this user, and nobody else, pass through the directory without listing it.
 
     Raises OSError (ENOTSUP) on a file system without access control lists.
     """
@@ -33,7 +33,7 @@ def allow_search(directory: Path, user_id: int) -> None:
 
 
 def _read(directory: Path) -> Acl:
-    """The directory's list; made from its mode when it has none."""
+    """The directory's list, or one made from its mode."""
     try:
         return parse_acl(os.getxattr(directory, ATTRIBUTE))
     except OSError as error:
@@ -44,10 +44,10 @@ def _read(directory: Path) -> Acl:
 
 
 def parse_acl(value: bytes) -> Acl:
-    """The list behind an attribute's bytes."""
+    """Parse the bytes of the attribute."""
     return {(tag, who): bits for tag, bits, who in ENTRY.iter_unpack(value[len(HEADER) :])}
 
 
 def render_acl(acl: Acl) -> bytes:
-    """An attribute's bytes: a version, then the entries by tag and id."""
+    """Render the bytes of the attribute: a version, then the entries by tag and id."""
     return HEADER + b"".join(ENTRY.pack(tag, bits, who) for (tag, who), bits in sorted(acl.items()))

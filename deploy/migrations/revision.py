@@ -1,4 +1,4 @@
-"""Which revision a database has, and whether this program can work with it.
+"""The database's revision, and whether this program can work with it.
 
 Migrations only expand, so a program works with its own revision and with every newer one.
 """
@@ -24,24 +24,27 @@ log = structlog.get_logger()
 
 
 def newest_revision() -> str:
-    """The newest revision that this program knows: four digits, with which the file's name begins."""
+    """The newest revision that this program knows: the four digits at the start of the file's name."""
     return max(path.name[:4] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
 
 async def until_migrated(settings: Settings) -> None:
-    """Wait, bounded, until the database is migrated. Raises StartFailed.
+    """Wait, for a limited time, until the database is migrated. Raises StartFailed.
 
-    A database that does not answer is not waited for: without it, too, a registry starts.
+    If the database does not answer, this returns at once, because a registry starts without one.
     """
     database = Database(settings)
-    deadline = time.monotonic() + WAIT_S
+    begun, is_told = time.monotonic(), False
     try:
         while (stored := await _revision(database)) is None or stored < newest_revision():
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + WAIT_S:
                 raise StartFailed(
                     f"the database is at revision {stored or 'none'}, "
                     f"this program needs {newest_revision()}; run `x07-registry migrate`"
                 )
+            if not is_told:
+                log.info("waiting_for_migration", stored=stored, needed=newest_revision())
+                is_told = True
             await asyncio.sleep(POLL_S)
     except DatabaseUnavailable:
         log.warning("database_unavailable_at_start")
@@ -50,7 +53,7 @@ async def until_migrated(settings: Settings) -> None:
 
 
 async def _revision(database: Database) -> str | None:
-    """The revision of the configured schema; None when it was never migrated."""
+    """The revision of the configured schema; None if it was never migrated."""
     table = f'"{database.schema}".alembic_version'
     async with database.transaction() as tx:
         found = await tx.exec_driver_sql("SELECT to_regclass($1)::text", (table,))

@@ -1,4 +1,4 @@
-"""Bring the database to the newest revision; adopt one that the older server made."""
+"""Brings the database to the newest revision, and adopts one that the older server made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.tables import metadata
 
 MIGRATION_LOCK = 0x7830375F6D696772
 DEPLOYED_REVISION = "0001"
-# What the migrations add foreign keys, triggers and indexes to.
+# The tables to which migrations add foreign keys, triggers and indexes.
 LOCKED = (
     "users",
     "packages",
@@ -36,9 +36,9 @@ log = structlog.get_logger()
 
 
 async def migrate(settings: Settings) -> None:
-    """Create the schema, adopt its tables if they are there, apply what is missing.
+    """Create the schema, adopt its tables if they exist, and apply missing migrations.
 
-    One transaction, one migration at a time: others wait for the lock. Raises DatabaseUnavailable,
+    All in one transaction. Concurrent migrations wait for its lock. Raises DatabaseUnavailable,
     DatabaseFailed.
     """
     database = Database(settings, is_patient=True)
@@ -65,10 +65,10 @@ def _upgrade(connection: Connection, schema: str) -> None:
 
 
 def _lock_deployed(connection: Connection, schema: str) -> None:
-    """Wait until the older server writes to none of its tables, and then hold it up until we are done.
+    """Wait until the older server is writing to none of its tables, then lock its writes out.
 
-    Its transactions take these tables in more than one order. Whoever waits for one of them while holding
-    another may deadlock with it, and then a publish may be what fails. So nothing is held while waiting.
+    The older server's transactions lock these tables in different orders. Waiting for one table while holding
+    another could deadlock with them and fail a publish, so nothing is locked while waiting.
     """
     names = ", ".join(f'"{schema}".{table}' for table in LOCKED)
     deadline = time.monotonic() + LOCK_DEADLINE_S
@@ -81,12 +81,12 @@ def _lock_deployed(connection: Connection, schema: str) -> None:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
             if time.monotonic() > deadline:
-                raise DatabaseUnavailable("another server writes to the tables without a pause") from error
+                raise DatabaseUnavailable("another server writes to the tables without pausing") from error
         time.sleep(LOCK_PAUSE_S)
 
 
 def _require_complete(connection: Connection, schema: str) -> None:
-    """Raise DatabaseFailed for tables that the older server's last migrations have not reached."""
+    """Raise DatabaseFailed if the older server's last migrations have not been applied to its tables."""
     found = inspect(connection).get_multi_columns(schema=schema)
     there = {f"{table}.{column['name']}" for (_, table), columns in found.items() for column in columns}
     needed = [str(column) for table in DEPLOYED for column in metadata.tables[table].columns]

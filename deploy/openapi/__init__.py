@@ -1,1 +1,1 @@
-"""The OpenAPI document, made from what both tiers declare: `python -m deploy.openapi`."""
+"""The OpenAPI document, made from the declarations of both tiers: `python -m deploy.openapi`."""

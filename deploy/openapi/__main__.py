@@ -1,4 +1,4 @@
-"""`python -m deploy.openapi` writes openapi/openapi.json; with `--check` it only says whether it is stale."""
+"""`python -m deploy.openapi` writes openapi/openapi.json; `--check` reports whether it is out of date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOCUMENT: Final = Path(__file__).parents[2] / "openapi" / "openapi.json"
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the document; the exit status."""
+    """Write or check the document. Returns the exit status."""
     rendered = render_document()
     if arguments == ["--check"]:
         if DOCUMENT.is_file() and DOCUMENT.read_bytes() == rendered:

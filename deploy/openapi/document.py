@@ -1,4 +1,4 @@
-"""Operations as an OpenAPI 3.1 document. Pure: the same declarations give the same bytes."""
+"""Renders operations as an OpenAPI 3.1 document. Pure: the same declarations give the same bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api.write.credentials import SESSION_COOKIE
+from api.write.credentials import SESSION_COOKIE, TOKEN_PREFIX
 from api.write.csrf import CSRF_HEADER
 from api.write.routes import ALL_ENDPOINTS
 from deploy.openapi.models import REF, Json, example_of, schemas_of
@@ -20,6 +20,7 @@ from indexer.entry import IndexEntry
 from shared.blobs import JSON_TYPE, NDJSON_TYPE
 from shared.errors import BadRequest, RegistryError
 from shared.http.error_response import ErrorBody
+from shared.version import VERSION
 
 ABOUT: Final = """\
 The package registry for the x07 language.
@@ -31,14 +32,14 @@ SECURITY_SCHEMES: Final[Json] = {
     "token": {
         "type": "http",
         "scheme": "bearer",
-        "bearerFormat": "x07t_ and 64 hex digits",
-        "description": "An API token. `admin` acts on what others own, and implies no other scope.",
+        "bearerFormat": f"{TOKEN_PREFIX} and 64 hex digits",
+        "description": "An API token. `admin` allows changes of what others own, and implies no other scope.",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": SESSION_COOKIE,
-        "description": "The web session that GitHub sign-in begins.",
+        "description": "The web session of a user who signed in with GitHub.",
     },
     "csrf": {
         "type": "apiKey",
@@ -47,9 +48,9 @@ SECURITY_SCHEMES: Final[Json] = {
         "description": "The session's CSRF token, from GET /v1/auth/session; changes need it.",
     },
 }
-# What the server answers before it knows a route; the code is that of other bad requests.
+# Answers that the server gives before it knows a route. Their code is that of other bad requests.
 HEAD_REFUSALS: Final = {414: "The request target is too long.", 431: "The request headers are too long."}
-# Every other header is on each answer that names it.
+# Every other header is in each response that lists it.
 SOMETIMES: Final = frozenset({"x-x07-stale"})
 
 
@@ -59,7 +60,7 @@ def operations() -> tuple[Operation, ...]:
 
 
 def render_document() -> bytes:
-    """The document, indented for reviewers, ended by LF."""
+    """The document, indented for reviewers, with a final newline."""
     return msgspec.json.format(msgspec.json.encode(_document(operations())), indent=2) + b"\n"
 
 
@@ -75,7 +76,7 @@ def _document(all_operations: Sequence[Operation]) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "x07-registry",
-            "version": "1.0.0",
+            "version": VERSION,
             "description": ABOUT,
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
@@ -113,7 +114,7 @@ class _Schemas:
         return dict(next(schema for known, schema in self._asked if known == model))
 
     def of_answer(self, model: Any) -> Json:
-        """The schema of a body that they get."""
+        """The schema of a body that clients receive."""
         return dict(next(schema for known, schema in self._told if known == model))
 
 
@@ -173,18 +174,28 @@ def _responses(operation: Operation, schemas: _Schemas) -> Json:
     return known | {str(status): {"$ref": f"#/components/responses/{status}"} for status in HEAD_REFUSALS}
 
 
+_ARCHIVE: Final = {"archive": {"summary": "Bytes of the archive as it was published."}}
+_TILE: Final = {"tile": {"summary": "Hashes of 32 bytes each, or entries, each behind its length."}}
+_CHECKPOINT: Final = (
+    "registry.x07.io\n1\nbjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=\n\n"
+    "\u2014 registry.x07.io Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+"
+    "zyWE+xeMcTOAYQ8=\n"
+)
+
+
 def _content(path: str, answer: Answer, schemas: _Schemas) -> Json:
     if answer.media_type is None:
         return {}
     if answer.model is None:
         media: Json = {
             "schema": {"type": "string", "format": "binary"},
-            "examples": {"archive": {"summary": "Bytes of the archive as it was published."}},
+            "examples": _TILE if path.startswith("/log/") else _ARCHIVE,
         }
     elif answer.model is str:
-        is_index = answer.media_type == NDJSON_TYPE
         line = msgspec.json.encode(example_of(IndexEntry)).decode() + "\n"
-        media = {"schema": {"type": "string"}, "example": line if is_index else "ok"}
+        of_text = _CHECKPOINT if path.startswith("/log/") else "ok"
+        example = line if answer.media_type == NDJSON_TYPE else of_text
+        media = {"schema": {"type": "string"}, "example": example}
     elif answer.model == dict[str, Any]:
         media = {"schema": {"type": "object"}, "example": {"openapi": "3.1.0"}}
     else:
@@ -193,7 +204,7 @@ def _content(path: str, answer: Answer, schemas: _Schemas) -> Json:
 
 
 def _by_status(operation: Operation) -> dict[int, list[type[RegistryError]]]:
-    """The operation's errors, one a code: of several with the same, the first one tells."""
+    """The operation's errors, one per code; of several with one code, the first one is described."""
     found: dict[int, list[type[RegistryError]]] = defaultdict(list)
     for error in {error.code: error for error in reversed(operation.errors)}.values():
         found[error.status].insert(0, error)
@@ -228,12 +239,12 @@ def _error_media(errors: Sequence[type[RegistryError]]) -> Json:
 
 
 def _error_of(codes: Sequence[str]) -> Json:
-    """The schema of an error with one of these codes. Not beside `$ref`, where tools overlook it."""
+    """The schema of an error with one of these codes. Not beside `$ref`, where tools ignore it."""
     return {"allOf": [{"$ref": REF.format(name="Error")}, {"properties": {"code": {"enum": codes}}}]}
 
 
 def _add_errors(response: Json, errors: Sequence[type[RegistryError]]) -> None:
-    """Put errors beside the body that their status has already."""
+    """Add errors to a response whose status already has a body."""
     refused, media = _error_media(errors), response["content"][JSON_TYPE]
     media["schema"] = {"anyOf": [media["schema"], refused["schema"]]}
     media["examples"] = {"body": {"value": media.pop("example")}, **refused["examples"]}
@@ -246,7 +257,7 @@ def _headers(names: Iterable[str]) -> Json:
 
 
 def _headers_of(error: type[RegistryError]) -> list[str]:
-    """Headers that an error always carries."""
+    """The headers that an error always carries."""
     by_status = {405: ["allow"], 416: ["content-range"]}
     return [*error().headers, *by_status.get(error.status, [])]
 

@@ -1,4 +1,4 @@
-"""Models as JSON Schemas and as examples."""
+"""Renders models as JSON Schemas and as examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 def schemas_of(requests: Iterable[Any], answers: Iterable[Any]) -> tuple[list[Json], list[Json], Json]:
     """Schemas of both kinds of bodies, and the components that they refer to.
 
-    An answer has every field that cannot be unset; one that has a default never has another value.
+    An answer has every field that cannot be unset. In an answer, a field with a default is a constant.
     """
     asked, components_asked = msgspec.json.schema_components(list(requests), ref_template=REF)
     told, components = msgspec.json.schema_components(list(answers), ref_template=REF)
@@ -33,6 +33,8 @@ def schemas_of(requests: Iterable[Any], answers: Iterable[Any]) -> tuple[list[Js
 def example_of(model: Any) -> Any:
     """A value of a model, with every field that can be set. Raises KeyError for a field without a word."""
     kind = inspect.type_info(model)
+    if isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.StructType):
+        return [example_of(kind.item_type.cls)]
     if isinstance(kind, inspect.StructType):
         return {field.encode_name: _field(kind.cls.__name__, field) for field in kind.fields}
     return FIELDS[model.__name__]
@@ -52,7 +54,7 @@ def _field(owner: str, field: inspect.Field) -> Any:
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:
-    """The type without the chance of being null."""
+    """The type without null."""
     if isinstance(kind, inspect.UnionType):
         rest = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
         return rest[0] if len(rest) == 1 else kind

@@ -1,4 +1,4 @@
-"""One operation as the document tells it, whichever tier answers it. No HTTP and no JSON here."""
+"""One operation of the document, of either tier. No HTTP and no JSON here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.errors import RegistryError
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """kind: its msgspec type. Those of a path are always required, others never."""
+    """kind: the msgspec type. Path parameters are always required, others never."""
 
     name: str
     place: Literal["path", "query", "header"]
@@ -20,7 +20,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A success. model: a msgspec type, None for bytes or no body. headers: names; x-request-id besides."""
+    """A success. model: a msgspec type; None for bytes or no body. headers: names, without x-request-id."""
 
     status: int
     description: str
@@ -31,9 +31,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """body: media type and model of the request's, None for none; a model of None is bytes.
+    """One method on one path.
 
-    security: alternatives, each a map from scheme to scopes; an empty one is nobody. host: of another
+    body: media type and model of the request, None without a body; a model of None means bytes.
+    security: alternatives, each a map from scheme to scopes; an empty map allows anonymous requests. host: a
+    server other than the document's own.
     server than the document's own.
     """
 

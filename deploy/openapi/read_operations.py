@@ -1,6 +1,6 @@
-"""The read service's operations: what api/read/routes.py resolves, told in words and models.
+"""The read service's operations, described in words and models; api/read/routes.py resolves them.
 
-Which blob, content type and cache rule a path has is asked of the routes, not written down again.
+The blob, content type and cache rule of a path are read from the routes, not repeated here.
 """
 
 from __future__ import annotations
@@ -11,25 +11,34 @@ from typing import Any, Final
 import msgspec
 
 from api.read.answer import OF_ARCHIVES
-from api.read.routes import REDIRECTS, BlobRoute, Redirect, resolve
+from api.read.routes import REDIRECTS, BlobRoute, Redirect, missing_blob, resolve
 from deploy.openapi.operation import Answer, Operation, Parameter
 from deploy.openapi.vocabulary import PARAMETERS, path_parameters
 from deploy.openapi.write_operations import IF_NONE_MATCH, OF_EVERY_ROUTE
 from indexer.catalog import CatalogPackage
 from indexer.config import IndexConfig
 from indexer.metadata import MetadataDocument
-from shared import errors
+from shared import errors, publish_errors
+from shared.package_documents import AdvisoryList, OwnerList, PackagePage
 from shared.settings import Settings
 
 TAG: Final = "published tree"
 RANGE: Final = Parameter("range", "header", str, "One range of bytes (RFC 9110, 14.2).")
 REFRESH: Final = Parameter("x07_refresh", "query", str, "Any value: read past every cache.")
 INDEX_HOST: Final = str(Settings.model_fields["index_host"].default)
-OF_INDEX_FILES: Final = (errors.InvalidName, errors.IndexPathInvalid, errors.IndexNotFound)
-OF_RELEASES: Final = (errors.InvalidName, errors.InvalidVersion, errors.NotFound)
+OF_INDEX_FILES: Final = (publish_errors.InvalidName, errors.IndexPathInvalid, errors.IndexNotFound)
+OF_RELEASES: Final = (publish_errors.InvalidName, publish_errors.InvalidVersion, errors.NotFound)
 AT_ROOT: Final = "at the root of the index host."
 SHORT: Final = "{length}/{name}"
 LONG: Final = "{first}/{second}/{name}"
+TILE: Final = "{level}/{index}"
+TILE_DESCRIPTION: Final = (
+    "256 hashes of one level of the log's Merkle tree, or 256 entries where the level is `entries` "
+    "(c2sp.org/tlog-tiles). Tiles from 1,000 on, and partial ones, have more path elements."
+)
+MIRRORED_METADATA: Final = "As /v1/packages/{name}/{version}/metadata, where a mirror's configuration has it."
+MIRRORED_DOWNLOAD: Final = "As /v1/packages/{name}/{version}/download, where a mirror's configuration has it."
+MIRRORED_ADVISORIES: Final = "As /v1/packages/{name}/{version}/advisories."
 ENTRY: Final = "Index file of a package: a line of JSON a version (`IndexEntry`), in ascending SemVer order."
 
 
@@ -41,7 +50,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_operations() -> tuple[Operation, ...]:
-    """What is read without the write API."""
+    """All operations that the read service answers."""
     return (
         *(_redirect(path.decode(), redirect) for path, redirect in REDIRECTS.items() if path != b"/openapi"),
         _blob("/index/config.json", "index_config", "The index's configuration.", IndexConfig),
@@ -56,6 +65,13 @@ def read_operations() -> tuple[Operation, ...]:
             "/v1/packages/{name}/{version}/metadata", "metadata", "A version's manifest.", MetadataDocument
         ),
         _blob("/v1/packages/{name}/{version}/download", "download", "A version's archive, a plain tar."),
+        _blob("/dl/{name}/{version}/metadata", "mirrored_metadata", MIRRORED_METADATA, MetadataDocument),
+        _blob("/dl/{name}/{version}/download", "mirrored_download", MIRRORED_DOWNLOAD),
+        _blob("/dl/{name}/package", "package_page", "As /v1/packages/{name}.", PackagePage),
+        _blob("/dl/{name}/owners", "mirrored_owners", "As /v1/packages/{name}/owners.", OwnerList),
+        _blob("/dl/{name}/{version}/advisories", "mirrored_advisories", MIRRORED_ADVISORIES, AdvisoryList),
+        _blob("/log/checkpoint", "log_checkpoint", "The signed tree head of the transparency log.", str),
+        _blob(f"/log/tile/{TILE}", "log_tile", TILE_DESCRIPTION),
     )
 
 
@@ -73,7 +89,7 @@ def _redirect(path: str, redirect: Redirect) -> Operation:
 
 def _blob(path: str, name: str, description: str, model: Any = None) -> Operation:
     """model: of a whole body; None: bytes of an archive."""
-    host = None if path.startswith(("/index/", "/v1/")) else INDEX_HOST
+    host = None if path.startswith(("/index/", "/v1/", "/dl/")) else INDEX_HOST
     route = _route_of(path)
     parameters = [*path_parameters(path)]
     parameters += [IF_NONE_MATCH, RANGE] if route.is_archive else [REFRESH, IF_NONE_MATCH]
@@ -91,13 +107,13 @@ def _blob(path: str, name: str, description: str, model: Any = None) -> Operatio
 
 
 def _route_of(path: str) -> BlobRoute:
-    """What a path resolves to on the index host, with examples put in."""
+    """The route that a path resolves to on the index host, with examples for its parameters."""
     values = {**PARAMETERS, "name": "ab" if "{length}" in path else PARAMETERS["name"]}
     target = re.sub(r"{(\w+)}", lambda match: str(values[match[1]]), path)
     host = INDEX_HOST.encode()
     route = resolve({"raw_path": target.encode(), "headers": [(b"host", host)]}, host)
     if not isinstance(route, BlobRoute):
-        raise TypeError(f"{path} is no document of the published tree")
+        raise TypeError(f"{path} is not a document of the published tree")
     return route
 
 
@@ -125,11 +141,19 @@ def _answers(route: BlobRoute, model: Any) -> tuple[Answer, ...]:
 
 
 def _errors(route: BlobRoute, path: str, *, is_rooted: bool) -> tuple[type[errors.RegistryError], ...]:
-    found: list[type[errors.RegistryError]] = [*OF_EVERY_ROUTE, route.missing, errors.StorageFailed]
+    found: list[type[errors.RegistryError]] = [
+        *OF_EVERY_ROUTE,
+        type(missing_blob(route.key)),
+        errors.StorageFailed,
+    ]
     if is_rooted:
         found.append(errors.NotFound)
-    if "{name}" in path:
+    if path.endswith(("/package", "/owners")):
+        found.append(publish_errors.InvalidName)
+    elif "{name}" in path:
         found += OF_RELEASES if "{version}" in path else OF_INDEX_FILES
+    if path.endswith("/metadata"):
+        found.append(errors.MetadataCorrupt)
     if route.is_archive:
         found.append(errors.RangeNotSatisfiable)
     return tuple(dict.fromkeys(found))

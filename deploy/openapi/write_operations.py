@@ -8,7 +8,7 @@ from typing import Any, Final
 from api.write.endpoint import Auth, Endpoint
 from deploy.openapi.operation import Answer, Operation, Parameter
 from deploy.openapi.vocabulary import path_parameters
-from shared import errors
+from shared import credential_errors, errors
 from shared.blobs import ARCHIVE_TYPE, JSON_TYPE
 
 OF_EVERY_ROUTE: Final = (errors.BadRequest, errors.MethodNotAllowed, errors.Internal, errors.Unavailable)
@@ -19,12 +19,16 @@ OF_JSON_BODIES: Final = (
     errors.UnsupportedMediaType,
     errors.UnprocessableBody,
 )
-OF_CREDENTIALS: Final = (errors.AuthRequired, errors.AuthInvalid)
+OF_CREDENTIALS: Final = (
+    credential_errors.AuthRequired,
+    credential_errors.AuthInvalid,
+    credential_errors.AuthExpired,
+)
 OF_COOKIE_CHANGES: Final = (
-    errors.CsrfOriginRequired,
-    errors.CsrfOriginForbidden,
-    errors.CsrfRequired,
-    errors.CsrfInvalid,
+    credential_errors.CsrfOriginRequired,
+    credential_errors.CsrfOriginForbidden,
+    credential_errors.CsrfRequired,
+    credential_errors.CsrfInvalid,
 )
 IF_NONE_MATCH: Final = Parameter("if-none-match", "header", str, "ETags that the client has, or `*`.")
 ORIGIN: Final = Parameter("origin", "header", str, "Required with a session: a page's origin, listed here.")
@@ -47,22 +51,22 @@ def operation_of(endpoint: Endpoint) -> Operation:
 
 
 def errors_of(endpoint: Endpoint) -> tuple[type[errors.RegistryError], ...]:
-    """Everything that the endpoint may answer besides success."""
+    """All errors that the endpoint may answer."""
     found = [*OF_EVERY_ROUTE, *endpoint.errors]
     if not endpoint.is_static:
         found += OF_DEPENDENCIES
     if endpoint.request is not None:
         found += OF_JSON_BODIES
+    if (endpoint.request, endpoint.signed, endpoint.is_upload) != (None, None, False):
+        found.append(errors.BodyTooSlow)
     if endpoint.auth is not Auth.NONE:
         found += OF_CREDENTIALS
     if endpoint.scope is not None:
         found.append(errors.Forbidden)
-    if endpoint.auth in (Auth.SESSION, Auth.EITHER):
-        found.append(errors.AuthExpired)
-        if endpoint.method != "GET":
-            found += OF_COOKIE_CHANGES
+    if _changes_by_cookie(endpoint):
+        found += OF_COOKIE_CHANGES
     if endpoint.limited is not None:
-        found += (errors.RateLimited, errors.AuthInvalid)
+        found += (errors.RateLimited, credential_errors.AuthInvalid)
     return tuple(dict.fromkeys(found))
 
 
@@ -83,7 +87,8 @@ def _changes_by_cookie(endpoint: Endpoint) -> bool:
 def _body(endpoint: Endpoint) -> tuple[str, Any] | None:
     if endpoint.is_upload:
         return ARCHIVE_TYPE, None
-    return (JSON_TYPE, endpoint.request) if endpoint.request is not None else None
+    model = endpoint.request or endpoint.signed
+    return (JSON_TYPE, model) if model is not None else None
 
 
 def _answers(endpoint: Endpoint) -> tuple[Answer, ...]:

@@ -1,1 +1,1 @@
-"""Pieces of HTTP that both services share: request ids, error bodies, CORS, conditional requests."""
+"""HTTP code that both services share, such as request ids, errors, CORS and conditional requests."""

@@ -10,6 +10,7 @@ from typing import Final
 from shared.errors import RangeNotSatisfiable
 
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_PROXYS_SUFFIX: Final = re.compile(r'(?:[-;](?:gzip|br|zstd|deflate)|--gzip)"$')
 _ONE_RANGE: Final = re.compile(
     r"bytes=[ \t]*(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})[ \t]*", re.IGNORECASE
 )
@@ -38,9 +39,17 @@ def is_not_modified(if_none_match: Iterable[str], etag: str) -> bool:
     for value in if_none_match:
         if value.strip() == "*":
             return True
-        if any(tag.removeprefix("W/") == etag for tag in _ENTITY_TAG.findall(value)):
+        if any(_as_sent(tag.removeprefix("W/")) == etag for tag in _ENTITY_TAG.findall(value)):
             return True
     return False
+
+
+def _as_sent(tag: str) -> str:
+    """The tag without what a proxy that compresses put into it: Apache's `-gzip` or `-br`, Jetty's too.
+
+    No tag of ours ends like that.
+    """
+    return _PROXYS_SUFFIX.sub('"', tag)
 
 
 def requested_range(value: str | None, if_range: str | None, etag: str, size_bytes: int) -> ByteRange | None:

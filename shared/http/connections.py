@@ -1,6 +1,6 @@
-"""The connections of one server, held within bounds: idle, half-heard and slow ones do not add up.
+"""Bounds the connections of one server, so that idle, half-sent and slow ones do not add up.
 
-A sweep each second closes what waited too long; the limits on number and on bytes act at once.
+A sweep every second closes connections that waited too long. The limits on number and bytes act at once.
 """
 
 from __future__ import annotations
@@ -11,35 +11,38 @@ import time
 from collections.abc import Collection
 from typing import Final, Protocol
 
-# An idle one takes some 8 KiB; of the read tier, where it was only answered fast, one.
+# An idle connection takes some 8 KiB; in the read tier, if only the fast path served it, 1 KiB.
 MAX_CONNECTIONS: Final = 2048
-# Files, sockets to storage, database and queue.
+# For files, and for sockets to storage, database and Redis.
 OTHER_DESCRIPTORS: Final = 256
-# What clients make us hold together: half-sent or unanswered heads, and bytes that they do not take.
+# Bytes that all clients together may make us hold: incomplete or unanswered heads, and unsent answers.
 MAX_HELD_BYTES: Final = 8 << 20
-# Of bodies that nobody reads, over all connections: an archive of the largest size takes a second.
+# Rate for unread bodies over all connections; an archive of the largest size takes a second.
 DROPPED_BYTES_PER_S: Final = 64 << 20
 SWEEP_S: Final = 1.0
-# At the limit, this share of the idle connections makes room, the longest idle first.
+# At the limit, this share of the idle connections is closed, those that are idle longest first.
 SHARE_TO_CLOSE: Final = 8
 
 
 class Connection(Protocol):
-    """What the book-keeping needs of a connection."""
+    """The methods of a connection that Connections calls."""
 
     @property
     def idle_since(self) -> float | None:
-        """Monotonic seconds since when nothing is asked or half asked; None while something is."""
+        """Since when the connection is idle, in monotonic seconds;
+
+        None while a request is sent or answered.
+        """
 
     def sweep(self, now: float) -> None:
-        """Close it if it waited too long. now: monotonic seconds."""
+        """Close the connection if it waited too long. now: monotonic seconds."""
 
     def abort(self) -> None:
-        """Drop it with all that is unsent."""
+        """Drop the connection with everything unsent."""
 
 
 class Connections:
-    """Book-keeping over the live connections of one server."""
+    """The live connections of one server."""
 
     def __init__(self, live: Collection[Connection], loop: asyncio.AbstractEventLoop) -> None:
         """live: kept up to date by the server."""
@@ -53,14 +56,17 @@ class Connections:
         self.limit = min(MAX_CONNECTIONS, max(descriptors - OTHER_DESCRIPTORS, 1))
 
     def opened(self) -> None:
-        """A connection was added; makes room if there are too many."""
+        """Note a new connection; close idle ones if there are too many."""
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
         if len(self._live) > self.limit:
             self._make_room()
 
     def holds(self, connection: Connection, size_bytes: int) -> None:
-        """A connection makes us hold this much now; those that do so the longest go if all hold too much."""
+        """Note how many bytes a connection makes us hold.
+
+        If all together hold too many, drop the oldest holders.
+        """
         self._held_bytes += size_bytes - self._held.pop(connection, 0)
         if size_bytes:
             self._held[connection] = size_bytes
@@ -71,7 +77,7 @@ class Connections:
             slowest.abort()
 
     def dropped(self, size_bytes: int) -> float:
-        """Bytes of a body came that nobody reads; seconds until their connection may read on."""
+        """Note bytes of an unread body. Returns the seconds until the connection may read on."""
         now = time.monotonic()
         self._dropped_until = max(self._dropped_until, now) + size_bytes / DROPPED_BYTES_PER_S
         return self._dropped_until - now
@@ -83,7 +89,7 @@ class Connections:
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._live else None
 
     def _make_room(self) -> None:
-        """Close the longest idle. The newest is idle too: if all others are busy, it is the one."""
+        """Close the connections that are idle longest; the newest itself if all others are busy."""
         idle = [(since, one) for one in self._live if (since := one.idle_since) is not None]
         idle.sort(key=lambda pair: pair[0])
         for _, connection in idle[: max(len(idle) // SHARE_TO_CLOSE, 1)]:

@@ -1,4 +1,4 @@
-"""Cross-origin headers, exactly as clients of the older server know them (contract, 1.5)."""
+"""Cross-origin headers, identical to those of the older server (contract, 1.5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOW_ORIGIN: Final = b"access-control-allow-origin"
 
 
 class CorsMiddleware:
-    """Adds the headers to every answer, and answers OPTIONS on any path; off without origins."""
+    """Adds the headers to every answer and answers OPTIONS on any path. Does nothing without origins."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         self._app = app
@@ -28,7 +28,7 @@ class CorsMiddleware:
         self._allows_any = b"*" in self._origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on with CORS headers, or answer a preflight with 200."""
+        """Pass the request on and add CORS headers, or answer a preflight with 200."""
         if scope["type"] != "http" or not self._origins:
             await self._app(scope, receive, send)
             return
@@ -47,7 +47,7 @@ class CorsMiddleware:
         await self._app(scope, receive, send_with_cors)
 
     def _headers(self, scope: Scope) -> Headers:
-        """An origin that is not listed gets no allow-origin: that is the refusal."""
+        """The headers for this request. An unlisted origin is refused by the absence of allow-origin."""
         if self._allows_any:
             return [(ALLOW_ORIGIN, b"*"), EXPOSED, VARY]
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)

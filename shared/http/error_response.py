@@ -1,4 +1,7 @@
-"""Errors as answers: one JSON shape for all of them (contract, 1.4)."""
+"""Turns errors into answers, all of one JSON shape (contract, 1.4).
+
+Headers such as Retry-After are set by the error classes (shared/errors.py).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ async def _registry_error(request: Request, error: Exception) -> Response:
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:
-    """What starlette raises by itself, as one of ours."""
+    """Answer an exception of Starlette with the matching RegistryError."""
     if not isinstance(error, HTTPException):
         raise error
     return error_response(_typed(error), request.scope)
@@ -63,7 +66,10 @@ def _typed(error: HTTPException) -> RegistryError:
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:
-    """A bug. Starlette raises it again after this answer, so that RequestIdMiddleware logs it."""
+    """Answer a bug with 500.
+
+    Starlette raises the exception again afterwards, and RequestIdMiddleware logs it.
+    """
     return error_response(Internal(), request.scope)
 
 
@@ -72,4 +78,4 @@ exception_handlers: Final[Mapping[Any, Any]] = {
     HTTPException: _framework_error,
     Exception: _unexpected_error,
 }
-"""For `Starlette(exception_handlers=…)`: every failure becomes the JSON of an error."""
+"""For `Starlette(exception_handlers=…)`: answer every failure with the JSON of an error."""

@@ -1,16 +1,20 @@
-"""uvicorn's HTTP protocol, with the bounds that it lacks. For both tiers: give it to uvicorn as `http=`.
+"""uvicorn's HTTP protocol with additional limits, for both tiers. Pass it to uvicorn as `http=`.
 
-- A head has at most MAX_HEAD_BYTES, MAX_HEADERS and MAX_TARGET_BYTES (431, 414), one `Host` (400), and
-  HEAD_TIMEOUT_S to arrive in; so has whatever else is between two bytes of a body.
-- Requests that a client sends ahead wait as bytes, unread, not as objects: one is answered at a time.
-- A body with GET or HEAD means nothing, and is dropped; so is what comes of a body after the answer. All
-  connections together drop it at a bounded rate, so that sending much costs the sender and nobody else.
-- Who sends nothing more of a body for BODY_TIMEOUT_S while we read is dropped.
-- A reader who leaves more than UNSENT_BYTES unsent for STALL_TIMEOUT_S is dropped; so are the slowest
-  when what clients make us hold adds up (connections.py).
-- An idle connection costs no request its place: `limit_concurrency` counts requests alone.
-- An answer whose rest cannot be had (AnswerCut) ends with its connection, without another word in the log.
-- What the parser refuses is answered in the JSON shape of every other error, with a request id.
+- The parser gets a complete head in canonical form (request_head.py), without the bytes after it. A head must
+  arrive within HEAD_TIMEOUT_S. The bytes between the chunks of a body are limited too.
+- Requests that a client sends ahead are kept as unread bytes, not as objects. One is answered at a time.
+- The body of a GET or HEAD has no meaning and is dropped, and so are trailers and the rest of a body after
+  its answer. All connections together drop bytes at a limited rate, so that sending much slows down only the
+  sender.
+- A client may close its sending side after a complete request; it still gets its answer.
+- If a connection ends while the client may still be sending, our side is closed first and reading goes on
+  for DRAIN_TIMEOUT_S. Otherwise the client would get a reset instead of the answer.
+- A client that stalls mid-body for BODY_TIMEOUT_S is disconnected.
+- A client that leaves more than UNSENT_BYTES unread for STALL_TIMEOUT_S is dropped. If all clients together
+  make us hold too much, the slowest are dropped (connections.py).
+- `limit_concurrency` counts requests, not idle connections.
+- If the rest of an answer cannot be read (AnswerCut), the connection ends, and nothing more is logged.
+- What the parser refuses is answered with the JSON of every other error, with a request id.
 """
 
 from __future__ import annotations
@@ -18,90 +22,65 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from shared.errors import AnswerCut, BadRequest, Unavailable
+from shared.errors import BadRequest
+from shared.http.answering import AnswerTransport, cut_by, overloaded
 from shared.http.connections import Connections
-from shared.http.error_response import error_body, error_response
-from shared.http.request_id import RequestIdMiddleware, RequestIds
+from shared.http.error_response import error_body
+from shared.http.framing import Framing
+from shared.http.request_head import END_OF_HEAD, MAX_HEAD_BYTES, HeadRefused
+from shared.http.request_id import RequestIds
 
-# As nginx has them by default: 8 KiB of request line, 32 KiB in all.
-MAX_TARGET_BYTES: Final = 8 * 1024
-MAX_HEAD_BYTES: Final = 32 * 1024
-MAX_HEADERS: Final = 100
 HEAD_TIMEOUT_S: Final = 15.0
-# How long the rest of a body may take that nobody reads any more.
+# How long unread bytes may take to arrive: the rest of a body, or bytes after the last answer.
 DRAIN_TIMEOUT_S: Final = 15.0
 STALL_TIMEOUT_S: Final = 30.0
-# How long nothing may come of a body that is read: who vanished would else hold its place for ever.
+# How long a client may pause within a body; one that vanished would otherwise hold its place for ever.
 BODY_TIMEOUT_S: Final = 30.0
 UNSENT_BYTES: Final = 4096
-# A few unsent bytes may keep a whole body in memory: a reader who does not keep up counts for this much.
+# A few unsent bytes may keep a whole body in memory, so a slow client counts as holding this much.
 BODY_BYTES: Final = 64 * 1024
-# What a header costs besides its bytes, as Python holds it.
+# The memory that a header takes in Python besides its bytes.
 HEADER_OVERHEAD_BYTES: Final = 160
-# Heads up to here are held for free: a command line's, and most browsers'.
+# Heads up to this size do not count: those of the command line and of most browsers.
 FREE_BYTES: Final = 4096
-# Pieces in which a body of unknown length is fed: so few requests behind it are read ahead.
-PIECE_BYTES: Final = 4096
-END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 class Phase(Enum):
-    """Where the parser is in a message."""
+    """The parser's position in a message."""
 
     BETWEEN = 0
     HEAD = 1
     BODY = 2
-    BROKEN = 3
-
-
-class Refused(Exception):
-    """Raised through the parser when a head breaks a rule of ours; it then counts as what is not HTTP."""
+    # Nothing more is answered; received bytes are dropped.
+    LEAVING = 3
 
 
 class HeldFlow(FlowControl):
-    """Flow control that does not read on while bytes of the client wait already."""
+    """Flow control that does not resume reading while received bytes wait."""
 
     is_held = False
     resumed_at = 0.0
 
     def resume_reading(self) -> None:
-        """Read on, unless bytes wait."""
+        """Resume reading, unless received bytes wait."""
         if self.read_paused and not self.is_held:
             self.resumed_at = time.monotonic()
             super().resume_reading()
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(Unavailable("too many requests at once, try again"), scope)(scope, receive, send)
-
-
-def _cut_by(cycle: RequestResponseCycle, app: ASGIApp) -> Any:
-    """The application, for one request: what it cuts is over, as if the reader had gone."""
-
-    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except AnswerCut:
-            cycle.disconnected = True
-            cycle.transport.close()
-
-    return answered
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
     _all: ClassVar[WeakKeyDictionary[ServerState, Connections]] = WeakKeyDictionary()
-    _overloaded: ClassVar[Any] = RequestIdMiddleware(_refuse)
     _ids: ClassVar[RequestIds] = RequestIds()
 
     flow: HeldFlow
@@ -119,17 +98,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self._connections = self.connections_of(server_state, self.loop)
         self._phase = Phase.BETWEEN
         self._since = self._heard_at = time.monotonic()
-        # Bytes since the head began, or since the last byte of the body; those of the piece being fed.
-        self._head_bytes = self._piece_bytes = 0
-        self._body_left = 0
+        self._framing = Framing()
+        # Bytes of the head that arrives or is being answered, or bytes since the last byte of a body.
+        self._head_bytes = 0
         self._waiting = b""
-        self._refusal = (400, "request is not HTTP")
-        # True if the next bytes begin a request and nothing is being answered or unsent.
+        # True once the client has closed its sending side.
+        self._is_ended = False
+        # True if nothing is being answered or unsent, so that the next bytes begin a request.
         self.is_quiet = True
 
     @classmethod
     def connections_of(cls, server_state: ServerState, loop: asyncio.AbstractEventLoop) -> Connections:
-        """The book-keeping of a server."""
+        """The connections of a server."""
         connections = cls._all.get(server_state)
         if connections is None:
             live: Any = server_state.connections
@@ -137,27 +117,32 @@ class GuardedProtocol(HttpToolsProtocol):
         return connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count it."""
+        """Add the connection."""
         super().connection_made(transport)
         self.flow = HeldFlow(transport)
         transport.set_write_buffer_limits(UNSENT_BYTES)
         self._connections.opened()
 
     def was_answered(self, now: float) -> None:
-        """A request was answered without this protocol, which was quiet. now: monotonic seconds."""
+        """Note a request that the fast path answered while this was quiet. now: monotonic seconds."""
         self._since = now
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._phase, self.is_quiet, self._waiting = Phase.BROKEN, False, b""
+        """Remove the connection."""
+        self._phase, self.is_quiet, self._waiting = Phase.LEAVING, False, b""
         super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.transport = self.transport  # break the cycle of references
         self._connections.holds(self, 0)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser as much as one request at a time allows."""
+        """Feed the parser up to the end of the current request."""
         self.is_quiet, self._heard_at = False, time.monotonic()
+        if self._phase is Phase.LEAVING:
+            self._drop(len(data))
+            return
         if self._waiting:
             self._waiting += data
         else:
@@ -165,28 +150,49 @@ class GuardedProtocol(HttpToolsProtocol):
             self._feed(data)
         self._account()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. True while a complete request is still to be answered (RFC 9112, 9.6)."""
+        self._is_ended = True
+        return self._phase is Phase.BETWEEN and self._is_answering
+
     def _feed(self, data: bytes) -> None:
         start = 0
-        while start < len(data) and self._phase is not Phase.BROKEN:
-            if self._phase is Phase.BETWEEN and self._is_answering:
+        while start < len(data) and self._phase is not Phase.LEAVING:
+            if self._phase is Phase.BODY:
+                end = self._framing.end_of_piece(data, start)
+                self._head_bytes += end - start
+                self._parse(data[start:end])
+                if self._phase is Phase.BODY and self._head_bytes > MAX_HEAD_BYTES:
+                    self._send_refusal(431, "request headers are too long")
+            elif self._is_answering:
                 self._wait(data[start:])
                 return
-            end = self._end_of_piece(data, start)
-            self._piece_bytes = end - start
-            self._head_bytes += end - start
-            super().data_received(data[start:end])
-            if self._phase in (Phase.HEAD, Phase.BODY) and self._head_bytes > MAX_HEAD_BYTES:
-                self._send_refusal(431, "request headers are too long")
+            else:
+                end = self._take_head(data, start)
             start = end
         self._settle()
 
-    def _end_of_piece(self, data: bytes, start: int) -> int:
-        """Up to the end of the next head, of a body of known length, or of a piece of an unknown one."""
-        if self._phase is Phase.BODY and self._body_left > 0:
-            return min(start + self._body_left, len(data))
-        ahead = PIECE_BYTES if self._phase is Phase.BODY else 0
-        found = data.find(END_OF_HEAD, start + ahead)
-        return len(data) if found < 0 else found + len(END_OF_HEAD)
+    def _take_head(self, data: bytes, start: int) -> int:
+        """Feed the head if it is complete. Returns the position of the bytes after it."""
+        if self._phase is Phase.BETWEEN:
+            self._phase, self._since = Phase.HEAD, time.monotonic()
+        try:
+            head, end = self._framing.take_head(data, start)
+        except HeadRefused as refused:
+            self._send_refusal(refused.status, refused.message)
+            return len(data)
+        self._head_bytes = len(head) or self._framing.head_bytes
+        if head:
+            self._parse(head)
+            if self._phase is Phase.HEAD:  # the parser does not see the end of a head here
+                self._send_refusal(400, "request is not HTTP")
+        return end
+
+    def _parse(self, piece: bytes) -> None:
+        try:
+            self.parser.feed_data(piece)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._send_refusal(400, "request is not HTTP")
 
     def _wait(self, data: bytes) -> None:
         self._waiting = data
@@ -198,58 +204,44 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _settle(self) -> None:
-        """Note whether the connection is quiet, and since when."""
+        """Update whether the connection is quiet, and since when."""
         if self._phase is Phase.BETWEEN and not self._is_answering:
             self._since = time.monotonic()
             self.is_quiet = not self._waiting and not self.flow.write_paused
 
     def _account(self) -> None:
-        """Tell what this connection makes us hold."""
+        """Report how many bytes this connection makes us hold."""
         heard = len(self._waiting)
-        if self._phase is Phase.HEAD or self._is_answering:
-            heard += self._head_bytes + HEADER_OVERHEAD_BYTES * len(self.headers or ())
+        if self._phase is Phase.HEAD:
+            heard += self._head_bytes
+        elif self._is_answering:
+            heard += self._head_bytes + HEADER_OVERHEAD_BYTES * len(self.headers)
         held = heard if heard > FREE_BYTES else 0
         if self.flow.write_paused:
             held += max(self.transport.get_write_buffer_size(), BODY_BYTES)
         self._connections.holds(self, held)
 
     def on_message_begin(self) -> None:
-        """A request line begins."""
+        """A head begins. Raises HeadRefused if the parser sees it begin within a body."""
+        if self._phase is not Phase.HEAD:
+            raise HeadRefused
         super().on_message_begin()
-        self._phase, self._head_bytes, self._since = Phase.HEAD, self._piece_bytes, time.monotonic()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the target. Raises Refused."""
-        super().on_url(url)
-        if len(self.url) > MAX_TARGET_BYTES:
-            self._refusal = (414, "request target is too long")
-            raise Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer. Raises Refused."""
-        super().on_header(name, value)
-        if len(self.headers) > MAX_HEADERS:
-            self._refusal = (431, "request has too many headers")
-            raise Refused
+        """Add a header. Trailers are ignored (RFC 9110, 6.5.1)."""
+        if self._phase is Phase.HEAD:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole; what follows is its body. Raises Refused."""
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refusal = (431, "request headers are too long")
-            raise Refused
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):  # RFC 9112, 3.2
-            self._refusal = (400, "a request needs exactly one Host header")
-            raise Refused
+        """The head is complete; its body follows."""
         self._phase = Phase.BODY
-        self._body_left = next(
-            (int(value) for name, value in self.headers if name == b"content-length" and value.isdigit()), 0
+        self._framing.begin_body(
+            next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         )
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Count down, and hand on or drop."""
-        self._body_left -= len(body)
+        """Pass the bytes on to the application, or drop them."""
         self._head_bytes = 0
         if self.scope["method"] in ("GET", "HEAD") or self.cycle.response_complete:
             self._drop(len(body))
@@ -257,7 +249,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def _drop(self, size_bytes: int) -> None:
-        """Read on when it is this connection's turn to have more dropped."""
+        """Drop bytes, and resume reading when it is this connection's turn."""
         wait_s = self._connections.dropped(size_bytes)
         if wait_s > 0:
             self.flow.pause_reading()
@@ -270,18 +262,20 @@ class GuardedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
-        if self._phase is not Phase.BROKEN:
-            self._phase, self._body_left = Phase.BETWEEN, 0
+        """The request is complete."""
+        self._phase = Phase.BETWEEN
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what waited."""
+        """Continue with received bytes that waited."""
         super().on_response_complete()
-        self._since = time.monotonic()
-        waiting, self._waiting = self._waiting, b""
         if self.transport.is_closing():
             return
+        if self._phase is Phase.LEAVING:
+            self._unset_keepalive_if_required()
+            return
+        self._since = time.monotonic()
+        waiting, self._waiting = self._waiting, b""
         if waiting:
             self._unset_keepalive_if_required()
             self.flow.is_held = False
@@ -289,20 +283,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._waiting:
             self.flow.resume_reading()
             self._settle()
+        if self._is_ended and not self._is_answering:
+            self.hang_up()
         self._account()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         limit = self._requests_at_once
         is_full = limit is not None and len(self.tasks) >= limit
-        super()._start_asgi_task(cycle, _cut_by(cycle, self._overloaded if is_full else app))
-
-    def send_400_response(self, msg: str) -> None:
-        """What the parser refuses."""
-        self._send_refusal(*self._refusal)
+        cycle.transport = cast(Any, AnswerTransport(self.transport, self.hang_up, self.is_leaving))
+        super()._start_asgi_task(cycle, cut_by(cycle, overloaded if is_full else app))
 
     def _send_refusal(self, status: int, message: str) -> None:
-        """Answer in JSON and hang up; only hang up if an answer is on its way already."""
-        self._phase, self.is_quiet = Phase.BROKEN, False
+        """Answer in JSON and close; only close if an answer is under way."""
         if not self._is_answering or not self.cycle.response_started:
             request_id = self._ids.next()
             body = error_body(BadRequest.code, message, request_id)
@@ -317,16 +309,37 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection when everything is sent.
+
+        A client that may be sending is read for a while longer.
+        """
+        is_heard = self._is_ended or (self._phase is Phase.BETWEEN and not self._waiting)
+        self._phase, self.is_quiet, self._since = Phase.LEAVING, False, time.monotonic()
+        self._waiting, self._head_bytes = b"", 0
+        self._framing.forget()
+        if is_heard:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.is_held = False
+            self.flow.resume_reading()
+        self._account()
+
+    def is_leaving(self) -> bool:
+        """True if nothing more is answered."""
+        return self._phase is Phase.LEAVING or self.transport.is_closing()
 
     def pause_writing(self) -> None:
-        """The reader does not keep up."""
+        """The client does not keep up."""
         super().pause_writing()
         self.is_quiet, self._since = False, time.monotonic()
         self._account()
 
     def resume_writing(self) -> None:
-        """The reader caught up."""
+        """The client caught up."""
         super().resume_writing()
         self._settle()
         self._account()
@@ -334,27 +347,35 @@ class GuardedProtocol(HttpToolsProtocol):
     @property
     def idle_since(self) -> float | None:
         """See Connection."""
-        if self._is_answering or self._phase in (Phase.BODY, Phase.BROKEN) or self._waiting:
-            return None
-        return self._since
+        if self._phase is Phase.LEAVING:
+            return self._since
+        is_busy = self._is_answering or self._phase is Phase.BODY or self._waiting
+        return None if is_busy else self._since
 
     def sweep(self, now: float) -> None:
-        """Close the connection if it waited too long in the state that it is in."""
+        """Close the connection if it waited too long in its present state."""
         waited_s = now - self._since
         if self.flow.write_paused:
             if waited_s > STALL_TIMEOUT_S:
                 self.abort()
-        elif self._is_answering:
+        elif self._is_answering and self._phase is not Phase.LEAVING:
             silent_s = now - max(self._heard_at, self.flow.resumed_at)
             if self._phase is Phase.BODY and not self.flow.read_paused and silent_s > BODY_TIMEOUT_S:
                 self.abort()
-        elif (
-            (self._phase is Phase.BETWEEN and waited_s > self.timeout_keep_alive)
-            or (self._phase is Phase.HEAD and waited_s > HEAD_TIMEOUT_S)
-            or (self._phase is Phase.BODY and waited_s > DRAIN_TIMEOUT_S)
-        ):
+        elif waited_s > self._patience_s:
             self.transport.close()
 
+    @property
+    def _patience_s(self) -> float:
+        """How long the client may take in the present state."""
+        match self._phase:
+            case Phase.BETWEEN:
+                return self.timeout_keep_alive
+            case Phase.HEAD:
+                return HEAD_TIMEOUT_S
+            case _:
+                return DRAIN_TIMEOUT_S
+
     def abort(self) -> None:
-        """Drop the connection with all that is unsent."""
+        """Drop the connection with everything unsent."""
         self.transport.abort()

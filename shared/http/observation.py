@@ -1,4 +1,7 @@
-"""Every request counted, timed and, where settings say so, logged. Routes name themselves in the scope."""
+"""Counts and times every request, and logs it if the setting access_log is on.
+
+Routes put their pattern into the scope.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,22 @@ log = structlog.get_logger()
 
 
 def name_route(scope: Scope, pattern: str) -> None:
-    """Say which route answers; pattern: `/v1/packages/{name}`, never a path, so that labels are bounded."""
+    """Record which route answers. pattern: as `/v1/packages/{name}`, so that labels are bounded."""
     scope["state"][ROUTE] = pattern
 
 
 class ObservationMiddleware:
-    """Stands behind the request id. has_access_log: a line for each answer, without query and headers."""
+    """Observes requests. has_access_log: log a line for each answer, without query and headers."""
 
     def __init__(self, app: ASGIApp, *, has_access_log: bool) -> None:
         self._app = app
         self._has_access_log = has_access_log
-        # Looking a series up costs more than counting. As many as there are routes, methods and statuses.
+        # Looking up a series costs more than counting, so they are kept, one for each route, method and
+        # status.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on; what ends in an exception before an answer began counts as 500."""
+        """Pass the request on. An exception before the answer begins counts as 500."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

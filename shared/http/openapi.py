@@ -1,4 +1,4 @@
-"""The OpenAPI document as both tiers serve it: the bytes of its file (contract, 1.7 and 2.1)."""
+"""Serves the OpenAPI document on both tiers, as the bytes of its file (contract, 1.7 and 2.1)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MAX_AGE: Final = "public, max-age=3600"
 
 @cache
 def openapi_document() -> tuple[bytes, str]:
-    """The document and its ETag, quoted. Read once: it changes only with the program."""
+    """The document and its ETag, quoted. Read once, because it changes only with the program."""
     body = (files("openapi") / "openapi.json").read_bytes()
     return body, f'"{hashlib.sha256(body).hexdigest()}"'
 
 
 def openapi_response(request: Request) -> Response:
-    """The document, or 304 to who has it."""
+    """The document, or 304 for a client that has it."""
     body, etag = openapi_document()
     headers = {"etag": etag, "cache-control": MAX_AGE}
     if is_not_modified(request.headers.getlist("if-none-match"), etag):

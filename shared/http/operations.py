@@ -1,7 +1,7 @@
-"""The operators' address of a process: /metrics, /healthz and /readyz, apart from what clients reach.
+"""Serves operators on an address of their own: /metrics, /healthz and /readyz.
 
-Every role has one when X07_REGISTRY_METRICS_BIND is set. It shares the event loop with the work on
-purpose: a process whose loop is stuck does not answer here either.
+Every role does so if X07_REGISTRY_METRICS_BIND is set. It uses the event loop of the process's work on
+purpose, so that a process whose loop is stuck does not answer here either.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shared.http.readiness import Probes, readiness_of, ready_response
+from shared.host_port import resolve
+from shared.http.readiness import Probes, ReadyResponse, readiness_of, ready_response
 from shared.http.service import HEALTH_BODY
-from shared.metrics import PROCESS, set_dependencies
+from shared.metrics import DEPENDENCY_SECONDS, DEPENDENCY_UP, PROCESS
 
 STOP_S: Final = 1
 
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 async def serving_operations(
     bind: str | None, role: str, probes: Probes, collectors: Sequence[Collector] = ()
 ) -> AsyncIterator[None]:
-    """Serve the operators while the body runs; nothing when bind is None. Raises OSError.
+    """Serve operators while the body runs. Does nothing when bind is None. Raises OSError.
 
     bind: HOST:PORT. collectors: called before metrics are written, to bring gauges up to date.
     """
@@ -59,7 +60,7 @@ async def serving_operations(
 
 def _application(probes: Probes, collectors: Sequence[Collector]) -> Starlette:
     async def metrics(request: Request) -> Response:
-        set_dependencies(await readiness_of(probes))
+        _set_dependencies(await readiness_of(probes))
         await asyncio.gather(*(collect() for collect in collectors))
         return Response(generate_latest(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -73,9 +74,8 @@ def _application(probes: Probes, collectors: Sequence[Collector]) -> Starlette:
 
 
 def _listener(bind: str) -> socket.socket:
-    host, _, port = bind.rpartition(":")
-    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family)
+    family, address = resolve(bind)
+    return socket.create_server(address, family=family)
 
 
 def _config(app: Starlette) -> uvicorn.Config:
@@ -91,8 +91,15 @@ def _config(app: Starlette) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """A server beside the process's own work, which alone decides what signals mean."""
+    """A uvicorn server that leaves signals to the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _set_dependencies(readiness: ReadyResponse) -> None:
+    """Set the gauges of dependencies to what readiness found."""
+    for name, dependency in readiness.dependencies.items():
+        DEPENDENCY_UP.labels(name).set(dependency.ok)
+        DEPENDENCY_SECONDS.labels(name).set(dependency.latency_ms / 1000)

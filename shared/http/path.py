@@ -1,4 +1,4 @@
-"""Request targets as bytes of a request line: decoded strictly, or refused (RFC 3986, 2.1)."""
+"""Decodes request targets strictly, and refuses those that do not decode (RFC 3986, 2.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decode_path(raw_path: bytes) -> str:
 def require_decodable_query(query: bytes) -> None:
     """Raises BadRequest for a query that is not UTF-8.
 
-    A broken escape is left as it is: form decoding takes it literally, so `?q=100%` is a search.
+    A broken escape is allowed, because form decoding takes it literally: `?q=100%` is a search.
     """
     try:
         unquote_to_bytes(query).decode()
@@ -37,17 +37,16 @@ def require_decodable_query(query: bytes) -> None:
 
 
 class PathMiddleware:
-    """Refuses a request whose path or query does not decode; lets the others be routed as they were sent.
+    """Refuses requests whose path or query does not decode, and routes all others by their raw path.
 
-    Routing looks at the raw path, as the read tier does: an encoded slash is part of a parameter, not the
-    end of one.
+    The read tier routes by the raw path too: an encoded slash is part of a parameter and does not end it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 400, or hand on."""
+        """Answer 400, or pass the request on."""
         if scope["type"] == "http":
             raw_path: bytes = scope["raw_path"]
             try:

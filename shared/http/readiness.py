@@ -1,4 +1,4 @@
-"""Readiness: each dependency asked whether it answers, and how long that takes."""
+"""Readiness: asks each dependency whether it answers, and measures how long it takes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from shared.errors import RegistryError
+from shared.redis_client import REDIS_FAILURES
 
 CHECK_TIMEOUT_S: Final = 3.0
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
-    """What one dependency answered. latency_ms: until it did, or until it was given up."""
+    """The answer of one dependency. latency_ms: until the answer, or until the check gave up."""
 
     ok: bool
     latency_ms: float
 
 
 class ReadyResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the process can do its work: every dependency that it cannot do without answers."""
+    """The readiness of the process: true if every required dependency answers."""
 
     ok: bool
     dependencies: dict[str, Dependency]
@@ -33,7 +33,7 @@ class ReadyResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How to ask a dependency; ask raises when it is away. is_required: no work without it."""
+    """How to ask a dependency. ask: raises if it is away. is_required: the process cannot work without it."""
 
     ask: Callable[[], Awaitable[object]]
     is_required: bool = True
@@ -43,7 +43,7 @@ Probes = Mapping[str, Probe]
 
 
 async def readiness_of(probes: Probes) -> ReadyResponse:
-    """Ask all of them at the same time. Takes at most CHECK_TIMEOUT_S, and never raises."""
+    """Ask all dependencies at once. Takes at most CHECK_TIMEOUT_S, and never raises."""
     answers = await asyncio.gather(*(_measure(probe.ask) for probe in probes.values()))
     dependencies = dict(zip(probes, answers, strict=True))
     is_ready = all(dependencies[name].ok for name, probe in probes.items() if probe.is_required)
@@ -62,6 +62,6 @@ async def _measure(ask: Callable[[], Awaitable[object]]) -> Dependency:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await ask()
         is_up = True
-    except (RegistryError, RedisError, OSError, TimeoutError):
+    except (RegistryError, *REDIS_FAILURES):
         is_up = False
     return Dependency(ok=is_up, latency_ms=round((time.perf_counter() - begun) * 1000, 3))

@@ -1,4 +1,4 @@
-"""x-request-id on every answer, and the last resort for exceptions that nothing else handled."""
+"""Puts x-request-id on every answer, and answers exceptions that nothing else handled."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _TAILS: Final = tuple(f"{number:02x}".encode() for number in range(256))
 class RequestIds:
     """Ids that look like UUIDv4 without dashes: random for the process, counted within it.
 
-    The first 22 digits are random but for version and variant, 82 bits; the last 10 count up from a
-    random start. Counting costs a fraction of what a random number costs.
+    The first 22 digits are random, except for version and variant (82 random bits). The last 10 count up from
+    a random start, because counting is much cheaper than drawing random numbers.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class RequestIds:
         return f"{self._prefix}{(self._start + next(self._count)) & 0xFFFFFFFFFF:010x}"
 
     def stream(self) -> Iterator[bytes]:
-        """Ids without end, as bytes, two digits of each ready-made: not together with next()."""
+        """An endless stream of ids, as bytes. Do not use it together with next()."""
         start = self._start >> 8
         for count in itertools.count():
             head = f"{self._prefix}{(start + count) & 0xFFFFFFFF:08x}".encode()
@@ -46,7 +46,7 @@ class RequestIds:
 
 
 class _Progress(Enum):
-    """How much of an answer was sent."""
+    """The progress of an answer."""
 
     NOTHING = 0
     BEGUN = 1
@@ -61,10 +61,10 @@ class RequestIdMiddleware:
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 500 in JSON for an exception that comes before the answer began.
+        """Pass the request on. An exception before the answer has begun is answered with 500 in JSON.
 
-        One that comes in the middle is logged and raised again: the server then ends the connection,
-        so that half a body never looks whole.
+        A later exception is logged and raised again, so that the server ends the connection and half a body
+        never looks complete.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)

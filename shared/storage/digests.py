@@ -1,4 +1,4 @@
-"""Digests that stores remember: what a stored one must look like, and a memo for blobs without one."""
+"""Digests of blobs: parsing stored ones, and remembering computed ones for blobs that were stored without."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_digest(text: str | None) -> str | None:
-    """The digest if it is one: other software may have left anything under the same name."""
+    """The digest, or None for anything else, which other software may have stored under the same name."""
     return text if text is not None and _SHA256_HEX.fullmatch(text) else None
 
 
 class DigestMemo:
-    """Digests of blobs that something else put: computed once, remembered by key and revision.
+    """Digests of blobs that other software put, computed once and remembered by key and revision.
 
-    Bounded; the oldest go first. Safe to use from several threads.
+    The number is bounded; the oldest are dropped first. Safe to use from several threads.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,9 @@
-"""Blobs as files below one root: the synchronous half of the file system store; raises OSError.
+"""Keeps blobs as files below one root: the synchronous half of the file system store. Raises OSError.
 
-A blob is written to a temporary file on the same file system, with its digest as an extended
-attribute, flushed to disk, and renamed into place; then the folder is flushed. Readers see the
-old blob or the new one, and a digest always belongs to its body. Changes are generators
+A blob is written to a temporary file on the same file system, with its digest and generation as an
+extended attribute, flushed to disk, and renamed into place; then the folder is flushed. Readers see the
+old blob or the new one, and a digest always belongs to its body. A conditional change compares and
+renames under a lock that other processes respect, too (replacement_locks.py). Changes are generators
 (flushing.py), so that many can wait for the disk together.
 """
 
@@ -22,40 +23,38 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from shared.errors import TornBlob
+from shared.blobs import STAGING_PREFIX
+from shared.errors import StorageFailed, TornBlob
+from shared.storage.attributes import NOTHING, Attributes, read_attributes
 from shared.storage.digests import DigestMemo
-from shared.storage.durable import (
-    Digests,
-    attached_digests,
-    opened,
-    read_digests,
-    seal,
-    sha256_of,
-    torn_from,
-    write_all,
-    write_from,
-)
+from shared.storage.durable import opened, seal, sha256_of, write_all, write_from
 from shared.storage.flushing import FLUSHES_AT_ONCE, Unflushed, Writing, run_together
 from shared.storage.folders import Folders
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
-from shared.storage.leftovers import remove_leftovers
+from shared.storage.leftovers import remove_leftovers, touched_at
+from shared.storage.one_tree import what_is_apart
 from shared.storage.os_errors import ABSENT, mapped_os_errors
+from shared.storage.replacement_locks import ReplacementLocks
 from shared.storage.tree import scan, walk
 
-# O_NONBLOCK: a named pipe in a tree must not hold a thread for ever.
+# O_NONBLOCK: opening a named pipe in the tree must not block a thread for ever.
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-Change = Callable[[Unflushed], Writing[Any]]
+BlobChange = Callable[[Unflushed], Writing[Any]]
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Of a put: no blob has the key, or the blob has this revision."""
+    """The condition of a change: no blob has the key, or the blob has this revision or no newer generation.
+
+    None: this is not required.
+    """
 
     only_if_absent: bool = False
     if_revision: str | None = None
+    not_newer_than: int | None = None
 
 
 UNCONDITIONAL: Final = Condition()
@@ -65,8 +64,9 @@ class Directory:
     """A tree of blobs. Keys are checked by the caller; safe to use from several threads."""
 
     def __init__(self, root: Path) -> None:
-        """root: made when first written to."""
+        """root: created by the first write."""
         self._folders = Folders(root)
+        self._locks = ReplacementLocks(self._folders.root)
         self._digests = DigestMemo()
         self._flushers = ThreadPoolExecutor(FLUSHES_AT_ONCE, thread_name_prefix="flush")
 
@@ -79,12 +79,12 @@ class Directory:
             _require_whole(key, file, state)
             if if_revision is not None and if_revision == _revision(state):
                 return NotModified(if_revision)
-            digests, body = attached_digests(file.fileno()), file.readall()
-        digest = digests.digest or hashlib.sha256(body).hexdigest()
-        return Found(_blob_info(key, state, replace(digests, digest=digest)), body)
+            attributes, body = read_attributes(file.fileno()).attributes, file.readall()
+        digest = attributes.digest or hashlib.sha256(body).hexdigest()
+        return Found(_blob_info(key, state, replace(attributes, digest=digest)), body)
 
     def head(self, key: str) -> BlobInfo | None:
-        """What is known of the blob, its digest included, or None; of a torn one, what is left."""
+        """The blob's info with its digest, or None. For a torn blob, the info of what is left."""
         if (opened_file := self._open(key)) is None:
             return None
         file, state = opened_file
@@ -104,10 +104,10 @@ class Directory:
             file.close()
             raise
 
-    def change(self, changes: Sequence[Change]) -> list[Any]:
-        """Make changes, durably; of each what it returns, or the RegistryError that it failed with.
+    def change(self, changes: Sequence[BlobChange]) -> list[Any]:
+        """Make changes durably. Returns the result of each, or the RegistryError that it failed with.
 
-        All are written before one is waited for, and each folder is flushed once.
+        All are written before the first flush, and each folder is flushed once.
         """
         unflushed = Unflushed()
         outcomes = run_together(self._flushers, [change(unflushed) for change in changes])
@@ -117,35 +117,38 @@ class Directory:
         return outcomes
 
     def put(
-        self, key: str, body: bytes, digests: Digests, condition: Condition, unflushed: Unflushed
+        self, key: str, body: bytes, attributes: Attributes, condition: Condition, unflushed: Unflushed
     ) -> Writing[bool]:
         """A change: write the blob. False: the condition does not hold."""
         with self._temporary(unflushed) as temporary:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_all(descriptor, body)
-                seal(descriptor, digests)
+                seal(descriptor, attributes)
                 yield descriptor
             return self._place(temporary, key, unflushed, condition)
 
     def put_file(
-        self, key: str, path: Path, digests: Digests, condition: Condition, unflushed: Unflushed
+        self, key: str, path: Path, attributes: Attributes, condition: Condition, unflushed: Unflushed
     ) -> Writing[bool]:
-        """A change: make the file the blob, by its name on the same file system, else by its bytes.
+        """A change: move the file to the key, or copy its bytes if it is on another file system.
 
         False: the condition does not hold.
         """
         with opened(path, os.O_RDONLY) as source:
-            seal(source, digests)
+            seal(source, attributes)
             yield source
             try:
                 return self._place(path, key, unflushed, condition)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                return (yield from self._put_bytes_of(source, key, digests, unflushed, condition))
+                return (yield from self._put_bytes_of(source, key, attributes, unflushed, condition))
 
-    def copy(self, source: str, target: str, unflushed: Unflushed) -> Writing[bool]:
-        """A change: make target the same file as source, or one of the same bytes. False: no source."""
+    def copy(self, source: str, target: str, condition: Condition, unflushed: Unflushed) -> Writing[bool]:
+        """A change: make target a hard link of source, or a copy where links are impossible.
+
+        The only condition allowed is only_if_absent. False: there is no source, or there is a target.
+        """
         if (opened_file := self._open(source)) is None:
             return False
         file, state = opened_file
@@ -157,59 +160,70 @@ class Directory:
                     return True
                 with self._temporary(unflushed) as temporary:
                     os.link(path, temporary, follow_symlinks=False)
-                    os.rename(temporary, name)
-                return True
+                    return self._renamed(temporary, target, name, condition)
             except FileNotFoundError:
                 return False
             except OSError as error:
                 if error.errno not in NO_HARD_LINKS:
                     raise
             info = self._info(source, file, state)
-            digests = Digests(info.digest, info.identity_digest)
-            return (yield from self._put_bytes_of(file.fileno(), target, digests, unflushed))
+            attributes = Attributes(info.digest, info.identity_digest, info.generation)
+            return (yield from self._put_bytes_of(file.fileno(), target, attributes, unflushed, condition))
 
-    def delete(self, key: str, unflushed: Unflushed) -> Writing[None]:
-        """A change: remove the blob; absence is not an error."""
+    def delete(self, key: str, condition: Condition, unflushed: Unflushed) -> Writing[bool]:
+        """A change: remove the blob; absence is not an error. False: the condition does not hold."""
         path = self._folders.path(key)
         yield from ()
         try:
-            os.unlink(path)
+            with self._comparing(key, condition) as is_so:
+                if not is_so:
+                    return False
+                os.unlink(path)
         except OSError as error:
             if error.errno in ABSENT:
-                return
+                return condition == UNCONDITIONAL
             raise
-        unflushed.folders.add(os.path.dirname(path))
+        if not key.startswith(STAGING_PREFIX):
+            # A staged file that is back after a power cut is garbage: no row names it (docs/decisions/0036).
+            unflushed.folders.add(os.path.dirname(path))
+        return True
 
     def list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
-        """Blobs whose key has the prefix and lies behind `after`, in byte order; without digests."""
+        """Blobs whose key has the prefix and comes after `after`, in byte order, without digests."""
         for key, state in walk(Path(self._folders.root), prefix, after):
-            yield _blob_info(key, state, Digests(None))
+            yield _blob_info(key, state, NOTHING)
 
     def scan(self, prefix: str) -> Iterator[BlobInfo]:
-        """The same blobs as list() has, as the folders give them, in constant memory."""
+        """The same blobs in the order of the folders, in constant memory."""
         for key, state in scan(Path(self._folders.root), prefix):
-            yield _blob_info(key, state, Digests(None))
+            yield _blob_info(key, state, NOTHING)
+
+    def now(self) -> float:
+        """The time by the file system's clock, in seconds since the epoch. Needs no space on the disk."""
+        return touched_at(Path(self._folders.root))
 
     def check(self) -> None:
-        """Raise unless the root can be read."""
+        """Raise unless the root can be read, and its folders are on its own file system."""
         with os.scandir(self._folders.root) as entries:
             next(entries, None)
+        if wrong := what_is_apart(Path(self._folders.root)):
+            raise StorageFailed(wrong)
 
     def create(self) -> None:
-        """Make the root, durably."""
+        """Create the root durably."""
         unflushed = Unflushed()
         self._folders.make(self._folders.root, unflushed)
         unflushed.flush(self._flushers)
 
     def sweep_temporary(self, older_than_s: float) -> int:
-        """Remove unfinished files that nobody touched for so long; how many there were."""
+        """Remove unfinished files that were not touched for this long. Returns how many there were."""
         return remove_leftovers(Path(self._folders.root, TEMPORARY), older_than_s)
 
     def _open(self, key: str) -> tuple[FileIO, os.stat_result] | None:
-        """The blob's file, unbuffered, and its state; None when no regular file has this name.
+        """The blob's file, unbuffered, and its state; None if no regular file has this name.
 
-        Where it lies is asked of the open file (which needs /proc): one system call, where a path takes one
-        for each folder.
+        Whether the file lies below the root is asked of the open descriptor (through /proc): one system call
+        instead of one per folder of the path.
         """
         try:
             file = FileIO(f"{self._folders.root}/{key}", opener=_for_reading)
@@ -228,42 +242,55 @@ class Directory:
             return None
         return file, state
 
-    def _revision_of(self, key: str) -> str | None:
-        """The revision that a blob has now, or None."""
+    @contextmanager
+    def _comparing(self, key: str, condition: Condition) -> Iterator[bool]:
+        """True if the condition holds; it then holds until the end of the block."""
+        if condition == UNCONDITIONAL:
+            yield True
+            return
+        with self._locks.held(key):
+            yield self._holds(key, condition)
+
+    def _holds(self, key: str, condition: Condition) -> bool:
         if (opened_file := self._open(key)) is None:
-            return None
+            return condition.if_revision is None
         file, state = opened_file
-        file.close()
-        return _revision(state)
+        with file:
+            generation = read_attributes(file.fileno()).attributes.generation
+        if condition.not_newer_than is not None and generation > condition.not_newer_than:
+            return False
+        return not condition.only_if_absent and condition.if_revision in (None, _revision(state))
 
     def _info(self, key: str, file: FileIO, state: os.stat_result) -> BlobInfo:
-        """What is known of an open file; its digest is computed if nobody stored it with the file."""
-        digests = read_digests(file.fileno(), state.st_size)
-        digest = digests.digest or self._digests.get(key, _revision(state))
+        """The info of an open file. The digest is computed if it was not stored with the file."""
+        sealed = read_attributes(file.fileno())
+        # A torn file's stored digest is that of the body it had.
+        digest = sealed.attributes.digest if sealed.size_bytes in (None, state.st_size) else None
+        digest = digest or self._digests.get(key, _revision(state))
         if digest is None:
             digest = sha256_of(file.fileno())
             self._digests.put(key, _revision(state), digest)
-        return _blob_info(key, state, replace(digests, digest=digest))
+        return _blob_info(key, state, replace(sealed.attributes, digest=digest))
 
     def _put_bytes_of(
         self,
         source: int,
         key: str,
-        digests: Digests,
+        attributes: Attributes,
         unflushed: Unflushed,
-        condition: Condition = UNCONDITIONAL,
+        condition: Condition,
     ) -> Writing[bool]:
         """Write a blob from an open file, read from its start. False: the condition does not hold."""
         with self._temporary(unflushed) as temporary:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_from(descriptor, source)
-                seal(descriptor, digests)
+                seal(descriptor, attributes)
                 yield descriptor
             return self._place(temporary, key, unflushed, condition)
 
     @contextmanager
     def _temporary(self, unflushed: Unflushed) -> Iterator[str]:
-        """A free name on the root's file system; whatever still has it at the end is removed."""
+        """An unused name on the root's file system. A file that still has it at the end is removed."""
         folder = os.path.join(self._folders.root, TEMPORARY)
         self._folders.make(folder, unflushed)
         path = os.path.join(folder, f"put-{uuid4().hex}")
@@ -273,24 +300,26 @@ class Directory:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
-    def _place(
-        self, temporary: str | Path, key: str, unflushed: Unflushed, condition: Condition = UNCONDITIONAL
-    ) -> bool:
+    def _place(self, temporary: str | Path, key: str, unflushed: Unflushed, condition: Condition) -> bool:
         """Give a finished file its name. False: the condition does not hold."""
         name = self._name(key, unflushed)
         if condition.only_if_absent and _is_linked(temporary, name):
             return True
-        if condition != UNCONDITIONAL and condition.if_revision != self._revision_of(key):
-            return False
-        os.rename(temporary, name)
-        return True
+        return self._renamed(temporary, key, name, condition)
+
+    def _renamed(self, temporary: str | Path, key: str, name: str, condition: Condition) -> bool:
+        """Rename a finished file to the name of a key. False: the condition does not hold."""
+        with self._comparing(key, condition) as is_so:
+            if is_so:
+                os.rename(temporary, name)
+        return is_so
 
     def _name(self, key: str, unflushed: Unflushed) -> str:
-        """The path of a key that is about to be put, in a folder that is there."""
+        """The path for a key that is about to be put; its folder is created."""
         path = self._folders.path(key)
         folder = os.path.dirname(path)
         self._folders.make(folder, unflushed)
-        # A rival's name too: who is told that it exists relies on it.
+        # This also flushes a rival's name: a caller that hears that the blob exists relies on it.
         unflushed.folders.add(folder)
         return path
 
@@ -300,15 +329,16 @@ def _for_reading(path: str, flags: int) -> int:
 
 
 def _require_whole(key: str, file: FileIO, state: os.stat_result) -> None:
-    """Raise TornBlob for a file that lost bytes: it must not be taken for the blob that was put."""
-    if (sealed := torn_from(file.fileno(), state.st_size)) is not None:
-        raise TornBlob(f"{key} is torn: {state.st_size} of {sealed} bytes are left")
+    """Raise TornBlob for a file that has lost bytes since it was put."""
+    sealed = read_attributes(file.fileno())
+    if sealed.size_bytes not in (None, state.st_size):
+        raise TornBlob(f"{key} is torn: {state.st_size} of {sealed.size_bytes} bytes are left")
 
 
 def _is_linked(file: str | Path, target: str) -> bool:
-    """True if the name was free and is the file's now, in one step.
+    """Link the file to the name in one step; True on success.
 
-    False where there are no hard links, and where something has the name, be it no blob.
+    False if the file system has no hard links, or anything has the name already, even if it is no blob.
     """
     try:
         os.link(file, target, follow_symlinks=False)
@@ -323,8 +353,13 @@ def _revision(state: os.stat_result) -> str:
     return f"{state.st_ino:x}-{state.st_mtime_ns:x}-{state.st_size:x}"
 
 
-def _blob_info(key: str, state: os.stat_result, digests: Digests) -> BlobInfo:
-    modified_at = datetime.fromtimestamp(state.st_mtime, UTC)
+def _blob_info(key: str, state: os.stat_result, attributes: Attributes) -> BlobInfo:
     return BlobInfo(
-        key, state.st_size, digests.digest, digests.identity_digest, _revision(state), modified_at
+        key,
+        state.st_size,
+        attributes.digest,
+        attributes.identity_digest,
+        _revision(state),
+        datetime.fromtimestamp(state.st_mtime, UTC),
+        attributes.generation,
     )

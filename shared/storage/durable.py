@@ -1,33 +1,20 @@
-"""File operations that outlast a power cut, and the digests that travel with a file."""
+"""File operations that outlast a power cut."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from shared.storage.digests import parse_digest
+from shared.storage.attributes import Attributes, write_attributes
 
 CHUNK_BYTES: Final = 256 * 1024
-DIGEST_ATTRIBUTE: Final = "user.x07.digest"
-IDENTITY_ATTRIBUTE: Final = "user.x07.identity"
-SIZE_ATTRIBUTE: Final = "user.x07.size"
 FILE_MODE: Final = 0o644
-"""Readers may run as another account than writers (nginx over the same tree)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Digests:
-    """What a file carries beside its body. None: not known, or not a compressed variant."""
-
-    digest: str | None
-    identity_digest: str | None = None
+"""Group and others may read, because readers may run under another account (nginx over the same tree)."""
 
 
 @contextmanager
@@ -41,7 +28,7 @@ def opened(path: str | Path, flags: int) -> Iterator[int]:
 
 
 def write_all(descriptor: int, body: bytes | bytearray) -> None:
-    """Write every byte; os.write may take fewer."""
+    """Write every byte; a single os.write may write fewer."""
     view = memoryview(body)
     while view:
         view = view[os.write(descriptor, view) :]
@@ -53,66 +40,19 @@ def write_from(descriptor: int, source: int) -> None:
         write_all(descriptor, chunk)
 
 
-def seal(descriptor: int, digests: Digests) -> None:
-    """Finish a file before it gets its name: digests, mode and time. It is on its way to disk then.
+def seal(descriptor: int, attributes: Attributes) -> None:
+    """Set attributes, mode and time of a file before it gets its name, and start writing it to disk.
 
-    The time is the clock's, in nanoseconds: the kernel's own stamps stand still for milliseconds,
-    in which an inode number can come round again, and the two make up the revision.
+    The time is the clock's, in nanoseconds. The kernel's own timestamps advance in steps of milliseconds,
+    within which an inode number can be reused; the revision is made of both, so it would not change.
     """
-    write_digests(descriptor, digests)
+    write_attributes(descriptor, attributes)
     os.fchmod(descriptor, FILE_MODE)
     now_ns = time.time_ns()
     os.utime(descriptor, ns=(now_ns, now_ns))
-    # Starts the writing without waiting for it, so that one commit of the journal serves every file
-    # whose fsync comes after this.
+    # Start the writing without waiting for it, so that one commit of the journal serves every file that
+    # is flushed afterwards.
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def write_digests(descriptor: int, digests: Digests) -> None:
-    """Attach digests and size to a file; not at all where the file system has no extended attributes."""
-    named = (
-        (DIGEST_ATTRIBUTE, digests.digest),
-        (IDENTITY_ATTRIBUTE, digests.identity_digest),
-        (SIZE_ATTRIBUTE, str(os.fstat(descriptor).st_size)),
-    )
-    for name, value in named:
-        if value is None:
-            continue
-        try:
-            os.setxattr(descriptor, name, value.encode())
-        except OSError as error:
-            if error.errno == errno.ENOTSUP:
-                return
-            raise
-
-
-def read_digests(descriptor: int, size_bytes: int) -> Digests:
-    """The digests that a file of this size carries; those of a torn one are not its body's."""
-    return Digests(None) if torn_from(descriptor, size_bytes) is not None else attached_digests(descriptor)
-
-
-def attached_digests(descriptor: int) -> Digests:
-    """The digests that a whole file carries."""
-    digest, identity = _attribute(descriptor, DIGEST_ATTRIBUTE), _attribute(descriptor, IDENTITY_ATTRIBUTE)
-    return Digests(parse_digest(digest), parse_digest(identity))
-
-
-def torn_from(descriptor: int, size_bytes: int) -> str | None:
-    """The bytes that a file had when it was sealed, if it has not so many any more: a disk lost some.
-
-    size_bytes: what it has now.
-    """
-    sealed = _attribute(descriptor, SIZE_ATTRIBUTE)
-    return None if sealed in (None, str(size_bytes)) else sealed
-
-
-def _attribute(descriptor: int, name: str) -> str | None:
-    try:
-        return os.getxattr(descriptor, name).decode("ascii", "replace")
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return None
-        raise
 
 
 def sha256_of(descriptor: int) -> str:
@@ -124,7 +64,20 @@ def sha256_of(descriptor: int) -> str:
     return digest.hexdigest()
 
 
-def flush_folder(folder: str) -> None:
-    """Make the names in a folder durable."""
+def flush_folder(folder: str | Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     with opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Write text to a file of mode 0600, all of it or nothing. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.rename(path)
+    flush_folder(path.parent)

@@ -1,6 +1,6 @@
-"""Object storage in a directory, for the event loop: the work of directory.py, done in threads.
+"""Object storage in a directory: runs the work of directory.py in threads, for the event loop.
 
-Changes that come at the same time share a thread and the flushes of their folders.
+Changes that are asked for at the same time share a thread and the flushes of their folders.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from io import FileIO
 from itertools import islice
@@ -18,8 +19,9 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 
 from shared.batching import Batcher
 from shared.errors import RegistryError, StorageUnavailable
-from shared.storage.directory import Change, Condition, Directory
-from shared.storage.durable import CHUNK_BYTES, Digests, opened
+from shared.storage.attributes import Attributes
+from shared.storage.directory import BlobChange, Condition, Directory
+from shared.storage.durable import CHUNK_BYTES, opened
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
 from shared.storage.keys import require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
@@ -28,7 +30,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 THREADS: Final = 16
-# A change waits for the others of its batch; reads always find a thread.
+# Changes have threads of their own, so that reads always find a free one.
 CHANGES_TOGETHER: Final = 64
 CHANGERS: Final = 4
 LOOKS_TOGETHER: Final = 64
@@ -38,16 +40,16 @@ PAGE_BLOBS: Final = 500
 
 
 class FileSystemStorage:
-    """A directory as object store; one hop to a thread for each operation."""
+    """A directory as an object store. Each operation takes one hop to a thread."""
 
     def __init__(self, root: Path) -> None:
-        """root: made when first written to."""
+        """root: created by the first write."""
         self._directory = Directory(root)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
         self._looks: Batcher[str, BlobInfo | None] = Batcher(
             self._look, largest=LOOKS_TOGETHER, at_once=LOOKERS
         )
-        self._changes: Batcher[Change, Any] = Batcher(
+        self._changes: Batcher[BlobChange, Any] = Batcher(
             self._change, largest=CHANGES_TOGETHER, at_once=CHANGERS
         )
 
@@ -56,7 +58,7 @@ class FileSystemStorage:
         return await self._run(self._directory.get, require_key(key), if_revision)
 
     async def head(self, key: str) -> BlobInfo | None:
-        """What is known of the blob, its digest included, or None."""
+        """The blob's info with its digest, or None."""
         return await self._looks.submit(require_key(key))
 
     @asynccontextmanager
@@ -73,7 +75,7 @@ class FileSystemStorage:
         try:
             yield Opened(info, self._chunks(file, last - start))
         finally:
-            await self._run(file.close)  # waits for a read that its reader gave up
+            await self._run(file.close)  # waits for a read that the caller no longer wants
 
     async def put(
         self,
@@ -83,13 +85,14 @@ class FileSystemStorage:
         content_type: str,
         digest: str,
         identity_digest: str | None = None,
+        generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
     ) -> bool:
         """Write the blob, atomically and durably. False: a condition does not hold."""
-        digests = Digests(digest, identity_digest)
-        condition = Condition(only_if_absent, if_revision)
-        change = partial(self._directory.put, require_new_key(key), body, digests, condition)
+        attributes = Attributes(digest, identity_digest, generation)
+        condition = Condition(only_if_absent, if_revision, generation or None)
+        change = partial(self._directory.put, require_new_key(key), body, attributes, condition)
         return bool(await self._changes.submit(change))
 
     async def put_file(
@@ -99,37 +102,45 @@ class FileSystemStorage:
         *,
         content_type: str,
         digest: str,
+        generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
     ) -> bool:
-        """Write the blob from a local file, which is moved away if it is on the same file system."""
-        if _is_big(path):  # others would wait for it
+        """Write the blob from a local file, which is moved if it is on the same file system."""
+        if _is_big(path):  # a batch would wait for it
             await self._run(_flush, path)
-        condition = Condition(only_if_absent, if_revision)
-        change = partial(self._directory.put_file, require_new_key(key), path, Digests(digest), condition)
+        attributes = Attributes(digest, None, generation)
+        condition = Condition(only_if_absent, if_revision, generation or None)
+        change = partial(self._directory.put_file, require_new_key(key), path, attributes, condition)
         return bool(await self._changes.submit(change))
 
-    async def copy(self, source: str, target: str) -> bool:
-        """Make target the same blob as source, digest included. False: no source."""
-        change = partial(self._directory.copy, require_key(source), require_new_key(target))
+    async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:
+        """Make target the same blob as source, digest included. False: no source, or there is a target."""
+        condition = Condition(only_if_absent)
+        change = partial(self._directory.copy, require_key(source), require_new_key(target), condition)
         return bool(await self._changes.submit(change))
 
-    async def delete(self, key: str) -> None:
-        """Remove the blob; absence is not an error."""
-        await self._changes.submit(partial(self._directory.delete, require_key(key)))
+    async def delete(self, key: str, *, if_revision: str | None = None) -> bool:
+        """Remove the blob; absence is not an error. False: it has not this revision."""
+        change = partial(self._directory.delete, require_key(key), Condition(if_revision=if_revision))
+        return bool(await self._changes.submit(change))
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
-        """Blobs in byte order of keys; a folder is read when the listing gets there."""
+        """Blobs in byte order of keys. Each folder is read when the listing reaches it."""
         async for info in self._paged(self._directory.list(prefix, after or "")):
             yield info
 
     async def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
-        """The same blobs as the folders give them, in constant memory."""
+        """The same blobs in the order of the folders, in constant memory."""
         async for info in self._paged(self._directory.scan(prefix)):
             yield info
 
+    async def now(self) -> datetime:
+        """The time by the file system's clock, which may be that of another machine."""
+        return datetime.fromtimestamp(await self._run(self._directory.now), UTC)
+
     async def check(self) -> None:
-        """Raise unless the directory can be read; a tree that is only served may be mounted read-only."""
+        """Raise unless the directory can be read, and written to in one file system."""
         await self._run(self._directory.check)
 
     async def close(self) -> None:
@@ -139,20 +150,20 @@ class FileSystemStorage:
         await asyncio.to_thread(self._threads.shutdown)
 
     async def create(self) -> None:
-        """Make the directory if it is not there."""
+        """Create the directory if it is missing."""
         await self._run(self._directory.create)
 
     async def sweep_temporary(self, older_than_s: float) -> int:
-        """Remove unfinished files that a killed process left behind; how many there were.
+        """Remove unfinished files that killed processes left behind. Returns how many there were.
 
-        older_than_s: 0 or more, long enough that nobody is still at work on them.
+        older_than_s: 0 or more; long enough that no process is still writing them.
         """
         return await self._run(self._directory.sweep_temporary, older_than_s)
 
     async def _look(self, keys: Sequence[str]) -> Sequence[BlobInfo | Exception | None]:
         return await self._run(lambda: [_outcome(self._directory.head, key) for key in keys])
 
-    async def _change(self, changes: Sequence[Change]) -> Sequence[Any]:
+    async def _change(self, changes: Sequence[BlobChange]) -> Sequence[Any]:
         return await self._run(self._directory.change, changes)
 
     async def _run(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -163,13 +174,13 @@ class FileSystemStorage:
         return await asyncio.get_running_loop().run_in_executor(self._threads, mapped)
 
     async def _paged(self, blobs: Iterator[BlobInfo]) -> AsyncIterator[BlobInfo]:
-        """A listing, some blobs for each hop to a thread."""
+        """A listing that fetches several blobs per hop to a thread."""
         while page := await self._run(_take, blobs, PAGE_BLOBS):
             for info in page:
                 yield info
 
     async def _open_at(self, key: str, start: int) -> tuple[BlobInfo, FileIO] | None:
-        """The blob's file at byte `start`. It does not leak when the caller is cancelled meanwhile."""
+        """The blob's file at byte `start`. The file is closed if the caller is cancelled meanwhile."""
         opening = asyncio.ensure_future(self._run(self._directory.open_at, key, start))
         try:
             return await asyncio.shield(opening)
@@ -187,11 +198,11 @@ class FileSystemStorage:
 
 
 def _is_big(path: Path) -> bool:
-    """True for a file that takes a while to reach the disk; its inode is in memory, it was just written."""
+    """True for a file that takes a while to reach the disk. Asking is fast: the file was just written."""
     try:
         return path.stat().st_size >= BIG_BYTES
     except OSError:
-        return False  # whoever opens it says what is wrong
+        return False  # opening it will raise the right error
 
 
 def _flush(path: Path) -> None:
@@ -200,7 +211,7 @@ def _flush(path: Path) -> None:
 
 
 def _outcome(look: Callable[[str], T], key: str) -> T | RegistryError:
-    """What one of many looks gives, or the error that it fails with."""
+    """The result, or the error that the look failed with."""
     try:
         with mapped_os_errors():
             return look(key)
@@ -214,7 +225,7 @@ def _take(blobs: Iterator[BlobInfo], count: int) -> list[BlobInfo]:
 
 
 def _close_unused(opening: asyncio.Future[tuple[BlobInfo, FileIO] | None]) -> None:
-    """Close a file that was opened for somebody who is gone."""
+    """Close a file that was opened for a caller that has gone."""
     if opening.cancelled() or opening.exception() is not None:
         return
     if (blob := opening.result()) is not None:

@@ -1,8 +1,8 @@
-"""Changes of a directory that wait for the disk together.
+"""Runs changes of a directory so that they wait for the disk together.
 
-A change is a generator. When its bytes are written it yields the descriptor of the file that is to be on
-disk before it goes on; what it returns is its result. Folders that hold new names are flushed when every
-change is through. Flushes run side by side: one commit of the file system's journal then serves many.
+A change is a generator. It writes its bytes, yields the descriptor of a file that must be on disk before it
+continues, and returns its result. When every change has ended, the folders that hold new names are flushed.
+Flushes run at the same time, so that one commit of the file system's journal serves many.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ Writing = Generator[int, None, T]
 
 @dataclass(frozen=True, slots=True)
 class Unflushed:
-    """What is not on disk yet. folders: with a new name, or one less, in them. made: new themselves."""
+    """Unflushed changes. folders: those in which a name was added or removed. made: new folders."""
 
     folders: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
 
     def flush(self, threads: Executor) -> None:
-        """Bring the names to disk. Raises OSError."""
+        """Flush the folders. Raises OSError."""
         _side_by_side(threads, flush_folder, sorted(self.folders))
 
 
 def run_together(threads: Executor, changes: Sequence[Writing[Any]]) -> list[Any]:
-    """Run changes to their ends, side by side; of each its result or its RegistryError, in order."""
+    """Run changes to their ends at the same time. Returns the result or RegistryError of each, in order."""
     outcomes: list[Any] = [None] * len(changes)
     failures: dict[int, OSError] = {}
     unfinished = list(enumerate(changes))
@@ -67,9 +67,9 @@ def _failure_of_flush(descriptor: int) -> OSError | None:
 
 
 def _side_by_side(threads: Executor, flush: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Flush items, a few at a time, in order; one alone needs no other thread.
+    """Flush items, a few at a time. A single item is flushed in this thread.
 
-    Each thread gets its share in one piece: handing over item by item costs more than most flushes do.
+    Each thread gets its whole share at once, because handing over single items costs more than most flushes.
     """
     if len(items) <= 1:
         return list(map(flush, items))

@@ -1,4 +1,4 @@
-"""The folders of a tree of blobs: where a key lies below the root, and folders that outlast a power cut."""
+"""Folders of a tree of blobs: maps keys to paths below the root, and creates folders durably."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ REMEMBERED_FOLDERS: Final = 10_000
 
 
 class Folders:
-    """Of one root. Paths are text: this runs several times for each blob, and pathlib costs."""
+    """The folders of one root.
+
+    Paths are str, because pathlib is slow and this runs several times per blob.
+    """
 
     def __init__(self, root: Path) -> None:
-        """root: made when first written to."""
+        """root: created by the first write."""
         self.root = str(root.absolute())
         self._inside = os.path.join(os.path.realpath(root), "")
         self._settled: set[str] = set()
 
     def path(self, key: str) -> str:
-        """Where a key lies. Raises StorageFailed if a link on the way leads out of the root."""
+        """The path of a key. Raises StorageFailed if a symbolic link on the way leads out of the root."""
         path = f"{self.root.rstrip(os.sep)}{os.sep}{key}"
         self.require_inside(key, f"{_real_path(os.path.dirname(path))}{os.sep}")
         return path
@@ -46,16 +49,16 @@ class Folders:
             unflushed.made.add(folder)
 
     def settle(self, folders: set[str]) -> None:
-        """Remember folders that are on disk now."""
+        """Remember that these folders are on disk."""
         if len(self._settled) >= REMEMBERED_FOLDERS:
             self._settled.clear()
         self._settled |= folders
 
     def _is_settled(self, folder: str) -> bool:
-        """True if the folder is there and on disk.
+        """True if the folder exists and is on disk.
 
-        One that is there may be a rival's and not on disk yet, so each is flushed once by us too.
-        What lies above the root is the operator's: it may not even be readable.
+        An existing folder may be new and not yet flushed by the process that made it, so each process flushes
+        it once. Folders above the root are the operator's and may be unreadable; they are not flushed.
         """
         return os.path.isdir(folder) and (folder in self._settled or _is_below(self.root, folder))
 
@@ -66,7 +69,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _real_path(folder: str) -> str:
-    """The folder's path without links; the kernel says it for one that is there, at a tenth of the cost."""
+    """The folder's path without symbolic links. Asking the kernel costs a tenth of os.path.realpath."""
     try:
         descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

@@ -1,9 +1,9 @@
-"""What every object storage can do. Back ends: filesystem.py, s3.py; values: Blob, BlobInfo, Found.
+"""The interface of object storage. Back ends: filesystem.py and s3.py.
 
 Keys are relative paths with `/` between segments (`index/he/ll/hello`). A key with an empty or `.`
 segment, with `..`, a `\\`, a NUL or a lone surrogate in it, or below `tmp/`, raises StorageFailed.
-A key of more than 1,024 bytes, or with a segment that the disk does not take (mostly 255 bytes), reads
-as absent and cannot be put. No key is a folder of another.
+A key of more than 1,024 bytes, or with a segment longer than the disk allows (mostly 255 bytes), reads
+as absent and cannot be put. No key is a folder of another key.
 
 Every method raises StorageUnavailable when a retry may work (timeouts, 5xx, no space, no route)
 and StorageFailed when it will not.
@@ -21,13 +21,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """What storage knows of a blob without its body.
+    """The metadata of a blob.
 
     size_bytes: of the body. digest: SHA-256 of the body, 64 lower-case hex digits: as stored with the
-    blob, or computed once if something else than this software put it; None in listings.
+    blob, or computed once if other software put it; None in listings.
     identity_digest: for a compressed variant, the digest of the identity body it was made from; else
-    None. revision: opaque validator of the back end, changes whenever the blob is put again.
-    modified_at: UTC.
+    None. revision: opaque validator of the back end; it changes when other bytes are put, and on a file
+    system with every put. modified_at: UTC. generation: of the rows that the body was made
+    from; 0 if unknown: for blobs of older releases, and in listings.
     """
 
     key: str
@@ -36,11 +37,20 @@ class BlobInfo:
     identity_digest: str | None
     revision: str
     modified_at: datetime
+    generation: int = 0
+
+    @property
+    def is_removed(self) -> bool:
+        """True for an empty blob: it marks that a file of the published tree was removed.
+
+        A file that is only deleted could come back with a request that arrives late.
+        """
+        return self.size_bytes == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A whole blob. digest is always known here: read from storage, or computed once on load."""
+    """A whole blob. Its digest is always known: read from storage, or computed once on load."""
 
     info: BlobInfo
     body: bytes
@@ -55,7 +65,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The blob still has the revision that the caller holds."""
+    """The blob still has the revision that the caller named."""
 
     revision: str
 
@@ -73,6 +83,21 @@ class Opened:
     chunks: AsyncIterator[bytes]
 
 
+class Readable(Protocol):
+    """The half of a store that reading uses; see Storage."""
+
+    async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
+        """The whole blob; NotModified when its revision still equals if_revision."""
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """The metadata of the blob, or None."""
+
+    def open(
+        self, key: str, *, start: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[Opened | Missing]:
+        """Stream bytes start to end."""
+
+
 class Storage(Protocol):
     """An object store. All methods are safe to call at the same time from one event loop."""
 
@@ -80,7 +105,7 @@ class Storage(Protocol):
         """The whole blob; NotModified when its revision still equals if_revision."""
 
     async def head(self, key: str) -> BlobInfo | None:
-        """What is known of the blob, or None."""
+        """The blob's info, or None."""
 
     def open(
         self, key: str, *, start: int = 0, end: int | None = None
@@ -95,14 +120,16 @@ class Storage(Protocol):
         content_type: str,
         digest: str,
         identity_digest: str | None = None,
+        generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
     ) -> bool:
         """Write the blob, atomically and durably. False: a condition does not hold, nothing was changed.
 
-        only_if_absent: no blob has the key. if_revision: the blob there still has this revision. At most
-        one of the two. S3 checks as it writes; a directory just before, so that another process's put
-        may come between. Repeated after a lost answer, a write finds itself: False.
+        only_if_absent: no blob has the key. if_revision: the blob there still has this revision. At most one
+        of the two. generation: stored with the blob; a directory also refuses the put while the present blob
+        has a newer generation, which S3 cannot compare. Comparing and writing are one step, also among
+        several processes. A retry after a lost response sees its own object and returns False.
         """
 
     async def put_file(
@@ -112,31 +139,47 @@ class Storage(Protocol):
         *,
         content_type: str,
         digest: str,
+        generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
     ) -> bool:
-        """As put(), from a local file, in constant memory; the file may be moved away (fs)."""
+        """Like put(), from a local file, in constant memory.
 
-    async def copy(self, source: str, target: str) -> bool:
-        """Copy a blob inside the store, replacing target, digest included. False: no source."""
+        A directory may move the file instead of copying it.
+        """
 
-    async def delete(self, key: str) -> None:
-        """Remove the blob; absence is not an error."""
+    async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:
+        """Copy a blob inside the store, with everything stored with it. False: nothing was changed.
+
+        That is so if there is no source, or if only_if_absent is set and there is a target.
+        """
+
+    async def delete(self, key: str, *, if_revision: str | None = None) -> bool:
+        """Remove the blob; a missing blob is no error.
+
+        False: it has another revision; nothing was changed.
+        """
 
     def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
-        """Blobs whose key starts with prefix, in ascending byte order of keys, from the one behind `after`.
+        """Blobs whose key starts with prefix and comes after `after`, in ascending byte order of keys.
 
         digest and identity_digest are None here: listings do not carry them.
         """
 
     def scan(self, prefix: str) -> AsyncIterator[BlobInfo]:
-        """The same blobs in whatever order the back end has them, in constant memory.
+        """The same blobs in the order of the back end, in constant memory.
 
-        A blob that is put or deleted meanwhile may be among them or not.
+        A blob that is put or deleted meanwhile may be included or not.
         """
 
+    async def now(self) -> datetime:
+        """The time (UTC) by the clock that sets modified_at, which may differ from this machine's clock."""
+
     async def check(self) -> None:
-        """Raise unless the store answers (for readiness)."""
+        """Raise unless the store answers; a directory also if a blob could not get its name in it.
+
+        write_check.py tries a write, too.
+        """
 
     async def close(self) -> None:
         """Release connections and threads."""

@@ -1,4 +1,4 @@
-"""Which text is a key; the one check that both back ends make before they touch anything."""
+"""Checks keys; both back ends do so before they touch anything."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 from shared.errors import StorageFailed
 
 TEMPORARY: Final = "tmp"
-"""First segment that no key has: a file system store keeps unfinished files below it."""
+"""A first segment that no key may have, because a file system store keeps unfinished files below it."""
 
 MAX_KEY_BYTES: Final = 1024
-"""The longest key that S3 can hold; a directory holds no longer one either."""
+"""The longest key that S3 allows; directories have the same limit."""
 
 
 def is_key(text: str) -> bool:
@@ -22,21 +22,24 @@ def is_key(text: str) -> bool:
 
 
 def require_key(key: str) -> str:
-    """The key itself. Raises StorageFailed for one that could leave the store or name a folder."""
+    """Return the key. Raises StorageFailed for one that could leave the store or name a folder."""
     if not is_key(key):
         raise StorageFailed(f"not a storage key: {key!r}")
     return key
 
 
 def require_new_key(key: str) -> str:
-    """The key itself, if a blob can be put there. Raises StorageFailed for one that is too long, too."""
+    """Return the key if a blob can be put there.
+
+    Raises StorageFailed as require_key does, and if it is too long.
+    """
     if len(require_key(key).encode()) > MAX_KEY_BYTES:
         raise StorageFailed(f"a storage key has at most {MAX_KEY_BYTES} bytes")
     return key
 
 
 def _is_unicode(text: str) -> bool:
-    """False for lone surrogates, which are no UTF-8: how Python shows undecodable file names."""
+    """False for text with lone surrogates, by which Python represents file names that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

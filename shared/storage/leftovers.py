@@ -1,40 +1,46 @@
-"""What a killed process left unfinished: uploads, unpacked modules, blobs before they got their name."""
+"""Removes what killed processes left: unfinished uploads, unpacked modules, unnamed blobs."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 UNPACKED: Final = "lint-"
-"""How the name of a folder begins in which modules are unpacked for a linter."""
+"""Prefix of the names of folders in which modules are unpacked for a linter."""
 
 
 def remove_leftovers(folder: Path, older_than_s: float, prefix: str = "") -> int:
-    """Remove files of the folder that nobody touched for so long; how many there were. Raises OSError.
+    """Remove files in the folder that were not touched for this long. Returns how many. Raises OSError.
 
-    prefix: of their names, where others keep files in the folder too; without it folders of unpacked
-    modules go as well.
+    prefix: of the files' names, for a folder that others use too. Without it, folders of unpacked modules are
+    removed as well.
     """
-    removed = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(prefix):
-                removed += _is_removed(entry, older_than_s, with_folders=not prefix)
-    return removed
+        if ours := [entry for entry in entries if entry.name.startswith(prefix)]:
+            now = touched_at(folder)
+            return sum(_is_removed(entry, older_than_s, now, with_folders=not prefix) for entry in ours)
+    return 0
 
 
-def _is_removed(entry: os.DirEntry[str], older_than_s: float, *, with_folders: bool) -> bool:
-    """Remove one unfinished file, or folder, if it is that old.
+def touched_at(folder: Path) -> float:
+    """The time by the clock of the folder's file system, in seconds since the epoch. Raises OSError."""
+    os.utime(folder)
+    return folder.stat().st_mtime
 
-    By its change time, which a hard link renews: a copy in progress keeps the other times of its source.
+
+def _is_removed(entry: os.DirEntry[str], older_than_s: float, now: float, *, with_folders: bool) -> bool:
+    """Remove one unfinished file or folder if it is old enough.
+
+    Its change time counts, because a new hard link updates that; a copy in progress has the other times of
+    its source.
     """
     with suppress(FileNotFoundError):
-        age_s = time.time() - entry.stat(follow_symlinks=False).st_ctime
-        if age_s <= older_than_s:
+        # Removing another link of the file may have updated its change time since `now`.
+        age_s = max(0.0, now - entry.stat(follow_symlinks=False).st_ctime)
+        if age_s < older_than_s:
             return False
         if entry.is_file(follow_symlinks=False):
             os.unlink(entry.path)

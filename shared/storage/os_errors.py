@@ -1,4 +1,4 @@
-"""The operating system's errors as ours: the one place that decides what a retry may cure."""
+"""Maps errors of the operating system to ours, and so decides for which of them a retry may help."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 from shared.errors import StorageFailed, StorageUnavailable
 
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
-"""No blob has this key, for whoever reads. A name that is too long cannot exist."""
+"""Errors that mean to a reader that no blob has the key. A name that is too long cannot exist."""
 
 PASSING: Final = frozenset(
     {
         errno.ENOSPC,
         errno.EDQUOT,
-        errno.EROFS,  # what ext4 becomes after an I/O error, until it is repaired
+        errno.EROFS,  # ext4 becomes read-only after an I/O error, until it is repaired
         errno.EIO,
         errno.ESTALE,
         errno.EMFILE,
@@ -27,7 +27,7 @@ PASSING: Final = frozenset(
 
 @contextmanager
 def mapped_os_errors() -> Iterator[None]:
-    """OSError as StorageUnavailable or StorageFailed; the path stays in the cause, for the log."""
+    """Raise OSError as StorageUnavailable or StorageFailed; the cause, with the path, is for the log."""
     try:
         yield
     except OSError as error:

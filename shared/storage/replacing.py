@@ -1,7 +1,7 @@
-"""Rendered files replace what their worker saw, and nothing newer (docs/decisions/0007).
+"""Replaces a rendered file only if storage still has the blob that the worker saw (docs/decisions/0007).
 
-A worker can die after S3 has taken a whole put, and S3 may apply it when a rival has put a newer body.
-Each put therefore names the body that was there before it, seen behind the lock; the late one then loses.
+After a worker has died, S3 may still apply its last put, when a rival has put a newer body. Each put
+therefore names the blob that the worker saw after taking its lock, so that the late put fails.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from shared.storage.interface import BlobInfo, Storage
 async def replace_blob(
     storage: Storage, key: str, body: bytes | Path, *, seen: BlobInfo | None, content_type: str, digest: str
 ) -> None:
-    """Put a body, or that of a file, over what was seen there; None: nothing was.
+    """Put a body, or a file's content, over the blob that was seen; None if there was none.
 
-    Raises StorageUnavailable when something else was put or deleted meanwhile: what was rendered may be
-    older than that, and is to be rendered again.
+    Raises StorageUnavailable if something else was put or deleted meanwhile: the body may be older than that,
+    and has to be rendered again.
     """
     described: dict[str, Any] = {
         "content_type": content_type,
@@ -36,6 +36,6 @@ async def replace_blob(
 
 
 async def _is_there(storage: Storage, key: str, digest: str) -> bool:
-    """True if the blob is ours after all: a put whose answer was lost is repeated, and finds itself."""
+    """True if the blob is our own: a put whose response was lost is retried, and finds its own blob."""
     now = await storage.head(key)
     return now is not None and now.digest == digest

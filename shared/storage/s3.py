@@ -1,6 +1,6 @@
-"""Object storage in an S3 bucket, of any server that speaks the protocol.
+"""Object storage in an S3 bucket, on any server that speaks the protocol.
 
-One pooled client a process. Digests travel as object metadata, which a server-side copy keeps.
+Each process has one pooled client. Digests are object metadata, which a server-side copy preserves.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -22,13 +23,15 @@ from shared.storage.digests import DigestMemo
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
 from shared.storage.keys import is_key, require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
-from shared.storage.s3_client import Patience, new_client, patience_of
+from shared.storage.s3_client import Patience, new_client, parse_timestamp, patience_of
 from shared.storage.s3_errors import (
+    CONFLICT,
     NOT_MODIFIED,
     PRECONDITION_FAILED,
     RANGE_NOT_SATISFIABLE,
     is_absent,
     is_no_such_key,
+    is_unexplained,
     mapped_s3_errors,
     status_of,
 )
@@ -47,15 +50,17 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 PAGE_KEYS: Final = 1000
+# Two conditional writes of one key at once get ConditionalRequestConflict; both may be retried.
+RIVAL_PAUSES_S: Final = (0.05, 0.2, 0.8)
 
 
 class S3Storage:
-    """A bucket, or a prefix of one, as object store."""
+    """A bucket, or a prefix of one, as an object store."""
 
     def __init__(
         self, client: S3Client, bucket: str, prefix: str, total_s: float, stack: AsyncExitStack
     ) -> None:
-        """Made by connect(). total_s: time limit of an operation. stack: closes the client."""
+        """Use connect(). total_s: time limit of an operation. stack: closes the client."""
         self._client = client
         self._total_s = total_s
         self._bucket = bucket
@@ -65,9 +70,9 @@ class S3Storage:
 
     @classmethod
     async def connect(cls, settings: Settings, patience: Patience | None = None) -> Self:
-        """A client for the configured bucket; nothing is asked of the server yet.
+        """A store for the configured bucket. Nothing is asked of the server yet.
 
-        patience: as the settings say, unless a test knows better.
+        patience: taken from the settings when None; tests pass their own.
         """
         patience = patience or patience_of(settings)
         if settings.s3_bucket is None:
@@ -89,12 +94,12 @@ class S3Storage:
             if answer is None:
                 return Missing()
             async with answer["Body"] as stream:
-                body = await stream.read()  # raises if it ends early
+                body = await stream.read()  # raises if the body ends early
         info = info_of(key, answer)
         return Found(replace(info, digest=info.digest or hashlib.sha256(body).hexdigest()), body)
 
     async def head(self, key: str) -> BlobInfo | None:
-        """What is known of the blob, its digest included, or None."""
+        """The blob's info with its digest, or None."""
         if is_too_long(where := self._object(key)):
             return None
         async with self._operation():
@@ -103,6 +108,8 @@ class S3Storage:
             except ClientError as error:
                 if is_absent(error):
                     return None
+                if is_unexplained(error):
+                    await self._list_one()
                 raise
         info = self._remembered(info_of(key, answer))
         return info if info.digest is not None else await self._digested(info)
@@ -114,7 +121,8 @@ class S3Storage:
         """Stream bytes start (inclusive) to end (exclusive; None: to the end)."""
         answer = await self._get_span(key, start, end)
         if answer is not None and self._remembered(info_of(key, answer)).digest is None:
-            # Let go of it first: a pool full of open answers has no connection left to digest by.
+            # Release this response first: if open responses hold every connection, none is left to compute a
+            # digest.
             answer["Body"].close()
             info = await self._digested(info_of(key, answer))
             answer = await self._get_span(key, start, end, IfMatch=info.revision)
@@ -133,14 +141,15 @@ class S3Storage:
         content_type: str,
         digest: str,
         identity_digest: str | None = None,
+        generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
     ) -> bool:
         """Write the blob, atomically and durably. False: a condition does not hold.
 
-        A write whose answer was lost is tried again, and then finds itself: False.
+        A retry after a lost response sees its own object and returns False.
         """
-        described = description(content_type, digest, identity_digest)
+        described = description(content_type, digest, identity_digest, generation)
         return await self._put(key, body, described, conditions(only_if_absent, if_revision))
 
     async def put_file(
@@ -150,6 +159,7 @@ class S3Storage:
         *,
         content_type: str,
         digest: str,
+        generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
     ) -> bool:
@@ -158,34 +168,44 @@ class S3Storage:
         with mapped_os_errors():
             file = await asyncio.to_thread(open_nameless, path)
         with file:
-            described = description(content_type, digest)
+            described = description(content_type, digest, None, generation)
             return await self._put(key, file, described, conditions(only_if_absent, if_revision))
 
-    async def copy(self, source: str, target: str) -> bool:
-        """Copy a blob inside the bucket, replacing target, metadata included. False: no source."""
+    async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:
+        """Copy a blob inside the bucket, metadata included. False: no source, or there is a target."""
         origin, destination = self._object(source), self._object(require_new_key(target))
-        if source == target:  # which S3 refuses
-            return await self.head(source) is not None
+        if source == target:  # S3 refuses a copy onto itself
+            return await self.head(source) is not None and not only_if_absent
+        condition = conditions(only_if_absent, None)
         async with self._operation():
             try:
-                await self._client.copy_object(**destination, CopySource=origin, MetadataDirective="COPY")
+                await self._client.copy_object(
+                    **destination, CopySource=origin, MetadataDirective="COPY", **condition
+                )
             except ClientError as error:
+                if condition and status_of(error) == PRECONDITION_FAILED:
+                    return False
                 if is_absent(error) and not is_too_long(destination):
                     return False
                 raise
         return True
 
-    async def delete(self, key: str) -> None:
-        """Remove the blob; absence is not an error."""
+    async def delete(self, key: str, *, if_revision: str | None = None) -> bool:
+        """Remove the blob; a missing blob is no error. False: it has another revision."""
+        condition = conditions(False, if_revision)
         async with self._operation():
             try:
-                await self._client.delete_object(**self._object(key))
+                await self._client.delete_object(**self._object(key), **condition)
             except ClientError as error:
+                if condition and status_of(error) == PRECONDITION_FAILED:
+                    return False
                 if not is_absent(error):
                     raise
+                return not condition
+        return True
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
-        """Blobs in byte order of keys, whichever of the two orders the server has (see s3_order.py)."""
+        """Blobs in byte order of keys, also from a server that lists in another order (s3_order.py)."""
         pages = self._pages(prefix, start_before(after or ""))
         async for info in in_byte_order(pages, prefix):
             if info.key.encode() > (after or "").encode():
@@ -197,10 +217,17 @@ class S3Storage:
             for info in page:
                 yield info
 
+    async def now(self) -> datetime:
+        """The time by the server's clock, from the Date header of an answer (RFC 9110, 6.6.1)."""
+        answer = await self._any_answer()
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if date is None:
+            raise StorageFailed("S3 does not say what time it is: its answers have no Date")
+        return parse_timestamp(date)
+
     async def check(self) -> None:
         """Raise unless the bucket answers."""
-        async with self._operation():
-            await self._client.head_bucket(Bucket=self._bucket)
+        await self._any_answer()
 
     async def close(self) -> None:
         """Release every connection."""
@@ -208,29 +235,44 @@ class S3Storage:
 
     @asynccontextmanager
     async def _operation(self) -> AsyncIterator[None]:
-        """What is asked of the server: within its time, its errors as ours."""
+        """Limit an operation in time, and raise its errors as ours."""
         with mapped_s3_errors():
             async with asyncio.timeout(self._total_s):
                 yield
+
+    async def _any_answer(self) -> Any:
+        """A short answer about the bucket."""
+        async with self._operation():
+            return await self._list_one()
+
+    async def _list_one(self) -> Any:
+        """A response as short as that to HEAD, but with a reason if it is a refusal. Raises ClientError."""
+        return await self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
     async def _put(self, key: str, body: bytes | BufferedReader, described: Any, condition: Any) -> bool:
         """Write an object. False: the condition does not hold."""
         where = self._object(require_new_key(key))
         async with self._operation():
-            try:
-                await self._client.put_object(**where, Body=body, **described, **condition)
-            except ClientError as error:
-                # AWS: 404 when there is nothing that could have the revision.
-                if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
-                    return False
-                raise
-        return True
+            for pause_s in (*RIVAL_PAUSES_S, None):
+                try:
+                    await self._client.put_object(**where, Body=body, **described, **condition)
+                    return True
+                except ClientError as error:
+                    # AWS answers 404 when there is no object that could have the revision.
+                    if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
+                        return False
+                    if status_of(error) != CONFLICT or pause_s is None:
+                        raise
+                await asyncio.sleep(pause_s)
+                if not isinstance(body, bytes):
+                    body.seek(0)
+        raise AssertionError("the last attempt returns or raises")
 
     def _object(self, key: str) -> Any:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}{require_key(key)}"}
 
     async def _get_object(self, key: str, **conditions: Any) -> Any:
-        """The answer to a GET, its body not read yet; None: no object has the key. Raises ClientError."""
+        """The answer to a GET, with its body unread; None if no object has the key. Raises ClientError."""
         if is_too_long(where := self._object(key)):
             return None
         try:
@@ -241,7 +283,7 @@ class S3Storage:
             raise
 
     async def _get_span(self, key: str, start: int, end: int | None, **conditions: Any) -> Any:
-        """The answer to a GET of these bytes; None: there are none, of the object or in the span."""
+        """The answer to a GET of these bytes; None if there is no object, or no byte in the span."""
         if end is not None and end <= start:
             return None
         if start > 0 or end is not None:
@@ -255,7 +297,7 @@ class S3Storage:
                 raise
 
     async def _pages(self, prefix: str, start_after: str) -> AsyncIterator[Iterable[BlobInfo]]:
-        """A listing as the server gives it, a page at a time."""
+        """The pages of a listing, in the server's order."""
         behind: dict[str, Any] = {"StartAfter": f"{self._prefix}{start_after}"} if start_after else {}
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket,
@@ -270,9 +312,9 @@ class S3Storage:
             if page is None:
                 return
             if "IsTruncated" not in page:
-                raise StorageUnavailable("an answer that is no listing")  # of some proxy before S3
+                raise StorageUnavailable("an answer that is no listing")  # from a proxy before S3
             listed = (self._listed(entry) for entry in page.get("Contents", ()))
-            # SeaweedFS takes `a//` for `a/`.
+            # SeaweedFS treats `a//` as `a/`.
             yield [info for info in listed if is_key(info.key) and info.key.startswith(prefix)]
 
     def _listed(self, entry: Any) -> BlobInfo:
@@ -280,11 +322,11 @@ class S3Storage:
         return BlobInfo(key, entry["Size"], None, None, entry["ETag"], entry["LastModified"])
 
     def _remembered(self, info: BlobInfo) -> BlobInfo:
-        """The info with its digest, if it is stored with the object or was computed before."""
+        """The info, with its digest if that is stored with the object or was computed before."""
         return replace(info, digest=info.digest or self._digests.get(info.key, info.revision))
 
     async def _digested(self, info: BlobInfo) -> BlobInfo:
-        """The info with its digest, computed by reading the whole object, which something else put."""
+        """The info with its digest, computed from the whole object if other software put it."""
         sha256 = hashlib.sha256()
         async with self._operation():
             answer = await self._client.get_object(**self._object(info.key), IfMatch=info.revision)

@@ -1,4 +1,4 @@
-"""The S3 client's errors as ours: the one place that decides what a retry may cure."""
+"""Maps errors of the S3 client to ours, and so decides which of them a retry may cure."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from botocore.parsers import ResponseParserError
 from shared.errors import StorageFailed, StorageUnavailable
 
 NOT_MODIFIED: Final = 304
+CONFLICT: Final = 409
 PRECONDITION_FAILED: Final = 412
 RANGE_NOT_SATISFIABLE: Final = 416
 
-# A missing bucket is a 404 too (NoSuchBucket), but a fault of the operator's.
+# A missing bucket is a 404 too (NoSuchBucket), but it is the operator's mistake.
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound", "KeyTooLongError"})
 # 409: two conditional writes at once; 412: the object was replaced under a read.
 _PASSING_STATUS: Final = frozenset({408, 409, PRECONDITION_FAILED, 429})
 _PASSING_CODE: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
-# No connection, a broken one, a timeout, or an answer that is not S3's: a proxy's page.
+# No connection, a broken one, a timeout, or an answer that is not S3's, such as a proxy's error page.
 _UNREACHABLE: Final = (
     ConnectionError,
     HTTPClientError,
@@ -50,13 +51,18 @@ def is_absent(error: ClientError) -> bool:
 
 
 def is_no_such_key(error: ClientError) -> bool:
-    """True when there is nothing of that key to replace."""
+    """True when no object has the key, so that there is nothing to replace."""
     return status_of(error) == 404 and _code_of(error) == "NoSuchKey"
+
+
+def is_unexplained(error: ClientError) -> bool:
+    """True for a refusal without a code: an answer to HEAD has no body."""
+    return status_of(error) in (400, 403) and _code_of(error).isdecimal()
 
 
 @contextmanager
 def mapped_s3_errors() -> Iterator[None]:
-    """What the client raises as StorageUnavailable or StorageFailed, the cause kept for the log."""
+    """Raise errors of the client as StorageUnavailable or StorageFailed; the cause is for the log."""
     try:
         yield
     except ClientError as error:

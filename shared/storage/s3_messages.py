@@ -1,4 +1,4 @@
-"""What goes over the wire between an S3 store and its server: metadata, checksums, bodies."""
+"""The contents of S3 requests and responses: metadata, checksums and bodies."""
 
 from __future__ import annotations
 
@@ -18,35 +18,39 @@ from shared.storage.s3_errors import mapped_s3_errors
 CHUNK_BYTES: Final = 256 * 1024
 DIGEST: Final = "sha256"
 IDENTITY: Final = "identity"
+GENERATION: Final = "generation"
 
 
-def description(content_type: str, digest: str, identity_digest: str | None = None) -> Any:
-    """What is stored with a body, and its checksum, which the server compares."""
+def description(
+    content_type: str, digest: str, identity_digest: str | None = None, generation: int = 0
+) -> Any:
+    """The parameters that store attributes with a body, and its checksum, which the server verifies."""
+    identity = {} if identity_digest is None else {IDENTITY: identity_digest}
     return {
         "ContentType": content_type,
-        "Metadata": {DIGEST: digest} | ({} if identity_digest is None else {IDENTITY: identity_digest}),
+        "Metadata": {DIGEST: digest} | identity | ({GENERATION: str(generation)} if generation else {}),
         "ChecksumSHA256": b64encode(bytes.fromhex(digest)).decode(),
     }
 
 
 def conditions(only_if_absent: bool, if_revision: str | None) -> Any:
-    """What a put asks of the object that it replaces."""
+    """The parameters of a conditional put."""
     absent = {"IfNoneMatch": "*"} if only_if_absent else {}
     return absent if if_revision is None else absent | {"IfMatch": if_revision}
 
 
 def open_nameless(path: Path) -> BufferedReader:
-    """The file, by descriptor: one that knows its name is sent with it, as Content-Disposition."""
+    """The file, opened by descriptor. The client would send a named file's name as Content-Disposition."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")
 
 
 def is_too_long(where: Mapping[str, str]) -> bool:
-    """True for a key that no S3 object can have; servers differ in how they say so."""
+    """True for a key that is too long for S3. Servers differ in how they refuse one."""
     return len(where["Key"].encode()) > MAX_KEY_BYTES
 
 
 def info_of(key: str, answer: Mapping[str, Any]) -> BlobInfo:
-    """What the answer to a GET or HEAD says of the whole object, also when it carries a span of it."""
+    """The info of the whole object, from the answer to a GET or HEAD, which may carry only a span."""
     metadata = answer.get("Metadata", {})
     span = answer.get("ContentRange")  # `bytes 0-99/1234`
     return BlobInfo(
@@ -56,7 +60,13 @@ def info_of(key: str, answer: Mapping[str, Any]) -> BlobInfo:
         identity_digest=parse_digest(metadata.get(IDENTITY)),
         revision=answer["ETag"],
         modified_at=answer["LastModified"],
+        generation=_parse_generation(metadata.get(GENERATION)),
     )
+
+
+def _parse_generation(text: str | None) -> int:
+    """The generation in an object's metadata; 0 if there is none of this software."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else 0
 
 
 async def chunks(stream: Any, size_bytes: int) -> AsyncIterator[bytes]:

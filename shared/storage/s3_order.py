@@ -1,8 +1,8 @@
-"""Byte order from listings of servers that walk folders (SeaweedFS), without reading them whole.
+"""Puts listings of servers that walk folders (SeaweedFS) into byte order, without reading them whole.
 
 S3 lists keys in byte order: `foo-bar/1`, `foo/1`. A server that walks folders compares segment by
-segment: `foo/1`, `foo-bar/1`. The two differ only inside a family: siblings that start with the same
-name. So a family is sorted before it is passed on, and a listing resumes where the family begins.
+segment: `foo/1`, `foo-bar/1`. The orders differ only inside a family: siblings that start with the same
+name. Each family is therefore sorted before it is passed on, and a listing resumes at the start of a family.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 
 class Keyed(Protocol):
-    """Whatever is listed by key."""
+    """Anything that has a key."""
 
     @property
     def key(self) -> str:
@@ -23,10 +23,10 @@ T = TypeVar("T", bound=Keyed)
 
 
 async def in_byte_order(pages: AsyncIterator[Iterable[T]], prefix: str) -> AsyncIterator[T]:
-    """The blobs of a listing that is ordered by bytes or by segments, ordered by bytes.
+    """Sort a listing, which is ordered by bytes or by segments, by bytes.
 
-    prefix: of every key. Keeps one family at a time in memory: what starts with the same segment
-    behind the last slash of the prefix.
+    prefix: common to every key. One family is in memory at a time: the keys whose next segment after the
+    prefix starts with the same name.
     """
     depth = prefix.rfind("/") + 1
     family: list[T] = []
@@ -42,10 +42,10 @@ async def in_byte_order(pages: AsyncIterator[Iterable[T]], prefix: str) -> Async
 
 
 def start_before(after: str) -> str:
-    """A key to start a listing behind, so that in either order nothing behind `after` is left out.
+    """A key to start a listing after, so that neither order leaves out a key behind `after`.
 
-    Only characters below the slash set the orders apart, so it is cut there; and one character
-    more, because a server that walks folders takes a start of `foo` to be behind all of `foo/`.
+    The orders differ only at characters below the slash, so the key is cut there, and one character earlier,
+    because a server that walks folders places `foo` after all of `foo/`.
     """
     cut = next((at for at, char in enumerate(after) if char < "/"), len(after))
     head = after[:cut]
@@ -53,7 +53,7 @@ def start_before(after: str) -> str:
 
 
 def _segment(key: str, start: int) -> str:
-    """The segment that starts there."""
+    """The segment that starts at this position."""
     return key[start:].partition("/")[0]
 
 

@@ -1,4 +1,4 @@
-"""A directory tree read as a listing: blobs in byte order of whole keys, folder by folder."""
+"""Lists a directory tree in byte order of keys, reading one folder after another."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def walk(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Keys with this prefix behind `after`, with the state of their files, in byte order.
 
-    Each folder is read when the walk gets there, and not at all if no key in it can be wanted.
-    Links are not followed; names that are no keys are passed over.
+    A folder is read when the walk reaches it, and not at all if no key in it can match. Links are not
+    followed; names that are not keys are skipped.
     """
     for name, entry in _sorted_entries(root / folder):
         key = f"{folder}{name}"
@@ -31,7 +31,7 @@ def walk(
 def scan(root: Path, prefix: str, *, folder: str | None = None) -> Iterator[tuple[str, os.stat_result]]:
     """Keys with this prefix and the state of their files, as the folders give them, in constant memory.
 
-    Links are not followed; names that are no keys are passed over.
+    Links are not followed; names that are not keys are skipped.
     """
     folder = prefix[: prefix.rfind("/") + 1] if folder is None else folder
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / folder) as entries:
@@ -48,7 +48,7 @@ def scan(root: Path, prefix: str, *, folder: str | None = None) -> Iterator[tupl
 
 
 def _sorted_entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    """Files and folders by name, a folder's with its slash: `a-b` is before `a/`, which is before `a0`."""
+    """Files and folders sorted by name, folders with a slash: `a-b` before `a/`, `a/` before `a0`."""
     named = []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
@@ -60,7 +60,7 @@ def _sorted_entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
 
 
 def _may_hold(folder: str, prefix: str, after: str) -> bool:
-    """True if a key in the folder can have the prefix and lie behind `after`. folder: ends in a slash."""
+    """True if a key in the folder can have the prefix and come after `after`. folder: ends in a slash."""
     is_wanted = folder.startswith(prefix) or prefix.startswith(folder)
     is_behind = os.fsencode(folder) > os.fsencode(after) or after.startswith(folder)
     return is_wanted and is_behind and is_key(f"{folder}x")

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: run every bench program, or the ones that are named."""
+"""`python -m tests.bench`: runs every benchmark, or the named ones."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import sys
 
 PROGRAMS = {
     "reads": "reads of index files and archives beside nginx and others; misses, freshness, memory",
+    "private_reads": "processor time of a fast answer in a private registry, beside a public one",
+    "pages": "package pages, owners and advisories at 32 connections",
     "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",
     "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
     "warm_start": "from the command to the first answer of a registry",
     "hostile": "good publishes and reads while one bad publisher keeps four connections busy",
     "growth": "the catalog, and what a publish costs, at 100 to 100,000 packages",
+    "busy": "publishes while a stopped worker holds the lock of another package",
     "overload": "publishes at four times what the machine can take, and reads meanwhile",
     "search": "searches among 100,000 packages beside a plain LIKE",
+    "log": "the transparency log of 100,000 packages, and how soon a publish is in it",
     "index_rebuild": "an index file of 1, 100 and 1,000 versions made and published again",
+    "mirror": "first run of a mirror beside export and wget --mirror; changes followed",
 }
 
 
 def main(names: list[str]) -> None:
-    """Run programs by name, all of them when none is named; an unknown name lists them."""
+    """Run programs by name, or all if none is named; an unknown name prints the list."""
     if any(name not in PROGRAMS for name in names):
         listed = "\n".join(f"  {name:<15} {about}" for name, about in PROGRAMS.items())
         sys.exit(f"usage: python -m tests.bench [PROGRAM ...]\n{listed}")

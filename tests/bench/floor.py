@@ -1,7 +1,7 @@
-"""The floor of a publish: its transactions and its object writes, bare, one after another.
+"""The lower bound of a publish: only its transactions and its object writes, one after another.
 
-The statements and the files are those of api/write/publish.py and indexer/publication.py, in their
-order; no HTTP, no checks, no queue, no thread. What is written is synced as they sync it.
+The statements and files are those of api/write/publish.py and indexer/package_files.py, in their order,
+without HTTP, checks, queue or threads. Files are synced as these modules sync them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Floor:
             (root / folder).mkdir()
 
     async def publish(self, name: str, version: str, archive: bytes) -> None:
-        """Everything of one publish, until the mark is committed."""
+        """Do all the work of one publish, until the mark is committed."""
         connection = self._connection
         digest = hashlib.sha256(archive).hexdigest()
         upload = self._root / "tmp" / digest
@@ -145,7 +145,7 @@ class Floor:
         _sync(target.parent)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a folder that is new, with its parents, each synced into the one above."""
+        """Create a folder with its parents, and sync each into the one above."""
         if folder.is_dir():
             return
         self._make_folder(folder.parent)

@@ -1,4 +1,4 @@
-"""What grows with the registry: the catalog, its build and how soon it follows; what a publish costs."""
+"""Costs that grow with the registry: the catalog's size, build and delay, and a publish."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.bench.measure import Client, Times, archive_of, better, print_table, 
 from tests.bench.publish import AS_OURS, database_url
 from tests.bench.search import package_names
 from tests.deploy.processes import Up, environment, until
-from worker.settings import open_parts
+from worker.process import open_parts
 
 SIZES = (100, 1_000, 10_000, 100_000)
 PUBLISHES = 60
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _until_a_worker_is_there(up: Up) -> None:
-    """A registry answers before its worker is there."""
+    """Wait for the worker, because a registry answers before its worker runs."""
     client, headers = Client(up.url.removeprefix("http://")), {"authorization": f"Bearer {up.token}"}
     client.require("POST", "/v1/packages/publish", archive_of("first"), headers)
     until(lambda: client.call("GET", "/index/fi/rs/first")[0] == 200)
@@ -133,7 +133,7 @@ async def _fill(url: str, names: list[str]) -> None:
 
 
 def _build(up: Up) -> tuple[float, float]:
-    """Seconds and MiB of a build of the catalog, in a process of its own."""
+    """Seconds and MiB for a build of the catalog, in a process of its own."""
     variables = environment(
         X07_REGISTRY_DATABASE_URL=database_url(up, "postgres"), X07_REGISTRY_DATA_DIR=str(up.data_dir)
     )
@@ -173,7 +173,7 @@ def _publishes(up: Up) -> Times:
 
 
 def _follows_s(up: Up) -> float:
-    """The worst wait of a published package for the catalog, under a steady stream of publishes."""
+    """The worst delay between a publish and the catalog, under a steady stream of publishes."""
     published: dict[str, float] = {}
     waits: list[float] = []
     stop = threading.Event()
@@ -205,7 +205,7 @@ def _stream(up: Up, number: int, published: dict[str, float], stop: threading.Ev
 
 
 def _take_listed(path: Path, published: dict[str, float], waits: list[float]) -> None:
-    """Move what the catalog lists by now from published to waits."""
+    """Move the packages that the catalog lists from published to waits."""
     now = time.monotonic()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as catalog:
         for name, at in sorted(published.items(), key=lambda item: item[1]):

@@ -1,4 +1,4 @@
-"""How long good publishes and reads take while one bad publisher keeps four connections busy, and without."""
+"""Times of good publishes and reads, with and without a bad publisher that keeps four connections busy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AIM = 2.0
 
 
 def main() -> None:
-    """Print the times of good publishes and of reads beside each other, alone and with the bad publisher."""
+    """Print the times of good publishes and reads beside each other, alone and with the bad publisher."""
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as directory:
         up = Up(Path(directory) / "registry")
         sides = [
@@ -55,7 +55,7 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What a bad publisher sends meanwhile, None: nothing; the times of each round; how it was answered."""
+    """One side. It has the bad publisher's archive (or None), the times of each round, and its answers."""
 
     name: str
     archive: bytes | None
@@ -103,7 +103,7 @@ class _Bench:
         self._bad = {"authorization": f"Bearer {_new_token(up, 'mallory')}"}
 
     def measured(self, prefix: str) -> tuple[Times, Times]:
-        """Times of publishes, then of reads of what was published."""
+        """Times of publishes, and then of reads of the published packages."""
         publishes = self.publishes(prefix, GOOD)
         client = Client(self._address)
         paths = [f"/v1/packages/{prefix}-{number}" for number in range(GOOD)]
@@ -112,7 +112,7 @@ class _Bench:
         return publishes, reads
 
     def beside(self, side: Side) -> tuple[Times, Times]:
-        """What is measured in a round."""
+        """The measurements of a round."""
         prefix = f"round-{next(self._numbers)}"
         if side.archive is None:
             return self.measured(prefix)
@@ -136,9 +136,9 @@ class _Bench:
 
     @contextmanager
     def bad_publisher(self, archive: bytes, answers: Counter[str]) -> Iterator[None]:
-        """Keeps connections busy with an archive meanwhile. answers: how often which status came is added.
+        """Keep connections busy with an archive meanwhile. answers: counts of statuses are added to it.
 
-        In a process of its own: an interpreter lock that both publishers shared would be in the figures.
+        In a process of its own, because a shared interpreter lock would distort the figures.
         """
         ours, its = SPAWN.Pipe()
         process = SPAWN.Process(target=post_until_told, args=(self._address, self._bad, archive, its))
@@ -153,7 +153,7 @@ class _Bench:
 
 
 def post_until_told(address: str, headers: dict[str, str], archive: bytes, parent: Connection) -> None:
-    """Post an archive over BAD_CONNECTIONS from a message to the next; then send the statuses that came."""
+    """Post an archive over BAD_CONNECTIONS from one message to the next; then send the statuses."""
     answers: Counter[str] = Counter()
 
     def post() -> None:
@@ -172,7 +172,7 @@ def post_until_told(address: str, headers: dict[str, str], archive: bytes, paren
 
 
 def _new_token(up: Up, handle: str) -> str:
-    """A token of a new user, made by the command line."""
+    """A token of a new user, created by the command line."""
     url = f"postgresql://postgres@/postgres?host={(up.data_dir / 'run').resolve()}&port=5432"
     made = subprocess.run(
         [*COMMAND, "token", "create", "--handle", handle, "--scopes", "publish,admin"],

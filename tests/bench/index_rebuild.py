@@ -1,4 +1,4 @@
-"""An index file made and published again, for a package of 1, 100 and 1,000 versions."""
+"""The time to render and publish an index file again, for packages of 1, 100 and 1,000 versions."""
 
 from __future__ import annotations
 
@@ -6,32 +6,23 @@ import asyncio
 import hashlib
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
-from pydantic import SecretStr
 
-from deploy.local.home import open_home
-from deploy.local.postgres import EmbeddedPostgres
-from deploy.local.valkey import EmbeddedValkey
-from deploy.migrations.runner import migrate
-from indexer import queries
 from indexer.entry import render_index_file
-from indexer.publication import Parts, publish_package
+from indexer.parts import Parts
+from indexer.publication import publish_package
+from indexer.queries import packages
 from indexer.rows import PackageRow
 from shared.blobs import NDJSON_TYPE, index_key
-from shared.database import Database
-from shared.jobs import Notifier
 from shared.names import parse_name
-from shared.settings import Settings
-from shared.storage import open_storage
 from tests.archives import hello_manifest
 from tests.bench.measure import Times, better, print_table, timed
+from tests.bench.servers import embedded_registry
+from worker.process import open_parts
 
 SIZES = (1, 100, 1000)
 REPEATS = 20
@@ -60,27 +51,15 @@ READ = "SELECT * FROM package_versions WHERE package_id = $1"
 
 
 def main() -> None:
-    """Print the table; the log of single publications is left out."""
+    """Print the table. Logs of single publications are dropped."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     asyncio.run(_measure())
 
 
 async def _measure() -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="x07-bench-") as directory,
-        open_home(Path(directory)) as home,
-    ):
-        postgres, valkey = EmbeddedPostgres(home), EmbeddedValkey(home)
-        await postgres.start()
-        await valkey.start()
-        settings = Settings(
-            database_url=SecretStr(postgres.url), redis_url=SecretStr(valkey.url), data_dir=home.data_dir
-        )
-        try:
-            rows = await _measured(settings, postgres.url)
-        finally:
-            await valkey.stop()
-            await postgres.stop()
+    async with embedded_registry() as (settings, connection), open_parts(settings) as parts:
+        user = await connection.fetchval("INSERT INTO users (handle) VALUES ('bench') RETURNING id")
+        rows = [await _row(parts, connection, user, size) for size in SIZES]
     columns = [
         "versions",
         "index KiB",
@@ -91,31 +70,16 @@ async def _measure() -> None:
         "floor ms",
     ]
     notes = [
-        "render: rows to bytes; first publish: every metadata document too; rebuild: publish_package again,",
-        "  from the locked rows to the committed mark and the message to readers; no metadata changed",
-        "floor: the same rows read, its bytes put, the mark committed, bare; in brackets: times the floor",
+        "render: rows to bytes; first publish: with every metadata document",
+        "rebuild: a second publish_package, from locking the rows to telling readers; metadata is unchanged",
+        "floor: only reading the rows, writing the file and committing the mark; in brackets: rebuild p50",
+        "  divided by the floor",
     ]
     print_table("index file made and published again", "index_rebuild", columns, rows, notes)
 
 
-async def _measured(settings: Settings, url: str) -> list[list[str]]:
-    await migrate(settings)
-    database, notifier = Database(settings), Notifier(settings)
-    storage = await open_storage(settings)
-    connection = await asyncpg.connect(url, server_settings={"application_name": "x07-registry"})
-    try:
-        user = await connection.fetchval("INSERT INTO users (handle) VALUES ('bench') RETURNING id")
-        parts = Parts(settings, database, storage, notifier)
-        return [await _row(parts, connection, user, size) for size in SIZES]
-    finally:
-        await connection.close()
-        await storage.close()
-        await notifier.close()
-        await database.close()
-
-
 async def _row(parts: Parts, connection: Any, user: Any, size: int) -> list[str]:
-    """One package of so many versions, measured."""
+    """Measure one package with this many versions."""
     name = parse_name(f"bench-{size}")
     package_id = await connection.fetchval(ADD_PACKAGE, name, user, f"1.0.{size - 1}")
     manifest = json.dumps(hello_manifest(name))
@@ -160,11 +124,11 @@ async def _row(parts: Parts, connection: Any, user: Any, size: int) -> list[str]
 
 async def _package(parts: Parts, name: Any) -> PackageRow:
     async with parts.database.transaction() as tx:
-        return (await queries.states_of(tx, [name], parts.settings.official_handle))[0].package
+        return (await packages.states_of(tx, [name], parts.settings.official_handle))[0].package
 
 
 async def _timed(do: Callable[[], Awaitable[None]], before: Callable[[], Awaitable[None]]) -> Times:
-    """Do it REPEATS times, each after something that does not count."""
+    """Do it REPEATS times, each time after some work that is not measured."""
     each: list[float] = []
     for _ in range(REPEATS):
         await before()

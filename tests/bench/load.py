@@ -1,4 +1,4 @@
-"""Load by wrk on one core, and what it costs a server on another: rate, latency, processor, memory."""
+"""Load by wrk on one core, and the cost for a server on another: rate, latency, processor time, memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run. cpu_us: of the server, a request. client: share of its core that wrk used, 0 to 1."""
+    """One run. cpu_us: of the server, per request. client: the share of its core that wrk used, 0 to 1."""
 
     per_second: float
     cpu_us: float
@@ -59,19 +59,19 @@ class Load:
 
     @property
     def is_bound_by_client(self) -> bool:
-        """True if wrk had nothing left: the rate is then a bound."""
+        """True if wrk used its whole core: the server could then be faster than the rate."""
         return self.client > 0.95
 
 
 def require_wrk() -> None:
-    """End the program if there is no wrk."""
+    """End the program if wrk is missing."""
     if shutil.which("wrk") is None:
         sys.exit("MISSING: wrk is not on the PATH (apt-get install wrk); nothing can be measured without it")
 
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """What is started in the block runs on this core alone."""
+    """Run everything that is started in the block on this core alone."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -81,12 +81,12 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def one_request(path: str, headers: dict[str, str] | None = None) -> list[bytes]:
-    """The same request for ever, as the command line sends it."""
+    """The same request repeatedly, as the command line sends it."""
     return [_rendered(path, {**CLIENT_HEADERS, **(headers or {})})]
 
 
 def many_requests(paths: Sequence[str], count: int, first: int = 0) -> list[bytes]:
-    """Requests for these paths in turn, each from another client: no two header blocks are the same."""
+    """Requests for these paths in turn, each with a header block of its own, like those of many clients."""
     return [
         _rendered(
             paths[number % len(paths)],
@@ -115,7 +115,10 @@ def wrk(
     connections: int = CONNECTIONS,
     core: int = CLIENT_CORE,
 ) -> Load:
-    """Ask for a while over kept-alive connections. process: the first of the server. Raises RuntimeError."""
+    """Send requests for some time over kept-alive connections. process: the server's first.
+
+    Raises RuntimeError.
+    """
     script, file = directory / "load.lua", directory / "requests"
     script.write_text(_constant(requests[0]) if len(requests) == 1 else MANY + DONE)
     file.write_bytes(b"\0".join(requests))
@@ -144,7 +147,7 @@ def wrk(
 
 
 def _constant(request: bytes) -> str:
-    """A script without a request function: wrk then makes the bytes once."""
+    """A script without a request function, so that wrk builds the bytes only once."""
     line, *headers = request.decode().split("\r\n\r\n")[0].split("\r\n")
     pairs = [header.partition(": ") for header in headers]
     table = "".join(f'wrk.headers["{name}"] = {value!r}\n' for name, _, value in pairs)
@@ -152,7 +155,7 @@ def _constant(request: bytes) -> str:
 
 
 def cpu_s(process: subprocess.Popen[bytes]) -> float:
-    """Processor seconds of a process and all below it, so far."""
+    """Processor seconds of a process and its descendants so far."""
     ticks = 0
     for pid in (process.pid, *descendants(process.pid)):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -161,7 +164,7 @@ def cpu_s(process: subprocess.Popen[bytes]) -> float:
 
 
 def rss_mib(process: subprocess.Popen[bytes], field: str = "VmHWM") -> float:
-    """Resident memory of a process and all below it, MiB: the most there was, or now (VmRSS)."""
+    """Resident memory of a process and its descendants in MiB: the peak, or the present value (VmRSS)."""
     kib = 0
     for pid in (process.pid, *descendants(process.pid)):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""What bench programs share: percentiles, publishers at work at once, and how a table is printed."""
+"""Shared by the benchmarks: percentiles, simultaneous publishers, tables."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Times:
 
     @property
     def per_second(self) -> float:
-        """Operations a second."""
+        """Operations per second."""
         return len(self.each_s) / self.wall_s
 
 
 def better(runs: Iterable[Times]) -> Times:
-    """The run with the lower median: other work on the machine only ever adds."""
+    """The run with the lower median, because other work on the machine only adds time."""
     return min(runs, key=lambda run: run.p50_ms)
 
 
 def timed(work: Iterable[Callable[[], object]]) -> Times:
-    """Do one thing after another."""
+    """Time one operation after another."""
     each: list[float] = []
     began = time.perf_counter()
     for do in work:
@@ -72,7 +72,7 @@ def timed(work: Iterable[Callable[[], object]]) -> Times:
 
 
 def timed_at_once(publishers: Sequence[Iterable[Callable[[], object]]]) -> Times:
-    """Let publishers work side by side, each on its own list."""
+    """Time publishers that work simultaneously, each on its own list."""
     gate = threading.Barrier(len(publishers))
 
     def run(work: Iterable[Callable[[], object]]) -> Times:
@@ -87,7 +87,7 @@ def timed_at_once(publishers: Sequence[Iterable[Callable[[], object]]]) -> Times
 
 
 class Client:
-    """One kept-alive connection, as light as Python has it: a publisher's only cost beside the server's."""
+    """One kept-alive connection with as little overhead as Python permits."""
 
     def __init__(self, address: str) -> None:
         """address: host:port."""
@@ -104,7 +104,7 @@ class Client:
     def require(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[Callable[[str], str | None], bytes]:
-        """Headers and body of a call that must succeed. Raises RuntimeError with what the server said."""
+        """Headers and body of a call that must succeed. Raises RuntimeError with the server's answer."""
         status, header, answer = self.call(method, path, body, headers)
         if not 200 <= status < 300:
             raise RuntimeError(f"{method} {path}: {status} {answer[:300]!r}")
@@ -116,7 +116,7 @@ class Client:
 
 
 def archive_of(name: str, version: str = "0.1.0", size_bytes: int = ARCHIVE_BYTES) -> bytes:
-    """A publishable archive of this size, filled up with bytes that do not compress."""
+    """A publishable archive of this size, padded with bytes that do not compress."""
     manifest = hello_manifest(name, version)
     without = len(build_archive(manifest, {**listed_files(manifest), "data/filling": b""}))
     filling = os.urandom(max(0, size_bytes - without) // 512 * 512)
@@ -129,7 +129,7 @@ def json_body(value: Any) -> bytes:
 
 
 def machine(directory: Path | None = None) -> str:
-    """Cores, processor, kernel and the file system that was written to."""
+    """Cores, processor, kernel and the file system of the data."""
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
         f"{os.cpu_count()} cores ({_processor()}), Linux {platform.release()}, "
@@ -151,7 +151,7 @@ def _file_system(directory: Path) -> str:
 def print_table(
     title: str, program: str, columns: Sequence[str], rows: Iterable[Sequence[str]], notes: Sequence[str] = ()
 ) -> None:
-    """Print a table with what is needed to judge it and to make it again."""
+    """Print a table with what is needed to judge and repeat it."""
     console = Console(width=None if Console().is_terminal else 118)
     table = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):

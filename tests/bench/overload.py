@@ -1,4 +1,4 @@
-"""Publishes at four times what the machine takes, and reads meanwhile: who is served, and how soon."""
+"""Publishes at four times the machine's capacity, and reads meanwhile: who is served, and how soon."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.deploy.processes import COMMAND, Up, descendants, until
 
 USERS = 8
 AT_CAPACITY = 16
-# So many that some are idle whatever the server does: its places are 64.
+# More connections than the server's 64 places, so that some wait whatever the server does.
 OVERLOADED = 256
 LOAD_PROCESSES = 2
 FACTOR = 4
@@ -41,7 +41,7 @@ AIM_READ_P99_MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What was measured in one row. publishes: None where there were none."""
+    """The measurements of one row. publishes: None if there were none."""
 
     name: str
     publishes: Answers | None
@@ -81,7 +81,7 @@ def _measure(up: Up, read_address: str) -> None:
 
 @contextmanager
 def _read_tier(up: Up) -> Iterator[str]:
-    """A read process beside `up`, over the same files and queue; its address."""
+    """Start a read process beside `up`, over the same files and queue. Returns its address."""
     pairs = (pair.partition("=") for pair in Path(f"/proc/{_server(up)}/environ").read_text().split("\0"))
     environment = {name: value for name, _, value in pairs if name}
     log = up.data_dir.with_suffix(".read")
@@ -125,18 +125,18 @@ class _Bench:
         client.close()
 
     def measured(self, name: str, connections: int, rate: float | None = None) -> Phase:
-        """Publishes, and the reads beside them; then what is left to publish is waited for."""
+        """Measure publishes, and reads beside them; then wait until everything is published."""
         with self.reading() as reads:
             answers = self.publishes(connections, rate, SECONDS)
         until(lambda: not asyncio.run(_fetch(self._database, DIRTY)), 60)
         return Phase(name, answers, reads)
 
     def reading(self) -> Any:
-        """Reads of one index file from both tiers meanwhile."""
+        """Read one index file from both tiers meanwhile."""
         return reading(self._addresses, PATH, READ_PAUSE_S)
 
     def publishes(self, connections: int, rate: float | None, seconds: float) -> Answers:
-        """Publish for some seconds; rate: a second, of all together; None: as fast as it goes."""
+        """Publish for some seconds. rate: per second, all together; None: as fast as possible."""
         return publish(
             [
                 Publishing(
@@ -152,23 +152,23 @@ class _Bench:
         )
 
     def nice(self, niceness: int) -> None:
-        """Let everything but the read tier go behind it: each thread of each process of `up`."""
+        """Lower the priority of everything but the read tier: each thread of each process of `up`."""
         for pid in descendants(self._up.process.pid):
-            with suppress(FileNotFoundError, ProcessLookupError):  # one of Postgres that ends just now
+            with suppress(FileNotFoundError, ProcessLookupError):  # a process of Postgres that is just ending
                 for thread in Path(f"/proc/{pid}/task").iterdir():
                     os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
 
     def memory_mib(self, name: str) -> float:
-        """A field of the HTTP process's status, MiB."""
+        """A field of the HTTP process's status, in MiB."""
         lines = self._status.read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
     def reset_peak(self) -> None:
-        """Let VmHWM begin anew."""
+        """Reset VmHWM."""
         self._status.with_name("clear_refs").write_text("5")
 
     def lost(self, names: list[str]) -> int:
-        """Accepted publishes that are not published."""
+        """The number of accepted publishes that are not published."""
         return len(names) - int(asyncio.run(_fetch(self._database, PUBLISHED, names)))
 
 

@@ -1,4 +1,4 @@
-"""The registries beside ours: devpi-server and verdaccio, installed and run as their manuals say."""
+"""Other registries for comparison: devpi-server and verdaccio, installed and run as documented."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.bench.measure import Client, json_body
 HOME = Path(gettempdir()) / "bench-peers"
 START_S = 60.0
 INSTALL_S = 300.0
-# Its dependency names a tag that not every registry carries; the same code under its number.
+# Its dependency names a tag that not every registry has; this is the same code by its number.
 VERDACCIO_PACKAGE = {
     "private": True,
     "overrides": {"node-fetch": "2.7.0", "node-fetch-cjs": "npm:node-fetch@2.7.0"},
 }
-# Its default token makes it check the password by bcrypt at each request; a signed one does not.
+# With its default token it checks the password by bcrypt at each request; with a signed one it does not.
 VERDACCIO_CONFIG = """
 security:
   api:
@@ -47,13 +47,13 @@ log: {type: stdout, format: json, level: fatal}
 
 
 class NotInstalled(Exception):
-    """A peer that this machine could not install; says why."""
+    """This machine could not install a peer. The message says why."""
 
 
 class Peer(Protocol):
     """A running peer. name: with its version. process: its first process.
 
-    writes_through: the kernel brings each of its writes to disk before it goes on.
+    writes_through: the kernel writes each of its writes to disk before the call returns.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Peer(Protocol):
         """The call that publishes version 0.1.0 of a package: method, path, body, headers."""
 
     def page(self, name: str) -> str:
-        """Where clients read of one package."""
+        """The address where clients read one package."""
 
 
 class Devpi:
@@ -92,7 +92,7 @@ class Devpi:
         client.close()
 
     def prepare(self, name: str, archive: bytes) -> tuple[str, str, bytes, dict[str, str]]:
-        """An upload as twine makes it."""
+        """An upload in twine's form."""
         fields = {
             ":action": "file_upload",
             "protocol_version": "1",
@@ -126,7 +126,7 @@ class Verdaccio:
         home.mkdir()
         if writes_through:
             self.name += ", synced by the kernel"
-            _output("chattr", "+S", home)  # inherited by whatever is made below
+            _output("chattr", "+S", home)  # inherited by everything below
         config = home / "config.yaml"
         config.write_text(VERDACCIO_CONFIG)
         self.address = f"127.0.0.1:{free_port()}"
@@ -139,7 +139,7 @@ class Verdaccio:
         client.close()
 
     def prepare(self, name: str, archive: bytes) -> tuple[str, str, bytes, dict[str, str]]:
-        """A package document as npm publish makes it."""
+        """A package document in the form of npm publish."""
         file = f"{name}-0.1.0.tgz"
         dist = {
             "shasum": hashlib.sha1(archive).hexdigest(),  # noqa: S324 - npm's format
@@ -188,7 +188,7 @@ def running_devpi(directory: Path) -> Iterator[Devpi]:
 def running_verdaccio(directory: Path, *, writes_through: bool = False) -> Iterator[Verdaccio]:
     """Install it if need be and run it. Raises NotInstalled, RuntimeError.
 
-    writes_through: below a folder whose files the kernel writes synchronously; it never syncs itself.
+    writes_through: use a folder whose files the kernel writes synchronously, because verdaccio never syncs.
     """
     if shutil.which("npm") is None:
         raise NotInstalled("there is no npm on the PATH")
@@ -229,7 +229,7 @@ def _part(disposition: str, value: bytes) -> bytes:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port on which nobody listens at present."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -237,7 +237,7 @@ def free_port() -> int:
 def start(
     command: list[str | Path], log: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a server with its output in a file. env: None: ours."""
+    """Start a server with its output in a file. env: None for ours."""
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
@@ -249,9 +249,9 @@ def start(
 
 
 def answering(address: str, path: str, process: subprocess.Popen[bytes]) -> Client:
-    """A connection to a server, as soon as it answers. Raises RuntimeError if it ends or never does.
+    """A connection to a server, once it answers. Raises RuntimeError if it ends or never answers.
 
-    Then it does not run any more.
+    In that case it is stopped.
     """
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:

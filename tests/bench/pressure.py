@@ -1,6 +1,6 @@
-"""Load that costs its machine little: publishes at a rate whatever comes back, and reads at an even pace.
+"""Load that is cheap for its machine: publishes at a fixed rate, and reads at an even pace.
 
-Each runs in a process of its own, over kept-alive sockets, with bodies that differ by a name alone.
+Each load runs in its own process, over kept-alive sockets, with bodies that differ only in a name.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
 
+from shared.host_port import parse_host_port
 from tests.bench.measure import archive_of
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -28,9 +29,9 @@ TEMPLATE_NAME = NAME % 0
 
 @dataclass
 class Answers:
-    """What publishers got over these seconds. accepted_s, refused_s: how long each took with 200, with 503.
+    """The answers to publishers over these seconds. accepted_s, refused_s: times of answers 200 and 503.
 
-    unsent: due while every connection waited for an answer.
+    unsent: requests that were due while every connection waited for an answer.
     """
 
     seconds: float
@@ -41,7 +42,7 @@ class Answers:
     unsent: int = 0
 
     def per_second(self, *statuses: int) -> float:
-        """Answers with these statuses a second, all answers without any."""
+        """Answers per second with these statuses; all answers if none is given."""
         return sum(self.statuses[status] for status in statuses or self.statuses) / self.seconds
 
     def __iadd__(self, other: Answers) -> Answers:
@@ -55,8 +56,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What one process sends. number: of the run, all names are its own. rate: requests a second; None: each
-    connection sends as soon as it is answered.
+    """The work of one process. number: of the run, whose names are all its own.
+
+    rate: requests per second; None: each connection sends as soon as its last request was answered.
     """
 
     address: str
@@ -68,7 +70,7 @@ class Publishing:
 
 
 def publish(runs: Sequence[Publishing]) -> Answers:
-    """Run them side by side, each in a process; what they got together."""
+    """Publish with all of them at once, each in a process. Returns their answers together."""
     template = archive_of(TEMPLATE_NAME)
     start_at = time.time() + START_S
     answers = Answers(runs[0].seconds)
@@ -91,8 +93,8 @@ class _Publisher:
         self._answers = Answers(run.seconds)
 
     async def run(self, start_at: float) -> Answers:
-        host, _, port = self._run.address.rpartition(":")
-        idle = [await asyncio.open_connection(host, int(port)) for _ in range(self._run.connections)]
+        server = parse_host_port(self._run.address)
+        idle = [await asyncio.open_connection(*server) for _ in range(self._run.connections)]
         await asyncio.sleep(start_at - time.time())
         end = time.monotonic() + self._run.seconds
         async with asyncio.timeout(self._run.seconds + LAST_ANSWER_S), asyncio.TaskGroup() as group:
@@ -160,7 +162,7 @@ def _parse_head(head: bytes) -> tuple[int, int]:
 
 @dataclass
 class Reads:
-    """Seconds of each read, by address; how late the reader itself woke up for each round; other than 200."""
+    """Seconds of each read, by address; delays of the reader's own timer; statuses other than 200."""
 
     each_s: dict[str, list[float]]
     late_s: list[float] = field(default_factory=list)
@@ -169,7 +171,7 @@ class Reads:
 
 @contextmanager
 def reading(addresses: Sequence[str], path: str, pause_s: float) -> Iterator[Reads]:
-    """Read a path of each address at this pace meanwhile; the figures are there at the end."""
+    """Read a path of each address at this pace meanwhile. The figures are complete at the end."""
     reads = Reads({})
     ours, its = SPAWN.Pipe()
     process = SPAWN.Process(target=_read_until_told, args=(addresses, path, pause_s, its))
@@ -204,12 +206,11 @@ class _Reader:
     """One blocking connection."""
 
     def __init__(self, address: str, path: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)))
+        self._socket = socket.create_connection(parse_host_port(address))
         self._request = f"GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n".encode()
 
     def read(self) -> int:
-        """The status of an answer that was read to its end."""
+        """Read one whole answer. Returns its status."""
         self._socket.sendall(self._request)
         data = b""
         while b"\r\n\r\n" not in data:

@@ -43,7 +43,7 @@ WARM_UP = 10
 TRACED = 10
 AIM_RATIO = 5.0
 NOT_KNOWN = "not known (no strace)"
-# Triggers raise the generation for changes of others; ours do so themselves.
+# Triggers raise the generation for other programs' changes; our own statements raise it themselves.
 AS_OURS = {"application_name": "x07-registry"}
 
 
@@ -56,7 +56,7 @@ PEERS = {
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One registry that is measured. publish: makes a call that publishes a new package, through a client.
+    """One measured registry. publish: makes a call that publishes a new package, through a client.
 
     writes_through: the kernel syncs each of its writes.
     """
@@ -70,7 +70,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was measured of a side. syncs: how often it syncs for a publish, in words."""
+    """The measurements of one side. syncs: its syncs per publish, in words."""
 
     name: str
     alone: Times
@@ -79,12 +79,12 @@ class Result:
 
 
 def main() -> None:
-    """Print the table. Rounds alternate between the sides, and the better one of each counts."""
+    """Print the table. Rounds alternate between the sides, and the better round of each counts."""
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as text, ExitStack() as stack:
         directory = Path(text)
         up = Up(directory / "registry")
         stack.callback(up.stop)
-        sides, missing = [_ours(up)], []
+        sides, missing = [publishing_side(up)], []
         for name, running in PEERS.items():
             (home := directory / name).mkdir()
             try:
@@ -98,8 +98,8 @@ def main() -> None:
             floors.append(asyncio.run(_floor(up, directory)))
             for side in sides:
                 print(f"measuring {side.name}", file=sys.stderr, flush=True)
-                alone[side.name].append(_run(side, 1, ALONE))
-                at_once[side.name].append(_run(side, PUBLISHERS, EACH))
+                alone[side.name].append(run_side(side, 1, ALONE))
+                at_once[side.name].append(run_side(side, PUBLISHERS, EACH))
         results = [
             Result(side.name, better(alone[side.name]), better(at_once[side.name]), _syncs(side, directory))
             for side in sides
@@ -107,7 +107,7 @@ def main() -> None:
     _print(better(floors), results, missing)
 
 
-def _ours(up: Up) -> Side:
+def publishing_side(up: Up) -> Side:
     """The registry, with a token for each publisher."""
     settings = Settings(database_url=database_url(up, "postgres"))
     tokens = [
@@ -139,17 +139,18 @@ def _side(peer: Peer) -> Side:
     return Side(peer.name, peer.process, peer.address, publish, peer.writes_through)
 
 
-def _run(side: Side, publishers: int, each: int) -> Times:
+def run_side(side: Side, publishers: int, each: int, warm_up: int = WARM_UP) -> Times:
+    """Publish so many packages with so many publishers. warm_up: publishes before, which are not timed."""
     with _clients(side, publishers) as clients:
         for number, client in enumerate(clients):
-            for _ in range(max(1, WARM_UP // publishers)):
+            for _ in range(-(-warm_up // publishers)):
                 side.publish(client, number)()
         work = [[side.publish(client, number) for _ in range(each)] for number, client in enumerate(clients)]
         return timed_at_once(work)
 
 
 def _syncs(side: Side, directory: Path) -> str:
-    """Sync calls of one publish, over a few of them, in a run of their own: strace slows a server."""
+    """Sync calls per publish, counted in a separate run, because strace slows a server."""
     if side.writes_through:
         return "every write"
     with _clients(side, 1) as [client]:
@@ -174,7 +175,7 @@ def _clients(side: Side, count: int) -> Iterator[list[Client]]:
 
 
 async def _floor(up: Up, directory: Path) -> Times:
-    """The floor, in a database of its own on the registry's Postgres, which is idle meanwhile."""
+    """The lower bound, in a database of its own on the registry's Postgres, which is idle meanwhile."""
     number = uuid.uuid4().hex
     root = directory / f"floor-{number}"
     root.mkdir()
@@ -245,7 +246,7 @@ def _row(result: Result, floor: Times) -> list[str]:
 
 
 def _compared(ours: Result, peer: Result) -> str:
-    """How a peer stands beside us at 16 publishers, and whether what it acknowledged is on disk."""
+    """Compare a peer with us at 16 publishers, and say whether its acknowledged data is on disk."""
     p50 = peer.at_once.p50_ms / ours.at_once.p50_ms
     rate = ours.at_once.per_second / peer.at_once.per_second
     synced = {NOT_KNOWN: "unknown whether it syncs", "0.0": "does NOT sync"}.get(peer.syncs, "syncs")

@@ -26,7 +26,7 @@ PROTOCOLS: dict[str, Any] = {
 
 
 def granian_app() -> Any:
-    """Ours, as granian takes it: a factory. Its lifespan has no state."""
+    """Our application as the factory that granian expects; granian's lifespan has no state."""
     app = build_read_app(load_settings())
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""Publishers and readers of a whole registry: how soon a publish is seen, and who holds connections."""
+"""Publishers and readers of a whole registry: the delay of publishes, and the holders of connections."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from api.write.endpoint import Scope
 from deploy.bootstrap import create_token
+from shared.host_port import parse_host_port
 from shared.settings import Settings
 from tests.bench.load import CLIENT_CORE, on_core
 from tests.bench.measure import Client, archive_of
@@ -21,12 +22,12 @@ from tests.bench.publish import database_url, execute
 from tests.bench.read_sides import index_path
 from tests.deploy.processes import Up
 
-# A request id's first digits are the same for all of one process.
+# The first digits of a request id are the same for all requests of one process.
 PROCESS_DIGITS = 22
 
 
 class Publishers:
-    """Users with a token each at a registry that runs."""
+    """Users of a running registry, with a token each."""
 
     def __init__(self, up: Up, count: int) -> None:
         settings = Settings(database_url=database_url(up, "postgres"))
@@ -38,7 +39,7 @@ class Publishers:
         asyncio.run(execute(database_url(up, "postgres"), "UPDATE users SET github_email_verified = true"))
 
     def publish(self, name: str, version: str, publisher: int = 0, client: Client | None = None) -> None:
-        """Publish a version; returns once it is acknowledged."""
+        """Publish a version. Returns once it is acknowledged."""
         own = client or Client(self._address)
         headers = {"authorization": f"Bearer {self._tokens[publisher]}"}
         own.require("POST", "/v1/packages/publish", archive_of(name, version), headers)
@@ -47,7 +48,7 @@ class Publishers:
 
     @contextmanager
     def at_work(self) -> Iterator[Callable[[], int]]:
-        """All of them publish for as long as the block runs; gives how many publishes were acknowledged."""
+        """Have all of them publish while the block runs; yields the number of acknowledged publishes."""
         is_over = threading.Event()
         counts = [0] * len(self._tokens)
 
@@ -71,14 +72,14 @@ class Publishers:
 
 
 def new_name() -> str:
-    """A package that is not there yet."""
+    """A package name that is not taken."""
     return f"b{uuid.uuid4().hex[:12]}"
 
 
 def freshness_ms(publishers: Publishers, address: str, count: int) -> list[float]:
-    """For each new version: acknowledgement until all read processes at the address have its line.
+    """For each new version: time from acknowledgement until all read processes at the address have its line.
 
-    They hold the index file already, and were asked for it just before.
+    They have the index file in memory, because they were asked for it just before.
     """
     readers, name, found = _a_reader_each(address), new_name(), []
     path = index_path(name)
@@ -114,14 +115,13 @@ def _a_reader_each(address: str, processes: int = 2) -> list[Client]:
 
 @contextmanager
 def open_idle(address: str, count: int) -> Iterator[Callable[[], int]]:
-    """Open connections that ask nothing; gives how many the server still holds."""
+    """Open connections that send nothing; yields how many the server still holds."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    host, _, port = address.rpartition(":")
     opened = []
     try:
         for _ in range(count):
-            opened.append(socket.create_connection((host, int(port)), timeout=30))
+            opened.append(socket.create_connection(parse_host_port(address), timeout=30))
         yield lambda: _settled(opened)
     finally:
         for one in opened:
@@ -129,7 +129,7 @@ def open_idle(address: str, count: int) -> Iterator[Callable[[], int]]:
 
 
 def _settled(opened: list[socket.socket]) -> int:
-    """How many are left once the server has looked at all of them, and drops no more."""
+    """The number of connections that are left when the server drops no more."""
     before, left = -1, len(opened)
     while left != before:
         time.sleep(1)
@@ -138,7 +138,7 @@ def _settled(opened: list[socket.socket]) -> int:
 
 
 def _is_over(connection: socket.socket) -> bool:
-    """True if the server hung up."""
+    """True if the server has closed the connection."""
     poll = select.poll()
     poll.register(connection, select.POLLIN | select.POLLHUP)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""Servers of one and the same published tree, each on one core: ours, nginx, and what stands beside them."""
+"""Servers of one published tree, each on one core: ours, nginx, and others for comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 from shared.blobs import CONFIG_KEY, archive_key, content_type_of, index_key
 from shared.names import parse_name
 from shared.settings import PREFIX, Settings
-from shared.storage import open_storage
+from shared.storage.opening import open_storage
 from shared.versions import parse_version
 from tests.bench.load import SERVER_CORE, on_core
 from tests.bench.measure import Client
@@ -92,12 +92,12 @@ def names(count: int) -> list[str]:
 
 
 def index_path(name: str) -> str:
-    """Target of an index file."""
+    """The target of an index file."""
     return f"/{index_key(parse_name(name))}"
 
 
 def archive_path(name: str) -> str:
-    """Target of the one archive of a package."""
+    """The target of a package's only archive."""
     return f"/v1/packages/{name}/0.1.0/download"
 
 
@@ -130,7 +130,7 @@ def _index_file(name: str) -> bytes:
 
 
 def variables(settings: Settings, **others: str) -> dict[str, str]:
-    """The environment of a read process over this tree; no messages come, and the cache is trusted."""
+    """The environment of a read process over this tree, without messages and with a trusted cache."""
     ours = {
         "PYTHONPATH": str(ROOT),
         f"{PREFIX}STORAGE": settings.storage,
@@ -159,7 +159,7 @@ def running(
     probe: str = PROBE,
     core: int | None = SERVER_CORE,
 ) -> Iterator[Side]:
-    """A server on its core, once it answers. Raises RuntimeError."""
+    """Start a server on its core and wait until it answers. Raises RuntimeError."""
     if core is None:
         process = start(command, directory / f"{port}.log", env)
     else:
@@ -176,7 +176,7 @@ def running(
 def ours(
     settings: Settings, directory: Path, *arguments: str, core: int | None = SERVER_CORE, **others: str
 ) -> Iterator[Side]:
-    """`x07-registry serve read`, as it is deployed."""
+    """`x07-registry serve read`, as deployed."""
     port = free_port()
     command = [*COMMAND, "serve", "read", "--bind", f"127.0.0.1:{port}", *arguments]
     env = variables(settings, **others)
@@ -186,7 +186,7 @@ def ours(
 
 @contextmanager
 def application(name: str, about: str, settings: Settings, directory: Path) -> Iterator[Side]:
-    """One of read_apps.py."""
+    """One of the applications of read_apps.py."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.read_apps", name, port]
     with running(about, [str(word) for word in command], port, directory, variables(settings)) as side:
@@ -203,7 +203,7 @@ def nginx(settings: Settings, directory: Path, *, opens_once: bool = True) -> It
 
 @contextmanager
 def nginx_cache(upstream: Side, directory: Path) -> Iterator[Side]:
-    """nginx in front of ours, with a warm proxy_cache."""
+    """nginx in front of our server, with a warm proxy_cache."""
     http = f"proxy_cache_path {directory}/cache-{free_port()} keys_zone=tree:16m; {OPEN_FILES}"
     server = NGINX_CACHE.format(upstream=upstream.address)
     with _nginx("nginx, proxy_cache over ours", directory, http, server) as side:
@@ -248,7 +248,7 @@ def granian(settings: Settings, directory: Path) -> Iterator[Side]:
 
 
 def etag_at(side: Side, path: str) -> str:
-    """The validator that a server gives a path, which it answers as it should. Raises RuntimeError."""
+    """The ETag of a path, after checking the answer. Raises RuntimeError."""
     client = Client(side.address)
     header, body = client.require("GET", path, None, {"accept-encoding": "gzip"})
     client.close()

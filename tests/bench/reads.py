@@ -1,4 +1,4 @@
-"""Reads beside a static file server written in C, and what else stands beside them, in one run.
+"""Reads beside a static file server written in C and other servers, in one run.
 
 `python -m tests.bench.reads [--quick] [PART ...]`: rates, beside, workers, misses, freshness, publishing,
 memory; all of them when none is named. Prints markdown, ready for docs/benchmarks-reads.md.
@@ -54,10 +54,10 @@ from tests.seaweedfs import SeaweedFs
 
 NAMES = 2_000
 BLOCKS = 10_000
-# More than the memo of header blocks remembers: each is new to it.
+# More than the memo of header blocks remembers, so that each one is new.
 NEW_BLOCKS = 50_000
 DISTINCT = 10_000
-# So many times as long as other runs: every name is asked for at least once, on a quiet machine.
+# Times the length of other runs, so that every name is read at least once on a quiet machine.
 DIRECTORY_TIMES, S3_TIMES = 2, 8
 FLOOR = 0.9
 MEMORY_AIM_MIB = 160
@@ -66,7 +66,7 @@ PUBLISHERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all parts share. seconds: of one run. rounds: of those that are compared."""
+    """Shared by all parts. seconds: of one run. rounds: of runs that are compared."""
 
     settings: Settings
     directory: Path
@@ -76,7 +76,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is asked for. aim: of our rate by nginx's."""
+    """One kind of request. aim: our rate divided by nginx's."""
 
     name: str
     requests: Callable[[Side], Sequence[bytes]]
@@ -84,7 +84,7 @@ class Scenario:
 
 
 def scenarios() -> list[Scenario]:
-    """The figures of the aim."""
+    """The scenarios of the aim."""
     all_names = names(NAMES)
     index, archive = index_path(all_names[0]), archive_path(all_names[0])
     paths = [index_path(name) for name in all_names]
@@ -109,7 +109,7 @@ def scenarios() -> list[Scenario]:
 
 
 def rates(bench: Bench) -> None:
-    """Ours and nginx, round by round; the best of each counts: other work on the machine only ever adds."""
+    """Ours and nginx, round by round; the best round of each counts, as other work only slows runs down."""
     _title(
         "Beside nginx", "one core each for the server and for wrk, 32 connections, the command line's headers"
     )
@@ -153,13 +153,13 @@ def _figures(load: Load) -> list[str]:
 
 
 def _load(side: Side, requests: Sequence[bytes], bench: Bench, times: int = 1) -> Load:
-    """times: as long as other runs."""
+    """times: the length, as a multiple of other runs."""
     print(f"measuring {side.name}: {requests[0].split()[1].decode()}", file=sys.stderr, flush=True)
     return wrk(side.address, side.process, requests, bench.directory, seconds=bench.seconds * times)
 
 
 def warm(side: Side) -> None:
-    """Have every file in memory, and let the fast path learn it."""
+    """Load every file into memory and let the fast path learn it."""
     client = Client(side.address)
     for name in names(NAMES):
         client.require("GET", index_path(name), None, CLIENT_HEADERS)
@@ -167,7 +167,7 @@ def warm(side: Side) -> None:
 
 
 def beside(bench: Bench) -> None:
-    """What else could serve the tree, and a page of one package at two other registries."""
+    """Other servers of the tree, and a package page of two other registries."""
     _title(
         "Beside others", "the same index file; devpi and verdaccio: the page of one package with one version"
     )
@@ -216,7 +216,7 @@ def _behind(load: Load, us: Load) -> list[str]:
 
 
 def workers(bench: Bench) -> None:
-    """One process and two, with all cores for them: on two cores, the client takes a part of both."""
+    """One process and two, with all cores; on two cores, the client uses a part of both."""
     _title("Workers", f"all {os.cpu_count()} cores for the servers and the client together")
     index, rows = index_path(names(1)[0]), []
     for count in (1, 2):
@@ -228,7 +228,7 @@ def workers(bench: Bench) -> None:
 
 
 def misses(bench: Bench) -> None:
-    """A cache that holds next to nothing: every name is read from storage."""
+    """A cache that holds next to nothing, so that every name is read from storage."""
     _title(
         "Cache misses",
         f"{DISTINCT:,} distinct names in turn, on a directory and on S3 (SeaweedFS on the client's core), a "
@@ -273,7 +273,7 @@ def registry(bench: Bench) -> Iterator[Up]:
 def readers_of(
     up: Up, bench: Bench, *arguments: str, with_redis: bool = True
 ) -> AbstractContextManager[Side]:
-    """Read processes of their own over a registry's tree."""
+    """Separate read processes over a registry's tree."""
     redis = f"unix://{(up.data_dir / 'run').resolve()}/valkey.sock?db=0"
     settings = Settings(data_dir=up.data_dir, redis_url=SecretStr(redis))
     others = {f"{PREFIX}REDIS_URL": redis} if with_redis else {}
@@ -281,7 +281,7 @@ def readers_of(
 
 
 def freshness(bench: Bench) -> None:
-    """From the acknowledgement of a publish until both of two read processes answer with its line."""
+    """Time from the acknowledgement of a publish until both of two read processes answer with its line."""
     _title(
         "Freshness", "acknowledgement of a publish until both of two read processes answer with the new line"
     )
@@ -311,7 +311,7 @@ def freshness(bench: Bench) -> None:
 
 
 def publishing(bench: Bench) -> None:
-    """Latency of one reader on one core, idle and while publishers are at work on the other."""
+    """Latency of one reader on one core, idle and while publishers work on the other."""
     _title(
         "Reads while others publish",
         f"one connection and the read process on one core; registry, worker, Postgres and {PUBLISHERS} "
@@ -347,7 +347,7 @@ def publishing(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    """The most that one read process held, whatever was asked of it, with default settings."""
+    """Peak memory of one read process under several kinds of load, with default settings."""
     _title(
         "Memory of a read process", f"default settings, most resident MiB so far; aim below {MEMORY_AIM_MIB}"
     )
@@ -381,14 +381,14 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Run the parts that are named, or all."""
+    """Run the named parts, or all."""
     parts = [word for word in arguments if word != "--quick"] or list(PARTS)
     if any(part not in PARTS for part in parts):
         sys.exit(f"usage: python -m tests.bench.reads [--quick] [{' | '.join(PARTS)} ...]")
     require_wrk()
     is_quick = "--quick" in arguments
     print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine()}.")
-    print(f"Again: `python -m tests.bench.reads {' '.join(arguments)}`".rstrip("` ") + "`.\n")
+    print(f"To repeat the run: `python -m tests.bench.reads {' '.join(arguments)}`".rstrip("` ") + "`.\n")
     if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         print(
             "**THE MACHINE IS BUSY: rates are what others leave over; only processor time says anything.**\n"

@@ -1,4 +1,4 @@
-"""A search in a large registry, beside a plain LIKE over packages and manifests."""
+"""A search in a large registry, beside a plain LIKE query over packages and manifests."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        """As a request has it."""
+        """The search as a request's path."""
         tested = str(self.scale_tested).lower()
         return f"/v1/search?q={quote(self.q)}&limit={self.limit}&offset={self.offset}&scale_tested={tested}"
 
     @property
     def label(self) -> str:
-        """As the table has it."""
+        """The search as the table shows it."""
         offset = f", from {self.offset:,}" if self.offset else ""
         return f"{self.q!r}, {self.limit} names{offset}{', tested' if self.scale_tested else ''}"
 
@@ -107,7 +107,7 @@ PLAIN_PAGE = f"SELECT p.name, p.latest_version, v.manifest {PLAIN_FROM} ORDER BY
 
 
 def package_names(count: int) -> list[str]:
-    """Names as the deployed registry has them, the same ones each time."""
+    """Names like those of the deployed registry, the same in each run."""
     chance, names = random.Random(7), set[str]()
     while len(names) < count:
         body = "-".join(chance.choice(WORDS) for _ in range(chance.choice((1, 2, 2, 3))))
@@ -182,7 +182,7 @@ def _serving(database_url: str, directory: Path) -> Iterator[Client]:
 
 
 async def _row(client: Client, connection: asyncpg.Connection[Any], case: Case) -> list[str]:
-    """One case, ours and the plain way."""
+    """One search, with our statement and the plain one."""
     answer = msgspec.json.decode(client.require("GET", case.path)[1])
     ours = timed([lambda: client.require("GET", case.path)] * REPEATS)
 
@@ -196,7 +196,7 @@ async def _row(client: Client, connection: asyncpg.Connection[Any], case: Case) 
 
 
 def _row_of_parts(client: Client, names: list[str]) -> list[str]:
-    """What people type, each query once."""
+    """Searches that people type, each query once."""
     chance = random.Random(3)
     paths = []
     for _ in range(QUERIES):
@@ -213,7 +213,7 @@ def _columns(times: Times) -> list[str]:
 
 
 async def _timed(do: Callable[[], Awaitable[None]]) -> Times:
-    """Do it REPEATS times, after one that does not count."""
+    """Do it REPEATS times, after one run that is not measured."""
     await do()
     each: list[float] = []
     for _ in range(REPEATS):

@@ -1,4 +1,4 @@
-"""How often a server syncs to disk: its fsync and fdatasync calls, counted by strace."""
+"""Counts how often a server syncs to disk: its fsync and fdatasync calls, by strace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALLS = ("fsync(", "fdatasync(", "sync_file_range(", "msync(")
 
 
 def syncs_of(process: subprocess.Popen[bytes], directory: Path, work: Callable[[], None]) -> int | None:
-    """Sync calls of a process and all below it during the work; None if strace is missing or refused."""
+    """Sync calls of a process and its descendants during the work; None if strace cannot run."""
     if (strace := shutil.which("strace")) is None:
         return None
     trace = directory / "strace.txt"
@@ -28,8 +28,8 @@ def syncs_of(process: subprocess.Popen[bytes], directory: Path, work: Callable[[
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(ATTACH_S)  # strace says nothing when it is attached
-    if tracer.poll() is not None:  # it may not trace here: silence would count as no sync
+    time.sleep(ATTACH_S)  # strace does not report that it is attached
+    if tracer.poll() is not None:  # it was not permitted; its silence would count as no sync
         return None
     work()
     tracer.send_signal(signal.SIGINT)

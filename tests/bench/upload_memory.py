@@ -1,4 +1,4 @@
-"""What 8 publishers who post 60 MiB each at once cost the write process in memory."""
+"""The memory that 8 simultaneous uploads of 60 MiB cost the write process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ARCHIVE_MIB = 60
 CHUNK = 1 << 20
 WARM_UP = 20
 AIM_MIB = 64.0
-RESET_PEAK = "5"  # what clear_refs takes to set VmHWM to VmRSS
+RESET_PEAK = "5"  # written to clear_refs, sets VmHWM to VmRSS
 
 
 def main() -> None:
-    """Print resident memory before, its peak meanwhile, and after; twice on the same process."""
+    """Print resident memory before, its peak, and after; twice for the same process."""
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as directory:
         up = Up(Path(directory) / "registry")
         try:
@@ -73,7 +73,7 @@ def _round(up: Up, directory: Path, number: int) -> tuple[float, float, float]:
 
 
 def _post(up: Up, body: object, size: int) -> None:
-    """Publish. Raises RuntimeError when it is refused."""
+    """Publish. Raises RuntimeError if the publish is refused."""
     connection = HTTPConnection(up.url.removeprefix("http://"), timeout=TIMEOUT_S)
     headers = {"authorization": f"Bearer {up.token}", "content-length": str(size)}
     connection.request("POST", "/v1/packages/publish", body, headers)  # type: ignore[arg-type]

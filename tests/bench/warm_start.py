@@ -1,4 +1,4 @@
-"""How long `x07-registry up` takes to its first answer on a directory that it knows.
+"""The time from `x07-registry up` to its first answer on an existing directory.
 
 Run: .venv/bin/python -m tests.bench.warm_start
 """
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _first_answer(data_dir: Path, *, kill: bool) -> float:
-    """Start, wait for an answer, end again; seconds to the answer."""
+    """Start, wait for an answer, and end. Returns the seconds to the answer."""
     began = time.monotonic()
     up = Up(data_dir)
     up.get("/index/config.json")

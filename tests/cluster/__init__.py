@@ -1,1 +1,1 @@
-"""A whole cluster from the shipped files: `make cluster-test`. Not part of `make test`: it takes a minute."""
+"""A whole cluster from the shipped files: `make cluster-test`. It takes a minute, so `make test` omits it."""

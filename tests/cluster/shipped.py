@@ -1,6 +1,6 @@
-"""Services of the compose file as processes of this machine: the image's layout, its commands and variables.
+"""Services of the compose file as local processes, with the image's layout, commands and variables.
 
-Only what names another machine is put in its place: addresses, credentials, ports.
+Only values that name other machines are replaced: addresses, credentials, ports.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ import httpx
 import yaml
 
 from tests.deploy.image import ROOT, Image
+from tests.deploy.test_deployment_files import SECRET
 from tests.stack import eventually
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "container" / "compose.yaml").read_text())
 START_S = 60.0
 
 
+def _default(value: str) -> str:
+    """The default of a value whose variables are not set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+
+
 class Part:
-    """One process of a service. operations: where it answers operators."""
+    """One process of a service. operations: its address for operators."""
 
     def __init__(self, service: str, process: subprocess.Popen[str], log: Path) -> None:
         self.service = service
@@ -34,7 +40,7 @@ class Part:
         self.address = self.operations = ""
 
     async def until_listening(self) -> None:
-        """Wait until it says where it listens."""
+        """Wait until it prints its address."""
         said = await eventually(self._operations, START_S)
         self.operations = f"http://127.0.0.1:{said['port']}"
         if self.service != "worker":
@@ -63,7 +69,7 @@ class Part:
 
 
 class Cluster:
-    """Parts started from the compose file. places: what stands in for other machines, by variable."""
+    """Processes started from the compose file. places: values for other machines, by variable."""
 
     def __init__(self, image: Image, places: Mapping[str, str], directory: Path) -> None:
         self._image = image
@@ -73,12 +79,12 @@ class Cluster:
         self.parts: list[Part] = []
 
     def variables(self, service: str) -> dict[str, str]:
-        """What the compose file sets for a service, with our places in it."""
+        """The variables that the compose file sets for a service, with our places; no other secrets."""
         named = COMPOSE["services"][service]["environment"]
-        return {name: self._places.get(name, str(value)) for name, value in named.items()} | {
+        return {name: self._places.get(name, _default(str(value))) for name, value in named.items()} | {
             name: value
             for name, value in self._places.items()
-            if name not in named and "DATABASE" not in name
+            if name not in named and SECRET.search(name) is None
         }
 
     async def start(self, service: str, address: str = "127.0.0.1:0") -> Part:
@@ -92,9 +98,9 @@ class Cluster:
         await part.until_listening()
         return part
 
-    def run(self, *command: str, **overrides: str) -> tuple[int, str]:
-        """Run a command with the variables of a worker to its end; its status and what it said."""
-        process = self._image.run(self._image.program, *command, **{**self.variables("worker"), **overrides})
+    def run(self, *command: str, service: str = "worker", **overrides: str) -> tuple[int, str]:
+        """Run a command with the variables of a service. Returns its status and output."""
+        process = self._image.run(self._image.program, *command, **{**self.variables(service), **overrides})
         said, _ = process.communicate(timeout=120)
         return process.returncode, said
 
@@ -102,7 +108,7 @@ class Cluster:
         return [str(self._image.program), *COMPOSE["services"][service]["command"]]
 
     def close(self) -> None:
-        """End whatever still runs."""
+        """End the processes that still run."""
         for part in self.parts:
             if part.process.poll() is None:
                 part.stop(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from shared.settings import Settings
 from tests.cluster.shipped import COMPOSE, Cluster, Part
 from tests.cluster.traffic import PACKAGES, Traffic, index_path
 from tests.conftest import SIGNING
@@ -35,14 +37,14 @@ def image() -> Iterator[Image]:
 
 @dataclass
 class Running:
-    """The cluster behind its edge. token: may publish."""
+    """The cluster behind its edge. token: for publishing."""
 
     cluster: Cluster
     url: str
     token: str
 
     def of(self, service: str) -> list[Part]:
-        """The processes of a service that run."""
+        """The running processes of a service."""
         parts = [part for part in self.cluster.parts if part.service == service]
         return [part for part in parts if part.process.poll() is None]
 
@@ -55,7 +57,7 @@ async def running(
     seaweedfs: SeaweedFs,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Running]:
-    """Started as the compose file says: the migration first, then two of each, then the edge."""
+    """Start the cluster in the order of the compose file: migration, two of each service, edge."""
     directory: Path = tmp_path_factory.mktemp("cluster")
     connection = await asyncpg.connect(postgres.url)
     await connection.execute("CREATE DATABASE cluster")
@@ -68,7 +70,8 @@ async def running(
         "X07_REGISTRY_PUBLIC_BASE": f"http://127.0.0.1:{port}",
         "X07_REGISTRY_METRICS_BIND": "127.0.0.1:0",
         "X07_REGISTRY_S3_PREFIX": "cluster",
-        # The load of this test comes from one address.
+        "X07_REGISTRY_PKG_SIGNING_PUBLIC_KEY_B64": _public_key(),
+        # All load of this test comes from one address.
         "X07_REGISTRY_TRUSTED_PROXIES": "127.0.0.1/32",
         **{
             f"X07_REGISTRY_{name.upper()}": str(value)
@@ -77,8 +80,9 @@ async def running(
     }
     cluster = Cluster(image, places, directory)
     try:
-        assert cluster.run(*COMPOSE["services"]["migrate"]["command"])[0] == 0
-        status, token = cluster.run("token", "create", "--handle", "ci", "--scopes", "publish,admin")
+        assert cluster.run(*COMPOSE["services"]["migrate"]["command"], service="migrate")[0] == 0
+        made = cluster.run("token", "create", "--handle", "ci", "--scopes", "publish,admin", service="write")
+        status, token = made
         assert status == 0, token
         parts = await asyncio.gather(*(cluster.start(service) for service in TIERS))
         writes, reads = [part.address for part in parts[:2]], [part.address for part in parts[2:4]]
@@ -92,8 +96,14 @@ async def running(
         cluster.close()
 
 
+def _public_key() -> str:
+    key = Settings(**SIGNING).signing_public_key()
+    assert key is not None
+    return b64encode(key[1]).decode()
+
+
 async def etags(part: Part) -> dict[str, str]:
-    """The validator of each package's index file at one reader, past every cache."""
+    """The ETag of each package's index file at one reader, bypassing caches."""
     async with httpx.AsyncClient(base_url=f"http://{part.address}", timeout=30) as http:
         answers = {name: await http.get(f"{index_path(name)}?x07_refresh=1") for name in PACKAGES}
     assert {answer.status_code for answer in answers.values()} == {200}
@@ -101,7 +111,7 @@ async def etags(part: Part) -> dict[str, str]:
 
 
 async def test_one_of_each_role_is_killed_and_nobody_notices(running: Running) -> None:
-    """No read fails, each publish succeeds, by a second try at most; then rows and storage agree."""
+    """No read fails, publishes succeed at the second try at the latest, and rows and storage agree."""
     traffic = Traffic(running.url, running.token)
     async with httpx.AsyncClient(base_url=running.url, timeout=60) as http:
         await asyncio.gather(*(traffic.publish(http, name, "1.0.0") for name in PACKAGES))
@@ -131,7 +141,7 @@ async def _more(traffic: Traffic, before: int) -> bool:
 
 
 async def nothing_waits(running: Running) -> None:
-    """Every change is published, and the catalog knows of it."""
+    """True if every change is published and in the catalog."""
 
     async def is_done() -> bool:
         worker = running.of("worker")[0]
@@ -142,13 +152,13 @@ async def nothing_waits(running: Running) -> None:
 
 
 async def everything_agrees(running: Running, traffic: Traffic) -> None:
-    """Readers with each other, rows with storage, the settings with the world."""
+    """Readers agree with each other, and rows with storage; the doctor finds nothing."""
     readers = [await etags(part) for part in running.of("read")]
     assert all(one == readers[0] for one in readers)
     async with httpx.AsyncClient(base_url=running.url, timeout=60) as http:
         for name, versions in traffic.published.items():
             lines = (await http.get(f"{index_path(name)}?x07_refresh=1")).text.splitlines()
-            for version in versions:  # beside those of other tests
+            for version in versions:  # beside the versions of other tests
                 assert sum(f'"version":"{version}"' in line for line in lines) == 1, (name, version)
     for command in ("verify", "doctor"):
         status, said = running.cluster.run(command)
@@ -156,7 +166,7 @@ async def everything_agrees(running: Running, traffic: Traffic) -> None:
 
 
 async def test_publishes_are_spread_over_both_writers(running: Running) -> None:
-    """The edge uses both; whichever took a publish, both readers have it, with one ETag."""
+    """Whichever writer handled a publish, both readers have it, with one ETag."""
     traffic = Traffic(running.url, running.token)
     before = [await part.count("x07_changes_total") for part in running.of("write")]
     async with httpx.AsyncClient(base_url=running.url, timeout=60) as http:
@@ -183,9 +193,9 @@ async def test_publishes_are_spread_over_both_writers(running: Running) -> None:
 async def test_the_doctor_names_the_dependency_that_is_broken(
     running: Running, variable: str, value: str, check: str
 ) -> None:
-    """Exit 1, the check that failed, and how to mend it."""
+    """The doctor exits with 1, names the failed check and says how to repair it."""
     status, said = running.cluster.run("doctor", **{variable: value})
     assert status == 1
     failed = [line for line in said.splitlines() if line.startswith("failed")]
     assert any(check in line.lower() for line in failed), said
-    assert "mend:" in said
+    assert " fix: " in said

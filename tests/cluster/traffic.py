@@ -1,4 +1,4 @@
-"""Publishers and readers before the edge, who go on whatever happens behind it."""
+"""Publishers and readers that keep working through the edge, whatever happens behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAUSE_S = 0.2
 
 @dataclass
 class Traffic:
-    """What was asked and how it went. retried: what the tries said that were not the last."""
+    """The requests and their outcomes. retried: the answers of attempts that were not the last."""
 
     url: str
     token: str
@@ -38,7 +38,7 @@ class Traffic:
                 group.create_task(self._read_until(stop, http))
 
     async def publish(self, http: httpx.AsyncClient, name: str, version: str) -> None:
-        """Publish as a client does: again after 5xx or a broken connection; 409 then means it is there."""
+        """Publish like a client: retry after 5xx or a broken connection; 409 then means success."""
         answer: str = "none"
         for attempt in range(TRIES):
             try:
@@ -64,9 +64,10 @@ class Traffic:
             await self.publish(http, name, f"1.{minor}.0")
 
     async def _read_until(self, stop: asyncio.Event, http: httpx.AsyncClient) -> None:
-        """Index files past the cache and from it, and the archive of a line; every one must be there.
+        """Read index files with and without the cache, and the archive of a line; each of them must exist.
 
-        Not of what was just published: a 409 at a second try says that it is kept, not yet that it is seen.
+        Just published versions are left out: a 409 at a second try means that it is stored, not that it is
+        visible.
         """
         for number in itertools.count():
             if stop.is_set():
@@ -82,7 +83,7 @@ class Traffic:
                 await self._read(http, archive_path(name, newest))
 
     async def _read(self, http: httpx.AsyncClient, path: str) -> httpx.Response | None:
-        """The answer; None, and noted, when it is not one."""
+        """The answer; None, and recorded, if it is not 200."""
         self.reads += 1
         try:
             response = await http.get(path)
@@ -96,10 +97,10 @@ class Traffic:
 
 
 def index_path(name: str) -> str:
-    """Where a package's index file is read."""
+    """The path of a package's index file."""
     return f"/index/{name[:2]}/{name[2:4]}/{name}"
 
 
 def archive_path(name: str, version: str) -> str:
-    """Where an archive is read."""
+    """The path of an archive."""
     return f"/v1/packages/{name}/{version}/download"

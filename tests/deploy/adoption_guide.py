@@ -1,6 +1,6 @@
-"""docs/adoption.md as its reader has it: commands in their order, each taken once, and run as it stands.
+"""Follows docs/adoption.md like its reader: its commands in order, each once, exactly as written.
 
-Only what names another machine is put in its place: addresses.
+Only values that name another machine are replaced: addresses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CURL_S = 30.0
 
 
 class Guide:
-    """The guide. variables: the environment of each command. directory: takes the logs of servers."""
+    """The guide. variables: the environment of each command. directory: for the logs of servers."""
 
     def __init__(self, variables: Mapping[str, str], directory: Path) -> None:
         self._variables = dict(variables)
@@ -39,16 +39,16 @@ class Guide:
         self._processes: list[Process] = []
 
     def commands(self, title: str) -> list[str]:
-        """The shell lines of a section, once."""
+        """The shell lines of a section, which are then used up."""
         return self._blocks.pop((title, "sh")).splitlines()
 
     def statements(self, title: str) -> str:
-        """The SQL of a section, once."""
+        """The SQL of a section, which is then used up."""
         return self._blocks.pop((title, "sql"))
 
     @property
     def left(self) -> list[str]:
-        """What nobody took."""
+        """The sections that no step has used."""
         return list(self._blocks.values())
 
     async def run(self, line: str) -> Answer:
@@ -56,12 +56,12 @@ class Guide:
         return await asyncio.to_thread(run, *_arguments(line), **self._variables)
 
     async def report(self, line: str) -> tuple[int, Any]:
-        """Run a command that reports; exit status and the same as JSON."""
+        """Run a command with a report. Returns its exit status, text and JSON."""
         answer = await self.run(f"{line} --json")
         return answer.returncode, json.loads(answer.stdout)
 
     async def start(self, line: str) -> Process:
-        """Start a server; it is there when it listens."""
+        """Start a server and wait until it listens."""
         arguments = _arguments(BIND.sub("127.0.0.1:0", line))
         kind: Kind = "worker" if arguments[0] == "worker" else arguments[1]
         log = self._directory / f"{kind}.log"
@@ -73,20 +73,20 @@ class Guide:
         return process
 
     async def close(self) -> None:
-        """End what still runs."""
+        """End the processes that still run."""
         for process in self._processes:
             await process.close()
 
 
 def _arguments(line: str) -> list[str]:
-    """Of a command of ours; what it is piped into is left to the caller."""
+    """The arguments of one of our commands; the caller handles a pipe after it."""
     program, *arguments = shlex.split(line.partition("|")[0])
     assert program == PROGRAM, line
     return arguments
 
 
 async def shell(line: str, **places: str) -> str:
-    """What a line prints that is no command of ours; places: addresses by the names that the guide has."""
+    """The output of a line that is not one of our commands. places: addresses by their names in the guide."""
     for name, url in places.items():
         line = line.replace(f"https://{name}.example", url)
     process = await asyncio.create_subprocess_exec(

@@ -1,26 +1,28 @@
-"""What commands of `x07-registry` answer with the settings of a test."""
+"""Runs commands of `x07-registry` with the settings of a test."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+from pydantic import SecretStr
 
 from shared.settings import Settings
 from tests.deploy.forked_commands import run
 
 
-def document(*arguments: str, **variables: str) -> tuple[int, Any]:
-    """Exit status and JSON of a command."""
-    answer = run(*arguments, "--json", **variables)
+def document(*arguments: str, prepare: Callable[[], None] | None = None, **variables: str) -> tuple[int, Any]:
+    """Exit status and JSON output of a command. prepare: called in its process."""
+    answer = run(*arguments, "--json", prepare=prepare, **variables)
     return answer.returncode, json.loads(answer.stdout)
 
 
 def variables_of(settings: Settings) -> dict[str, str]:
     """The environment that gives a command these settings."""
     given = settings.model_dump(include=settings.model_fields_set)
-    secret = {"database_url", "redis_url", "s3_secret_access_key", "pkg_signing_ed25519_secret_b64"}
     values = {
-        name: getattr(settings, name).get_secret_value() if name in secret else value
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in given.items()
     }
     return {

@@ -1,4 +1,4 @@
-"""Data directories for embedded servers of a test's own."""
+"""Data directories for embedded servers that belong to one test."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deploy.local.home import Home, open_home
 
 @pytest.fixture
 def closed_dir() -> Iterator[Path]:
-    """A directory that only we may enter, as /root is.
+    """A directory that only the current user may enter, as /root is.
 
-    Not below tmp_path: each pytest that starts closes what is above that to the user of Postgres again.
+    Not below tmp_path, because each new pytest closes the folders above that to Postgres's user again.
     """
     with tempfile.TemporaryDirectory(prefix="x07-test-") as directory:
         yield Path(directory)
@@ -23,6 +23,6 @@ def closed_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def home(closed_dir: Path) -> Iterator[Home]:
-    """A home in a directory that only we may enter."""
+    """A home in a directory that only the current user may enter."""
     with open_home(closed_dir / "data") as home:
         yield home

@@ -1,7 +1,7 @@
-"""Whether each migration only expands, read from Postgres' own catalog before and after it.
+"""Checks that each migration only expands, with Postgres's own catalog before and after it.
 
-A server of the revision before must go on working: what it knows stays as it is, and nothing new stands
-in the way of its statements.
+A server of the previous revision must continue to work: everything that it uses is unchanged, and nothing new
+blocks its statements.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity
 FROM information_schema.columns WHERE table_schema = $1
 """
-# What a statement on a table can be refused by. Foreign keys of new tables that refer to old ones are not
-# listed: they hold up deletes, which no server of ours does to these rows.
+# Everything that can make a statement on a table fail. Foreign keys from new tables to old ones are left
+# out: they only block deletes, which none of our servers does to these rows.
 CONSTRAINTS = """
 SELECT c.relname, pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 JOIN pg_namespace n ON n.oid = k.connamespace
@@ -36,7 +36,7 @@ UNION SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = $1 AND index
 
 @dataclass(frozen=True)
 class Catalog:
-    """What a schema demands. columns: type, nullability, default and identity by table and column."""
+    """The requirements of a schema. columns: type, nullability, default and identity by table and column."""
 
     columns: dict[tuple[str, str], tuple[str, bool, str | None, bool]]
     constraints: frozenset[tuple[str, str]]
@@ -58,7 +58,7 @@ async def read_catalog(connection: asyncpg.Connection) -> Catalog:
 
 
 def breaks(before: Catalog, after: Catalog) -> list[str]:
-    """What a server that knows the catalog before cannot live with in the one after."""
+    """The ways in which the second catalog breaks a server that expects the first."""
     found = []
     for (table, column), was in before.columns.items():
         now = after.columns.get((table, column))
@@ -80,7 +80,7 @@ def revisions() -> list[str]:
 
 
 async def upgrade(url: str, revision: str) -> None:
-    """Apply the migrations up to this one."""
+    """Apply the migrations up to this revision."""
     database = Database(Settings(database_url=url))
     try:
         async with database.transaction() as tx:
@@ -97,7 +97,7 @@ def _upgrade(connection: Connection, revision: str) -> None:
 
 
 async def breaking_migrations(url: str) -> dict[str, list[str]]:
-    """Migrate an empty database step by step; what each migration but the first breaks, if it does."""
+    """Migrate an empty database step by step. Returns what each migration except the first breaks."""
     first, *others = revisions()
     await upgrade(url, first)
     connection = await asyncpg.connect(url)

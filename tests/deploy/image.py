@@ -1,7 +1,7 @@
-"""The image without an engine: the steps of the Containerfile in an empty folder.
+"""The image without a container engine: the steps of the Containerfile in an empty folder.
 
-What it installs from the lock file is taken from this environment, unless X07_IMAGE_INSTALL is `full`
-(`make image-test`): then it is installed anew, with hashes.
+Installed packages are copied from this environment, unless X07_IMAGE_INSTALL is `full` (`make image-test`):
+then they are installed from the lock file, with hashes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HOME = "opt/x07-registry"
 
 @dataclass
 class Image:
-    """The folder that stands for the image's root, and who runs in it."""
+    """The folder that represents the image's root, and the user that runs in it."""
 
     root: Path
     account: Account | None
@@ -37,9 +37,9 @@ class Image:
     def run(
         self, *arguments: str | Path, output: IO[str] | None = None, **variables: str
     ) -> subprocess.Popen[str]:
-        """Start a program as the image would: no root, its environment and nothing else.
+        """Start a program as the image would: not as root, and with only the image's environment.
 
-        output: takes what it says; None: a pipe.
+        output: receives stdout and stderr; None: a pipe.
         """
         environment = {
             name: value.replace("/opt/", f"{self.root}/opt/").replace("/data", f"{self.root}/data")
@@ -69,19 +69,19 @@ class Image:
 
 
 def image_environment() -> dict[str, str]:
-    """What ENV sets in the Containerfile."""
+    """The environment that ENV sets in the Containerfile."""
     (block,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", CONTAINERFILE, re.MULTILINE)
     return dict(re.findall(r"(\w+)=(\S+)", block))
 
 
 def copied_into_the_build() -> list[str]:
-    """What COPY takes from the repository."""
+    """The paths that COPY takes from the repository."""
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE, re.MULTILINE)
     return [name for line in lines for name in line.split()]
 
 
 def make_reachable(path: Path, account: Account | None) -> None:
-    """Let the account pass to what this environment keeps below somebody's home."""
+    """Give the account access to files of this environment that are below somebody's home."""
     for directory in path.resolve().parents if account else ():
         if not directory.stat().st_mode & 0o001:
             allow_search(directory, account.uid)
@@ -89,7 +89,7 @@ def make_reachable(path: Path, account: Account | None) -> None:
 
 @contextmanager
 def built_image() -> Iterator[Image]:
-    """The image's layout, made by its steps."""
+    """The image's layout, built by the image's own steps."""
     account = server_account()
     with tempfile.TemporaryDirectory(prefix="x07-image-") as directory:
         root = Path(directory)
@@ -104,7 +104,7 @@ def built_image() -> Iterator[Image]:
 
 
 def build(root: Path) -> None:
-    """RUN and COPY of the first stage."""
+    """The RUN and COPY steps of the first stage."""
     source, home = root / "build", root / HOME
     source.mkdir()
     for name in copied_into_the_build():
@@ -126,7 +126,7 @@ def build(root: Path) -> None:
 
 
 def command(arguments: list[Any]) -> None:
-    """Run to the end; what it said is in the failure."""
+    """Run a command to its end; a failure has its output."""
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(arguments, check=False, capture_output=True, text=True, env=clean)
     assert result.returncode == 0, result.stdout + result.stderr

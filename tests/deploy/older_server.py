@@ -1,7 +1,7 @@
-"""A deployment of the older server, made from the contract alone (8.1 to 8.4), and what it answers.
+"""A deployment of the older server, made only from the contract (8.1 to 8.4), and its answers.
 
-Nothing here uses the code under test: tables, statements and rendering are written out from the text of
-the contract, so that adoption is compared with something that does not share its mistakes.
+Nothing here uses the code under test: tables, statements and rendering are written from the text of the
+contract, so that adoption is compared with something that does not share its mistakes.
 """
 
 from __future__ import annotations
@@ -103,19 +103,19 @@ def _oldest_manifests() -> Iterator[dict[str, Any]]:
 
 
 def archive_of(name: str, version: str) -> bytes:
-    """What was uploaded; nobody has to be able to read it any more."""
+    """The uploaded bytes; nobody has to be able to read them any more."""
     return f"archive of {name} {version}\n".encode() * 40
 
 
 class OlderServer:
-    """The older server as far as others see it: its statements, its objects, its answers."""
+    """The older server as others see it: its statements, its objects, its answers."""
 
     def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
         self.sql = connection
         self._put = _object_writer(settings)
 
     async def install(self) -> None:
-        """Make the deployment: people, and every package of the real manifests."""
+        """Create the deployment: users, and every package of the real manifests."""
         await self.sql.execute(TABLES)
         for handle in ("alice", "webodik"):
             await self.sql.execute(
@@ -143,7 +143,7 @@ class OlderServer:
         self._put("dl/odd/9.9.9/download", b"an orphan of a publish that failed")
 
     async def publish(self, name: str, version: str, manifest: Any, *, signed: bool = True) -> None:
-        """One publish: lock, rows, object, as the older server orders them."""
+        """One publish with lock, rows and object, in the older server's order."""
         body = archive_of(name, version)
         async with self.sql.transaction():
             await self.lock(name)
@@ -197,7 +197,7 @@ class OlderServer:
             await self._set_latest(name)
 
     async def _mark(self) -> None:
-        """Yanks, advisories, an official owner, old rows without signature."""
+        """Add yanks, advisories, an official owner, and old rows without a signature."""
         await self.yank("ext-base64-rs", "0.1.0")
         await self.yank("odd", "0.2.0-rc.1")
         await self.sql.execute(
@@ -229,7 +229,7 @@ class OlderServer:
             )
 
     async def lock(self, name: str) -> None:
-        """Keep everybody else from writing to the package until the transaction ends (8.3)."""
+        """Lock the package against all other writers until the transaction ends (8.3)."""
         key = int.from_bytes(hashlib.sha256(b"x07-registry:package:" + name.encode()).digest()[:8], "big")
         await self.sql.execute("SELECT pg_advisory_xact_lock($1)", key - (1 << 64) * (key >> 63))
 
@@ -311,7 +311,7 @@ def _advisory(name: str, version: str, row: asyncpg.Record) -> dict[str, Any]:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """A stored manifest; of one that is an array, no field is found by its name (section 11, 34)."""
+    """A stored manifest; in one that is an array, no field is found by name (section 11, 34)."""
     value = json.loads(text)
     return value if isinstance(value, dict) else {}
 
@@ -332,7 +332,7 @@ def _facets(name: str, meta: dict[str, Any]) -> list[str]:
 
 
 def _words(meta: dict[str, Any], key: str) -> set[str]:
-    """Values under a key and its plural; `capability` has an odd one."""
+    """Values under a key and its plural; `capability` has an irregular one."""
     plural = "capabilities" if key == "capability" else f"{key}s"
     values: list[Any] = []
     for name in {key, key if key == "facets" else plural}:
@@ -342,7 +342,7 @@ def _words(meta: dict[str, Any], key: str) -> set[str]:
 
 
 def _order(version: str) -> tuple[Any, ...]:
-    """SemVer order as far as these versions go: numbers, then a pre-release below none; junk last."""
+    """SemVer order, as far as these versions need it: pre-releases below releases, other text last."""
     match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?", version)
     if match is None:
         return (1, version)
@@ -358,7 +358,7 @@ def _sha256(body: bytes) -> str:
 
 
 def _object_writer(settings: Settings) -> Callable[[str, bytes], None]:
-    """Puts an object as the older server does: in place, with nothing stored beside it (8.4)."""
+    """Writes objects like the older server: in place, without extended attributes (8.4)."""
     if settings.stores_files:
 
         def write(key: str, body: bytes) -> None:

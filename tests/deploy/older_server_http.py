@@ -1,4 +1,4 @@
-"""What the older server answers over HTTP, as far as the walk of docs/adoption.md asks it: the index."""
+"""The older server's HTTP answers that the walk of docs/adoption.md needs: the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes as a test sees them: what runs, what ended, and a whole `x07-registry up`."""
+"""Real processes in tests: the running ones, the ended ones, and a whole `x07-registry up`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMAND = (sys.executable, "-P", "-m", "deploy.cli")
 
 
 def until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
-    """The first true value of a condition; fails the test after the deadline."""
+    """Wait for the first true value of a condition; fails the test after the deadline."""
     deadline = time.monotonic() + deadline_s
     while not (value := condition()):
         assert time.monotonic() < deadline, "the deadline passed"
@@ -27,7 +27,7 @@ def until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
 
 
 def is_alive(pid: int) -> bool:
-    """True for a process that runs; one that ended and waits to be reaped does not."""
+    """True for a running process; a zombie is not running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -35,7 +35,7 @@ def is_alive(pid: int) -> bool:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Every process below this one: its command line by its id. One that ends meanwhile is left out."""
+    """The command lines of all descendants by process id, without those that end meanwhile."""
     found: dict[int, str] = {}
     with suppress(FileNotFoundError, ProcessLookupError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -46,7 +46,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without settings of a registry, and with these variables."""
+    """This process's environment with these variables, and no other settings of a registry."""
     ours = ("X07_REGISTRY_", "DATABASE_URL")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
 
@@ -54,12 +54,15 @@ def environment(**variables: str) -> dict[str, str]:
 class Up:
     """A running `x07-registry up` on a data directory, at a free port."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, bind: str = "127.0.0.1:0", checkout: Path | None = None) -> None:
+        """checkout: a folder with another version of this program and its .venv; None for this one."""
+        command = COMMAND if checkout is None else (checkout / ".venv/bin/python", *COMMAND[1:])
         self.data_dir = data_dir
         self._output = data_dir.with_suffix(".out")
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", "--bind", "127.0.0.1:0", "--data-dir", data_dir],
+                [*command, "up", "--bind", bind, "--data-dir", data_dir],
+                cwd=checkout,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment(),
@@ -76,18 +79,18 @@ class Up:
 
     @property
     def output(self) -> str:
-        """All that it printed."""
+        """Everything that it printed."""
         return self._output.read_text()
 
     @property
     def url(self) -> str:
-        """Where it says that it listens."""
+        """The address that it prints."""
         return self.output.partition("listens on ")[2].split()[0]
 
     def get(self, path: str, token: str | None = None) -> bytes:
         """The body of a successful answer. Raises OSError."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - it is http
+        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - the scheme is http
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
             body: bytes = response.read()
             return body
@@ -106,11 +109,11 @@ class Up:
         return (self.data_dir / "token").read_text().strip()
 
     def pid_of(self, part: str) -> int | None:
-        """The process of a part: a word of its command line; None while there is none."""
+        """The process of a part, found by a word of its command line; None if there is none."""
         children = descendants(self.process.pid).items()
         return next((pid for pid, command in children if part in command and is_alive(pid)), None)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal to the command alone and wait; its exit status."""
+        """Send a signal to the command alone and wait. Returns its exit status."""
         self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)

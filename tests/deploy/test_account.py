@@ -1,4 +1,4 @@
-"""The user who runs the embedded servers, and what it may reach. Without root that is ourselves."""
+"""The account that runs the embedded servers, and what it may reach."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy.local.child import ChildProcess
 async def test_programs_installed_under_a_private_umask_can_be_run(
     closed_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root's umask may be 077; what pip installed is then closed to the user who must run it."""
+    """If root's umask is 077, files that pip installed are closed to the user who must run them."""
     program = closed_dir / "some_programs/bin/program"
     program.parent.mkdir(parents=True, mode=0o700)
     (closed_dir / "some_programs/__init__.py").touch()
@@ -30,7 +30,7 @@ async def test_programs_installed_under_a_private_umask_can_be_run(
 
 
 async def test_the_account_may_write_in_its_directory_and_nobody_else_may_look(closed_dir: Path) -> None:
-    """Although root made it, below a directory of root's."""
+    """Root created it, below one of root's own directories."""
     account = server_account()
     directory = closed_dir / "deeper/private"
     make_private_directory(directory, account)

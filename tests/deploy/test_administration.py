@@ -1,4 +1,4 @@
-"""Users, tokens, owners, packages and audit at the command line: the rules of the write API, and JSON."""
+"""Administration at the command line: the rules of the write API, and JSON output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stack import Registry, bearer, eventually
 
 
 class Operator:
-    """Somebody at the command line of a registry."""
+    """The operator of a registry, at the command line."""
 
     def __init__(self, registry: Registry) -> None:
         self.variables = variables_of(registry.settings)
@@ -27,13 +27,13 @@ class Operator:
         return await asyncio.to_thread(run, *arguments, **self.variables)
 
     async def json(self, *arguments: str) -> list[dict[str, Any]]:
-        """What a command that goes well prints with --json: an object a line."""
+        """The output of a successful command with --json: one object per line."""
         answer = await self.run(*arguments, "--json")
         assert answer.returncode == 0, answer.stderr
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
     async def refused(self, *arguments: str) -> str:
-        """The last line that a refused command says; its exit status is 1."""
+        """The last line on stderr of a command that was refused with exit status 1."""
         answer = await self.run(*arguments)
         assert (answer.returncode, answer.stdout) == (1, ""), answer
         return answer.stderr.splitlines()[-1]
@@ -46,7 +46,7 @@ def operator(fs_registry: Registry) -> Operator:
 
 
 async def test_users_are_created_once_listed_and_shown(operator: Operator) -> None:
-    """A deployment's first accounts, without SQL."""
+    """The first accounts of a deployment can be created without SQL."""
     assert (await operator.json("user", "create", "alice"))[0]["created"] is True
     assert (await operator.json("user", "create", "alice"))[0]["created"] is False
     assert [user["handle"] for user in await operator.json("user", "list")] == ["alice"]
@@ -59,7 +59,7 @@ async def test_users_are_created_once_listed_and_shown(operator: Operator) -> No
 
 
 async def test_a_token_is_made_listed_and_revoked(operator: Operator, fs_registry: Registry) -> None:
-    """A lost token is revoked by whoever runs the registry; its secret is in no list."""
+    """The operator can revoke a lost token; its secret is in no list."""
     made = (await operator.json("token", "create", "--handle", "admin", "--scopes", "publish,admin"))[0]
     assert (await fs_registry.http.get("/v1/account", headers=bearer(made["token"]))).status_code == 200
     listed = await operator.json("token", "list", "--handle", "admin")
@@ -89,12 +89,12 @@ async def test_a_user_made_by_the_operator_may_publish(
 
 
 async def test_what_users_write_moves_no_cursor(operator: Operator, fs_registry: Registry) -> None:
-    """A label could else forge a line of the audit trail, or order the operator's terminal about."""
+    """Otherwise a label could forge a line of the audit trail, or control the terminal."""
     headers = await fs_registry.add_publisher("alice", "publish", "token.manage")
     label = "ci\n2026-01-01T00:00:00Z  root  publish\x1b[2J\u202e\x9b1m ü"
     made = await fs_registry.http.post("/v1/tokens", json={"label": label}, headers=headers)
     assert made.status_code == 200, made.text
-    for command, lines in (("token list", 2), ("audit", 1)):
+    for command, lines in (("token list", 3), ("audit", 2)):
         shown = (await operator.run(*command.split())).stdout
         assert r"ci\n2026-01-01T00:00:00Z  root  publish\x1b[2J\u202e\x9b1m ü" in shown
         assert len(shown.splitlines()) == lines
@@ -103,7 +103,7 @@ async def test_what_users_write_moves_no_cursor(operator: Operator, fs_registry:
 async def test_owners_are_added_and_removed_by_the_rules_of_the_api(
     operator: Operator, fs_registry: Registry
 ) -> None:
-    """The last owner stays, unknown users are none, and readers see an official owner."""
+    """The last owner stays, unknown users are refused, and readers see an official owner."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
     for handle in ("admin", "webodik"):
         await fs_registry.add_user(handle)
@@ -118,6 +118,19 @@ async def test_owners_are_added_and_removed_by_the_rules_of_the_api(
     assert "--by" in await operator.refused("owner", "add", "hello", "alice", "--by", "nobody")
 
 
+async def test_changes_are_the_first_administrator_s_unless_another_user_is_named(
+    operator: Operator, fs_registry: Registry
+) -> None:
+    """Whatever handle `up` gave its admin, `--by` is not needed every time."""
+    await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
+    await fs_registry.add_user("bob")
+    assert 'no user "admin"' in await operator.refused("owner", "add", "hello", "bob")
+    await operator.json("token", "create", "--handle", "_admin", "--scopes", "admin")
+    await operator.json("owner", "add", "hello", "bob")
+    (event,) = [one for one in await operator.json("audit") if one["action"] == "owner_added"]
+    assert event["actor"] == "_admin"
+
+
 async def _is_official(registry: Registry) -> bool:
     return bool((await registry.until_in_catalog("hello", "0.1.0"))["is_official"])
 
@@ -125,7 +138,7 @@ async def _is_official(registry: Registry) -> bool:
 async def test_a_package_is_transferred_and_a_version_removed(
     operator: Operator, fs_registry: Registry
 ) -> None:
-    """What lawyers and people who leave ask for; a question comes first, and the trail tells it all."""
+    """The removal asks for confirmation first, and the audit trail records both."""
     alice = await fs_registry.add_publisher("alice")
     for version in ("0.1.0", "0.2.0"):
         assert (await fs_registry.publish(hello_archive(version=version), alice)).status_code == 200
@@ -148,7 +161,7 @@ async def test_a_package_is_transferred_and_a_version_removed(
 
 
 async def test_audit_events_are_found_by_each_condition(operator: Operator, fs_registry: Registry) -> None:
-    """Oldest first, one JSON object a line; conditions hold together."""
+    """Events are printed oldest first, one JSON object per line; all given conditions must match."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
     await operator.json("user", "create", "admin")
     await operator.json("owner", "add", "hello", "admin")
@@ -165,18 +178,18 @@ async def test_audit_events_are_found_by_each_condition(operator: Operator, fs_r
     assert len(await operator.json("audit", "--since", "2026-01-01")) == 3
     assert await operator.json("audit", "--since", "2999-01-01T00:00:00Z") == []
     text = (await operator.run("audit", "--action", "publish")).stdout
-    assert text.split()[1:] == ["alice", "publish", "hello", "0.1.0"]
+    assert text.splitlines()[1].split()[1:] == ["alice", "publish", "hello", "0.1.0"]
 
 
 async def test_a_reader_that_has_seen_enough_is_no_failure(operator: Operator, fs_registry: Registry) -> None:
-    """`x07-registry audit | head -1` ends in silence, not with a word of the database."""
+    """`x07-registry audit | head -1` ends silently, without an error about the database."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher("alice"))
     status, said = await asyncio.to_thread(_run_unread, operator.variables, "audit")
     assert (status, said) == (0, b"")
 
 
 def _run_unread(variables: dict[str, str], *arguments: str) -> tuple[int, bytes]:
-    """Run a command whose stdout nobody reads any more; exit status and stderr."""
+    """Run a command whose stdout is closed by its reader. Returns exit status and stderr."""
     with subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -188,3 +201,31 @@ def _run_unread(variables: dict[str, str], *arguments: str) -> tuple[int, bytes]
         command.stdout = None
         _, said = command.communicate(timeout=DEADLINE_S)
     return command.returncode, said
+
+
+async def test_lists_have_headings_and_read_as_text(operator: Operator, fs_registry: Registry) -> None:
+    """No list of Python is shown, and numbers agree with their nouns."""
+    made = await operator.run("token", "create", "--handle", "ci", "--scopes", "publish,yank")
+    answer = await fs_registry.publish(hello_archive(), bearer(made.stdout.strip()))
+    assert answer.status_code == 200, answer.text
+    headings = {
+        "user list": "HANDLE",
+        "token list": "ID",
+        "owner list hello": "OWNER",
+        "package list": "NAME",
+        "audit": "TIME",
+    }
+    for command, heading in headings.items():
+        first, *rows = (await operator.run(*command.split())).stdout.splitlines()
+        assert first.split()[0] == heading, command
+        assert rows, command
+        assert "['" not in "".join(rows), command
+    assert "scopes=publish,yank" in (await operator.run("audit")).stdout
+
+
+async def test_an_action_that_no_event_has_is_refused(operator: Operator) -> None:
+    """A mistyped action would otherwise look like an audit trail without such an event."""
+    await operator.run("user", "create", "alice")
+    refused = await operator.run("audit", "--action", "nosuch")
+    assert refused.returncode == 2
+    assert 'no event has the action "nosuch"' in refused.stderr

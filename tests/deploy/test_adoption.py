@@ -1,4 +1,4 @@
-"""The walk of docs/adoption.md over a deployment of the older server, on both back ends."""
+"""Follows docs/adoption.md with a deployment of the older server, on both back ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deploy.migrations.runner import migrate
 from shared.database import driver_dsn
 from shared.names import shard_path
 from shared.settings import Settings
-from shared.storage import open_storage
+from shared.storage.opening import open_storage
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
 from tests.deploy.adoption_guide import Guide, shell
@@ -32,7 +32,7 @@ from tests.faults.cluster import Process
 from tests.stack import Registry, bearer, eventually, serving
 
 HISTORY = "SELECT * FROM _sqlx_migrations ORDER BY version"
-# All of them but those of the extension, which stays.
+# All except those of the extension, which stays.
 OBJECTS = """
 SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) AS object
 FROM information_schema.columns WHERE table_schema = 'public'
@@ -47,10 +47,8 @@ WAITS = """
 SELECT package_id FROM index_state WHERE generation > published_generation
 UNION ALL SELECT package_id FROM catalog_changes
 """
-WAITS_FOR_LOCK = """
-SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted
-"""
+# Many times the duration of a publish, and well below its wait for a package that is locked.
+HELD_S = 2.0
 GIVE_ODD_TO_WEBODIK = """
 INSERT INTO package_owners (package_id, user_id) SELECT p.id, u.id FROM packages p, users u
 WHERE p.name = 'odd' AND u.handle = 'webodik'
@@ -59,7 +57,7 @@ WHERE p.name = 'odd' AND u.handle = 'webodik'
 
 @pytest_asyncio.fixture
 async def settings(postgres: EmbeddedPostgres, make_settings: MakeSettings) -> Settings:
-    """Settings that name an empty database and an empty store."""
+    """Settings with an empty database and an empty store."""
     migrated = await make_settings(publish_wait_seconds=0.5, **SIGNING)
     database = driver_dsn(migrated.database_url.get_secret_value()).partition("?")[0].rpartition("/")[2]
     admin = await asyncpg.connect(postgres.url)
@@ -72,7 +70,7 @@ async def settings(postgres: EmbeddedPostgres, make_settings: MakeSettings) -> S
 
 @pytest_asyncio.fixture
 async def older(settings: Settings) -> AsyncIterator[OlderServer]:
-    """The older server's deployment over these settings."""
+    """A deployment of the older server over these settings."""
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     server = OlderServer(connection, settings)
     await server.install()
@@ -82,9 +80,10 @@ async def older(settings: Settings) -> AsyncIterator[OlderServer]:
 
 @dataclass
 class Walk:
-    """One deployment on its way.
+    """The adoption of one deployment.
 
-    older, customer: the older server in two of its connections. leads_to: where the registry's name leads.
+    older, customer: two connections of the older server. leads_to: the server that the registry's name leads
+    to.
     """
 
     guide: Guide
@@ -107,7 +106,7 @@ class Walk:
             await storage.close()
 
     async def until_published(self) -> None:
-        """Wait until workers have nothing to do."""
+        """Wait until workers have nothing left to do."""
         await eventually(self._is_published)
 
     async def _is_published(self) -> bool:
@@ -116,7 +115,7 @@ class Walk:
 
 @pytest_asyncio.fixture
 async def walk(settings: Settings, older: OlderServer, tmp_path: Path) -> AsyncIterator[Walk]:
-    """Somebody before the guide's first line; the registry's name leads to the older server."""
+    """The state before the guide's first line; the registry's name leads to the older server."""
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     async with FaultProxy(lambda: asyncio.open_connection(*_address(walk.leads_to))).running() as name:
         settings = settings.model_copy(update={"public_base": f"http://127.0.0.1:{name.port}"})
@@ -134,7 +133,7 @@ def _address(url: str) -> tuple[str, int]:
 
 
 async def test_every_command_of_the_guide_does_what_it_says(walk: Walk) -> None:
-    """In its order, from the first check to the way back, each as a process; the older server is at work."""
+    """Its commands run in order, from the first check to the way back, while the older server works."""
     history, objects = await walk.older.sql.fetch(HISTORY), await walk.objects()
     await _check(walk)
     await _migrate_and_write(walk)
@@ -153,7 +152,7 @@ async def test_every_command_of_the_guide_does_what_it_says(walk: Walk) -> None:
 
 
 async def _check(walk: Walk) -> None:
-    """Nothing is wrong but what the migration mends."""
+    """The only problems are those that the migration repairs."""
     [doctor] = walk.guide.commands("Before")
     status, report = await walk.guide.report(doctor)
     failed = {check["check"] for check in report["checks"] if check["status"] == "failed"}
@@ -161,7 +160,7 @@ async def _check(walk: Walk) -> None:
 
 
 async def _migrate_and_write(walk: Walk) -> None:
-    """The older server takes publishes and answers all the while; what is left of its past is told."""
+    """The older server works during the migration; problems of its old rows are reported."""
     [migrate] = walk.guide.commands("1. Migrate, while the older server runs")
     [reindex, verify] = walk.guide.commands("2. Write the published tree")
     for major, line in enumerate((migrate, reindex)):
@@ -182,7 +181,7 @@ async def _publish_until_done(walk: Walk, command: asyncio.Task[Answer], major: 
 
 
 async def _verify(walk: Walk, line: str) -> None:
-    """There is no difference but the orphan."""
+    """The orphan is the only difference."""
     status, report = await walk.guide.report(line)
     found = [(item["kind"], item["key"]) for item in report["findings"]]
     assert (status, found) == (1, [("extra", "dl/odd/9.9.9/download")])
@@ -198,7 +197,7 @@ class Servers:
 
 
 async def _run_both(walk: Walk) -> Servers:
-    """Each lists what the other published, yanked or gave away, without being told."""
+    """Each server lists the other's publishes, yanks and changes of owners, without being notified."""
     older = walk.older
     *servers, old_curl, new_curl = walk.guide.commands("3. Run both")
     new = Servers(*await asyncio.gather(*map(walk.guide.start, servers)))
@@ -220,7 +219,7 @@ async def _run_both(walk: Walk) -> Servers:
 
 
 async def assert_same_answers(read: httpx.AsyncClient, older: OlderServer) -> None:
-    """Index files and catalog are, byte for byte, what the older server answers from the rows."""
+    """Index files and catalog equal, byte for byte, what the older server renders from the rows."""
     for name in await older.names():
         answer = await read.get(f"/index/{shard_path(name)}?x07_refresh=1")
         assert answer.content == await older.index_file(name), name
@@ -239,7 +238,7 @@ async def _assert_people_and_archives_are_there(new: Servers, older: OlderServer
     )
     assert (answer.content, answer.headers["etag"]) == (archive, f'"{cksum}"')
     part = await read("/v1/packages/odd/not-semver/download")
-    assert part.status_code == 400  # as there: the version rule comes first
+    assert part.status_code == 400  # as on the older server, which checks the version first
     orphan = await read("/v1/packages/odd/9.9.9/download")
     assert orphan.content == b"an orphan of a publish that failed"
     assert (await read("/v1/packages/ext-base64-rs/0.1.1/metadata")).status_code == 200
@@ -253,9 +252,9 @@ async def _assert_people_and_archives_are_there(new: Servers, older: OlderServer
 
 
 async def _switch(walk: Walk, new: Servers) -> None:
-    """All is well behind the registry's name; and what was never signed is signed on demand."""
+    """Everything works under the registry's name, and unsigned versions are signed on request."""
     doctor, verify, count, sign = walk.guide.commands("4. Switch")
-    walk.leads_to = str(new.read.http.base_url)  # an edge would lead the rest to the write server
+    walk.leads_to = str(new.read.http.base_url)  # an edge would send the other requests to the write server
     status, report = await walk.guide.report(doctor)
     assert (status, report["ok"]) == (0, True), report
     await _verify(walk, verify)
@@ -270,7 +269,7 @@ async def _switch(walk: Walk, new: Servers) -> None:
 
 
 async def _go_back(walk: Walk, new: Servers, package_list: str) -> None:
-    """The older server finds what was published to the last, archives where it looks for them."""
+    """The older server finds every published version, with its archive where it expects it."""
     await _publish(new.write, "0.2.0")
     await _stop(new.write)
     unfinished = package_list.split('"')[1]
@@ -300,7 +299,7 @@ async def _stop(process: Process) -> None:
 
 
 async def _catch_up(walk: Walk, reindex: str) -> None:
-    """What the older server published alone is in the tree again after one command."""
+    """One command adds versions that only the older server published to the tree again."""
     await walk.older.publish("after-the-way-back", "1.0.0", {})
     assert (await walk.guide.run(reindex)).returncode == 0
     assert f"index/{shard_path('after-the-way-back')}" in await walk.keys("index/af/")
@@ -310,13 +309,13 @@ async def _catch_up(walk: Walk, reindex: str) -> None:
 async def test_a_migration_waits_for_the_older_servers_transactions_and_misses_none(
     settings: Settings, older: OlderServer
 ) -> None:
-    """A package that is being created while the tables are adopted is published like all others."""
+    """A package that is being created during the migration is published like all others."""
     transaction = older.sql.transaction()
     await transaction.start()
     await older.insert("in-flight", "1.0.0", {})
     migration = asyncio.create_task(asyncio.to_thread(asyncio.run, migrate(settings)))
     other = await asyncpg.connect(settings.database_url.get_secret_value())
-    # The migration holds its lock by now, and still the older server is not in its way, nor it in ours.
+    # The migration holds its lock now, and still it and the older server do not block each other.
     await eventually(lambda: other.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted"))
     await older.insert("ext-base64-rs", "8.0.0", {})
     await transaction.commit()
@@ -327,14 +326,14 @@ async def test_a_migration_waits_for_the_older_servers_transactions_and_misses_n
 
 
 async def test_both_servers_write_to_a_package_one_after_the_other(fs_registry: Registry) -> None:
-    """They take the same lock; else each could miss what the other is about to commit."""
+    """Both take the same lock; otherwise each could miss what the other is about to commit."""
     publisher = await fs_registry.add_publisher()
     connection = await asyncpg.connect(fs_registry.settings.database_url.get_secret_value())
     older = OlderServer(connection, fs_registry.settings)
     async with connection.transaction():
         await older.lock("hello")
         publish = asyncio.create_task(fs_registry.publish(hello_archive(), publisher))
-        await fs_registry.until_row(WAITS_FOR_LOCK)
-        assert not publish.done()
+        done, _ = await asyncio.wait({publish}, timeout=HELD_S)
+        assert not done
     assert (await publish).status_code == 200
     await connection.close()

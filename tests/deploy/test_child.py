@@ -1,4 +1,4 @@
-"""Child processes: how they end, and that they never outlive us."""
+"""Child processes: how they end, and that they never outlive their parent."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ asyncio.run(main())
 
 
 def start(*command: str) -> ChildProcess:
-    """A child that would be killed with us."""
+    """Start a child that would be killed with this process."""
     return ChildProcess(command, death_signal=signal.SIGKILL)
 
 
 async def test_an_end_is_told_by_status_or_signal() -> None:
-    """The supervisor's log names what happened."""
+    """The supervisor's log says what happened."""
     assert await start("sh", "-c", "exit 3").ended() == "exit status 3"
     assert await start("sh", "-c", "kill -9 $$").ended() == "SIGKILL"
 
@@ -55,7 +55,7 @@ async def test_a_process_that_ignores_its_signal_is_killed(tmp_path: Path) -> No
 
 
 async def test_waiting_for_an_answer_ends_with_the_process() -> None:
-    """Nobody waits for what cannot come any more."""
+    """Nobody waits for an answer that cannot come any more."""
     child = start("sh", "-c", "exit 4")
 
     async def answer() -> None:
@@ -66,7 +66,7 @@ async def test_waiting_for_an_answer_ends_with_the_process() -> None:
 
 
 def test_a_child_dies_when_its_parent_is_killed() -> None:
-    """kill -9 leaves the parent no time to stop anything; the kernel does it."""
+    """kill -9 leaves the parent no time to stop anything, so the kernel does it."""
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

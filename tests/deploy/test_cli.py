@@ -1,10 +1,12 @@
-"""The command line: help, refusals, and the tiers run apart."""
+"""The command line: help, refusals, and tiers as separate processes."""
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
+import tomllib
 import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 from api.write.endpoint import Scope
 from deploy.cli.token import SCOPES
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +33,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_explains_every_command() -> None:
-    """A newcomer finds the commands without the documentation."""
+    """New users find the commands without the documentation."""
     answer = run("--help")
     assert answer.returncode == 0
     assert all(command in answer.stdout for command in ("up", "serve", "worker", "doctor", "package"))
@@ -42,19 +46,45 @@ def test_wrong_settings_are_told_in_one_line() -> None:
     assert answer.stderr == 'x07-registry: X07_REGISTRY_STORAGE is "ftp"; allowed: fs, filesystem, s3\n'
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_misspelt_variable_is_told_with_the_nearest_name(log_format: str, tmp_path: Path) -> None:
+    """It would have no effect, and nothing else would report it. The command still runs."""
+    nowhere = f"postgres://x:secret@/x?host={tmp_path}"
+    answer = run(
+        "user",
+        "list",
+        X07_REGISTRY_PUBLIC_BAES="https://secret.example",
+        X07_REGISTRY_DATABASE_URL=nowhere,
+        X07_REGISTRY_LOG_FORMAT=log_format,
+    )
+    first = answer.stderr.splitlines()[0]
+    for word in ("warning", "unknown_variable", "X07_REGISTRY_PUBLIC_BAES", "X07_REGISTRY_PUBLIC_BASE"):
+        assert word in first
+    assert "secret" not in answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith("x07-registry: database")
+
+
 def test_an_address_in_use_is_told_in_one_line() -> None:
-    """A person sees what to change."""
+    """The message says what to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         answer = run("serve", "read", "--bind", address)
     assert (answer.returncode, answer.stderr) == (
         1,
-        f"x07-registry: cannot listen on {address}: Address already in use\n",
+        f"x07-registry: cannot listen on {address}: Address already in use; "
+        "name another in X07_REGISTRY_BIND (`X07_REGISTRY_BIND=127.0.0.1:8090 make run`) or --bind\n",
     )
 
 
+def test_one_number_names_the_release_everywhere() -> None:
+    """The command line, the API's document and pyproject.toml all have it."""
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert run("--version").stdout == f"x07-registry {number}\n"
+    assert json.loads((ROOT / "openapi/openapi.json").read_text())["info"]["version"] == number
+
+
 def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
-    """Without the URL, which may hold a password."""
+    """The message omits the URL, which may contain a password."""
     answer = run("migrate", X07_REGISTRY_DATABASE_URL=f"postgres://x:secret@/x?host={tmp_path}")
     assert answer.returncode == 1
     assert answer.stderr.splitlines()[-1].startswith("x07-registry: ")
@@ -67,31 +97,48 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> 
     [("Alice", "publish", "lower-case"), ("alice", "publish,fly", '"fly"'), ("alice", ",", "no scope")],
 )
 def test_a_token_needs_a_handle_and_known_scopes(handle: str, scopes: str, message: str) -> None:
-    """A refusal comes before anything is made."""
+    """The refusal comes before anything is created."""
     answer = run("token", "create", "--handle", handle, "--scopes", scopes)
     assert answer.returncode == 2
     assert message in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--expires", "soon", "write 90d"), ("--packages", "acme-*,*", "names or prefixes")],
+)
+def test_a_token_s_limits_are_checked_before_anything_is_made(option: str, value: str, message: str) -> None:
+    """The refusal names the accepted forms."""
+    answer = run("token", "create", "--handle", "alice", "--scopes", "publish", option, value)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+
+
 def test_the_scopes_that_help_names_are_those_that_exist() -> None:
-    """Help knows them without importing the write API."""
+    """Help lists them without importing the write API."""
     assert set(SCOPES) == set(Scope)
 
 
 async def test_migrate_and_token_create_print_what_scripts_need(
     new_database: Callable[[], Awaitable[str]],
 ) -> None:
-    """stdout holds the token and nothing else."""
+    """stdout has the token and nothing else."""
     database = {"X07_REGISTRY_DATABASE_URL": await new_database()}
     assert run("migrate", **database).returncode == 0
     answer = run("token", "create", "--handle", "bob", "--scopes", "publish", "--label", "ci", **database)
     assert answer.returncode == 0
     assert answer.stdout.startswith("x07t_")
     assert len(answer.stdout.splitlines()) == 1
+    limits = ("--expires", "90d", "--packages", "acme-*")
+    answer = run("token", "create", "--handle", "bob", "--scopes", "publish", *limits, **database)
+    assert answer.returncode == 0, answer.stderr
+    newest = run("token", "list", **database).stdout.splitlines()[1]
+    assert "ends 20" in newest
+    assert "only acme-*" in newest
 
 
 def test_the_read_service_runs_alone_and_stops_on_a_signal(tmp_path: Path) -> None:
-    """It needs neither database nor queue; with port 0 it says where it listens."""
+    """It needs neither database nor queue, and with port 0 it prints its address."""
     with subprocess.Popen(
         [*COMMAND, "serve", "read", "--bind", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
@@ -108,7 +155,7 @@ def test_the_read_service_runs_alone_and_stops_on_a_signal(tmp_path: Path) -> No
 
 
 def test_a_shell_completes_commands_and_options() -> None:
-    """What `--install-completion` sets up asks the command like this."""
+    """The script of `--install-completion` calls the command like this."""
     for words, expected in (("x07-registry pack", "package"), ("x07-registry audit --act", "--actor")):
         index = str(len(words.split()) - 1)
         variables = {"_X07_REGISTRY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": index}

@@ -1,4 +1,4 @@
-"""What no tool knows of the deployment files: our own names, ports, secrets and limits."""
+"""Checks of the deployment files that no tool makes: our names, ports, secrets and limits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from deploy.app_kind import AppKind
-from deploy.docs_variables import variables_of
 from deploy.serve import GRACE_S
 from shared.settings import Settings
+from shared.variables import variables_of
 from tests.edge.nginx import SHIPPED
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -23,13 +23,13 @@ SECRET = re.compile(r"SECRET|PASSWORD|DATABASE_URL|ACCESS_KEY")
 
 
 def manifests() -> list[dict[str, Any]]:
-    """Every Kubernetes object that is shipped."""
+    """All Kubernetes objects in the repository."""
     texts = [path.read_text() for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))]
     return [one for text in texts for one in yaml.safe_load_all(text)]
 
 
 def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
-    """Objects of some kinds by name, without the prefix that all have."""
+    """Objects of some kinds by name, without the common prefix."""
     found = [one for one in manifests() if one["kind"] in kinds]
     return {one["metadata"]["name"].removeprefix("x07-registry-"): one for one in found}
 
@@ -49,13 +49,13 @@ def shipped_texts() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", sorted(dict(shipped_texts())))
 def test_every_variable_in_a_shipped_file_is_a_setting(name: str) -> None:
-    """A variable with a slip of the pen is silently ignored, in production."""
+    """A misspelt variable would be ignored silently, in production."""
     known = {one for field, info in Settings.model_fields.items() for one in variables_of(field, info)}
     assert set(re.findall(r"X07_REGISTRY_[A-Z0-9_]+", dict(shipped_texts())[name])) <= known
 
 
 def test_pods_run_without_root_on_a_root_they_cannot_write() -> None:
-    """For all that we ship, the edge included."""
+    """This applies to all pods, including the edge."""
     for name, one in of_kind("Deployment", "Job").items():
         pod = one["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True, name
@@ -70,7 +70,7 @@ def test_pods_run_without_root_on_a_root_they_cannot_write() -> None:
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_each_tier_scales_and_is_disrupted_by_itself(tier: str) -> None:
-    """A deployment, an autoscaler that names it, a budget and probes for each."""
+    """Each has a deployment, an autoscaler that names it, a budget and probes."""
     deployment, scaler = of_kind("Deployment")[tier], of_kind("HorizontalPodAutoscaler")[tier]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == labels
@@ -81,7 +81,7 @@ def test_each_tier_scales_and_is_disrupted_by_itself(tier: str) -> None:
 
 
 def test_a_pod_joins_with_its_dependencies_and_stays_without_them() -> None:
-    """Storage that is away for all must not take away what readers hold in memory, nor a writer's 503."""
+    """If storage is down for all, readers still serve from memory, and writers answer 503."""
     for tier in ("read", "write"):
         container = of_kind("Deployment")[tier]["spec"]["template"]["spec"]["containers"][0]
         assert container["startupProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
@@ -89,7 +89,7 @@ def test_a_pod_joins_with_its_dependencies_and_stays_without_them() -> None:
 
 
 def test_each_tier_has_a_signal_of_its_own() -> None:
-    """What makes a reader busy says nothing of the workers."""
+    """A reader's load says nothing about the workers."""
     scalers = of_kind("HorizontalPodAutoscaler")
     signals = [json.dumps(scalers[tier]["spec"]["metrics"]) for tier in TIERS]
     assert len(set(signals)) == len(TIERS)
@@ -97,9 +97,9 @@ def test_each_tier_has_a_signal_of_its_own() -> None:
 
 @pytest.mark.parametrize("tier", [AppKind.WRITE, AppKind.READ])
 def test_a_server_is_given_the_time_that_it_takes_to_end(tier: AppKind) -> None:
-    """Killed before, it would break off uploads that it has promised to finish."""
+    """A server killed earlier would break off uploads that it promised to finish."""
     pod = of_kind("Deployment")[tier.value]["spec"]["template"]["spec"]
-    leaving_s = 5  # until no endpoint list names it any more
+    leaving_s = 5  # until it has left all lists of endpoints
     assert f"time.sleep({leaving_s})" in str(pod["containers"][0]["lifecycle"]["preStop"])
     assert pod["terminationGracePeriodSeconds"] > leaving_s + GRACE_S[tier]
     service = compose()["services"][tier.value]
@@ -109,7 +109,7 @@ def test_a_server_is_given_the_time_that_it_takes_to_end(tier: AppKind) -> None:
 
 
 def test_secrets_are_named_and_never_written() -> None:
-    """By reference in Kubernetes, from the environment in compose."""
+    """Kubernetes reads them by reference, compose from the environment."""
     for one in manifests():
         assert one["kind"] != "Secret"
         if one["kind"] == "ConfigMap":
@@ -117,23 +117,20 @@ def test_secrets_are_named_and_never_written() -> None:
     for name, service in compose()["services"].items():
         for key, value in service.get("environment", {}).items():
             if SECRET.search(key):
-                assert re.search(r"\$\{[A-Z0-9_]+:\?", value), (name, key)
+                assert re.search(r"\$\{[A-Z0-9_]+:(\?|-\})", value), (name, key)
 
 
 def test_readers_are_given_no_way_to_the_database() -> None:
-    """Neither its address, nor the network."""
+    """They get neither its address nor a network path."""
     pod = of_kind("Deployment")["read"]["spec"]["template"]["spec"]
-    named = [
-        source["secretRef"]["name"] for source in pod["containers"][0]["envFrom"] if "secretRef" in source
-    ]
-    assert named == ["x07-registry-storage"]
+    assert not any("DATABASE" in one["name"] for one in pod["containers"][0]["env"])
     ports = of_kind("NetworkPolicy")["read-out"]["spec"]["egress"][0]["ports"]
     assert 5432 not in [port["port"] for port in ports]
     assert not any("DATABASE" in key for key in compose()["services"]["read"]["environment"])
 
 
 def test_the_edge_finds_the_tiers_where_they_listen() -> None:
-    """One port each, in every way to deploy."""
+    """Each tier uses one port in every kind of deployment."""
     texts = {
         "nginx": (SHIPPED / "upstreams.conf").read_text(),
         "edge.yaml": (DEPLOY / "kubernetes" / "edge.yaml").read_text(),
@@ -149,8 +146,19 @@ def test_the_edge_finds_the_tiers_where_they_listen() -> None:
         assert f":{port}" in (DEPLOY / "systemd" / f"x07-registry-{tier}.service").read_text()
 
 
+def test_the_edge_in_kubernetes_has_every_file_of_nginx() -> None:
+    """The ConfigMap has the files of deploy/nginx, except those that operators write."""
+    pod = of_kind("Deployment")["edge"]["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "configuration"]
+    (shipped,) = [one["configMap"] for one in volume["projected"]["sources"] if "items" in one["configMap"]]
+    own = of_kind("ConfigMap")["edge-local"]["data"]
+    assert {item["key"] for item in shipped["items"]} == {path.name for path in SHIPPED.glob("*.conf")} - set(
+        own
+    )
+
+
 def test_the_kustomization_names_every_manifest() -> None:
-    """A file that is not named is not applied."""
+    """A file that it does not name is not applied."""
     folder = DEPLOY / "kubernetes"
     named = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     assert sorted(named) == sorted(p.name for p in folder.glob("*.yaml") if p.stem != "kustomization")

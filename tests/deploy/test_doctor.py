@@ -1,4 +1,4 @@
-"""`x07-registry doctor`: clean over a registry that is well, and what it says of each part that is not."""
+"""`x07-registry doctor`: no finding for a healthy registry, and one for each part that is broken."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 from tests.github_server import CLIENT_ID, CLIENT_SECRET, GithubServer
+from tests.log.logs import LOGGING, until_logged
 from tests.stack import Registry, running_registry, serving
 
 DEAD = "127.0.0.1:1"
@@ -35,7 +36,7 @@ DEAD = "127.0.0.1:1"
 
 @pytest_asyncio.fixture
 async def github() -> AsyncIterator[GithubServer]:
-    """A GitHub that knows one application."""
+    """A GitHub server that knows one application."""
     server = GithubServer()
     async with serving(server.app) as server.url:
         yield server
@@ -43,7 +44,7 @@ async def github() -> AsyncIterator[GithubServer]:
 
 @pytest_asyncio.fixture
 async def healthy(make_settings: MakeSettings, github: GithubServer) -> AsyncIterator[Registry]:
-    """A registry of which every part is configured and well, with one signed version."""
+    """A registry whose parts are all configured and work, with one signed version."""
     listener = socket.create_server(("127.0.0.1", 0))
     settings = await make_settings(
         public_base=f"http://127.0.0.1:{listener.getsockname()[1]}",
@@ -54,17 +55,19 @@ async def healthy(make_settings: MakeSettings, github: GithubServer) -> AsyncIte
         session_cookie_secure=False,
         lint_command=f"{sys.executable} -c pass {{file}} {{world}}",
         **SIGNING,
+        **LOGGING,
     )
     async with running_registry(settings, listener=listener) as registry:
         answer = await registry.publish(hello_archive(), await registry.add_publisher())
         assert answer.status_code == 200
         await registry.until_in_catalog("hello", "0.1.0")
+        await until_logged(registry, 1)
         yield registry
 
 
 @pytest.fixture
 def storage_settings(tmp_path: Path) -> dict[str, Any]:
-    """A directory: what storage does to the doctor has tests of its own."""
+    """A directory; the checks of storage have tests of their own."""
     return {"storage": "fs", "data_dir": tmp_path / "tree"}
 
 
@@ -81,28 +84,31 @@ def run_doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess
 
 
 async def failures(settings: Settings) -> dict[str, Finding]:
-    """What is to mend, by check; each says how."""
+    """The failed checks, each with advice."""
     found = [finding for finding in await examine(settings) if finding.status == "failed"]
     assert all(finding.mend for finding in found)
     return {finding.check: finding for finding in found}
 
 
 async def test_a_registry_that_is_well_has_nothing_to_mend(healthy: Registry) -> None:
-    """Every check is made and none fails; and nothing of the probes is left."""
+    """Every check runs, none fails, and no probe is left."""
     before = await healthy.keys()
     findings = await examine(healthy.settings)
     assert {finding.check: finding.status for finding in findings} == dict.fromkeys(
         [
             "settings",
             "database",
+            "database connection",
             "database extensions",
             "database rights",
             "database schema",
             "redis",
             "storage",
             "clock of storage",
+            "database against storage",
             "clock of the database",
             "signing key",
+            "transparency log",
             "lint command",
             "public base",
             "github",
@@ -114,7 +120,7 @@ async def test_a_registry_that_is_well_has_nothing_to_mend(healthy: Registry) ->
 
 
 async def test_the_command_says_so_and_exits_with_0(healthy: Registry) -> None:
-    """What a deployment's script asks; `--json` for what reads it further."""
+    """Scripts of deployments use this; `--json` is for programs that read the details."""
     settings = healthy.settings
     variables = {
         "X07_REGISTRY_DATABASE_URL": settings.database_url.get_secret_value(),
@@ -123,6 +129,8 @@ async def test_the_command_says_so_and_exits_with_0(healthy: Registry) -> None:
         "X07_REGISTRY_PUBLIC_BASE": settings.public_base,
         "X07_REGISTRY_PKG_SIGNING_KEY_ID": SIGNING["pkg_signing_key_id"],
         "X07_REGISTRY_PKG_SIGNING_ED25519_SECRET_B64": SIGNING["pkg_signing_ed25519_secret_b64"],
+        "X07_REGISTRY_LOG_ORIGIN": LOGGING["log_origin"],
+        "X07_REGISTRY_LOG_KEY_B64": LOGGING["log_key_b64"],
     }
     answer = await asyncio.to_thread(run_doctor, "--json", **variables)
     report = json.loads(answer.stdout)
@@ -131,8 +139,8 @@ async def test_the_command_says_so_and_exits_with_0(healthy: Registry) -> None:
 
 
 def test_wrong_settings_are_a_finding_with_exit_1(tmp_path: Path) -> None:
-    """Without settings nothing else can be looked at; it still says how to mend it."""
-    answer = run_doctor("--json", X07_REGISTRY_STORAGE="ftp")
+    """Without settings no other check can run; the finding still says what to correct."""
+    answer = run_doctor("--json", X07_REGISTRY_STORAGE="ftp", X07_REGISTRY_DATA_DIR=str(tmp_path))
     report = json.loads(answer.stdout)
     assert (answer.returncode, report["ok"], len(report["checks"])) == (1, False, 1)
     assert "X07_REGISTRY_STORAGE" in report["checks"][0]["detail"]
@@ -142,7 +150,7 @@ def test_wrong_settings_are_a_finding_with_exit_1(tmp_path: Path) -> None:
 BROKEN: tuple[tuple[dict[str, Any], set[str], str], ...] = (
     (
         {"database_url": f"postgres://x07:secret@{DEAD}/x07"},
-        {"database", "clock of the database", "signing key"},
+        {"database", "database against storage", "clock of the database", "signing key", "transparency log"},
         "Connect",
     ),
     ({"redis_url": f"redis://:secret@{DEAD}/0"}, {"redis"}, "Connect"),
@@ -157,12 +165,23 @@ BROKEN: tuple[tuple[dict[str, Any], set[str], str], ...] = (
 
 
 async def test_what_does_not_answer_or_does_not_match_is_told(healthy: Registry) -> None:
-    """Each dependency broken in turn: that part alone, what it says, and no secret."""
+    """Each dependency is broken in turn: only that check fails, and no secret is printed."""
     for broken, checks, told in BROKEN:
         found = await failures(Settings(**{**healthy.settings.model_dump(), **broken}))
         assert set(found) == checks, broken
         assert any(told in finding.detail for finding in found.values()), found
         assert not any("secret" in finding.detail for finding in found.values()), found
+
+
+async def test_a_role_without_the_signing_secret_is_well_with_the_public_key(healthy: Registry) -> None:
+    """The doctor prints the public key where the secret is configured."""
+    (signing,) = [one for one in await examine(healthy.settings) if one.check == "signing key"]
+    public = signing.detail.split()[-1]
+    fields = {**healthy.settings.model_dump(), "pkg_signing_ed25519_secret_b64": None}
+    (signing,) = [one for one in await examine(Settings(**fields)) if one.check == "signing key"]
+    assert signing.status == "failed", "nothing tells the key of a signed version"
+    findings = await examine(Settings(**{**fields, "pkg_signing_public_key_b64": public}))
+    assert [finding for finding in findings if finding.status == "failed"] == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +195,7 @@ async def test_what_does_not_answer_or_does_not_match_is_told(healthy: Registry)
 async def test_a_database_that_lacks_something_is_told(
     make_settings: MakeSettings, sql: str, check: str, told: str
 ) -> None:
-    """Each with the command that mends it."""
+    """Each finding names the command that fixes it."""
     settings = await make_settings()
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     await connection.execute(sql)
@@ -190,7 +209,7 @@ async def test_a_database_that_lacks_something_is_told(
 async def test_a_role_without_rights_is_told_which(
     make_settings: MakeSettings, postgres: EmbeddedPostgres
 ) -> None:
-    """A server that may read but not write would fail at the first publish."""
+    """A server that can read but not write would fail at the first publish."""
     settings = await make_settings()
     url = settings.database_url.get_secret_value()
     connection = await asyncpg.connect(url)
@@ -226,12 +245,12 @@ async def _run(url: str, sql: str) -> None:
     [(Server(140_011, "14.11", False), "14.11 is too old"), (Server(160_002, "16.2", True), "read-only")],
 )
 def test_an_old_server_and_a_standby_are_told(server: Server, told: str) -> None:
-    """Neither can be had from a wheel; what is said of them is pure."""
+    """No wheel provides these servers, so the pure function is tested."""
     assert told in database._server(server).detail
 
 
 async def test_a_redis_that_refuses_keys_is_told(make_settings: MakeSettings) -> None:
-    """It answers a ping all the same."""
+    """It still answers a ping."""
     settings = await make_settings()
     url = settings.redis_url.get_secret_value()
     async with Redis.from_url(url) as redis:
@@ -249,10 +268,10 @@ def with_user(url: str, user: str) -> str:
 
 
 async def test_a_data_directory_that_is_none_is_told(make_settings: MakeSettings, tmp_path: Path) -> None:
-    """With the variable to correct."""
+    """The finding names the variable to correct."""
     (tmp_path / "file").write_bytes(b"")
     found = await failures(await make_settings(data_dir=tmp_path / "file"))
-    assert "write of a probe" in found["storage"].detail
+    assert "upload of a probe" in found["storage"].detail
     assert "X07_REGISTRY_DATA_DIR" in found["storage"].mend
 
 
@@ -260,39 +279,48 @@ async def test_a_data_directory_that_is_none_is_told(make_settings: MakeSettings
 async def test_a_bucket_that_cannot_be_written_is_told(
     make_settings: MakeSettings, seaweedfs: Any, broken: dict[str, Any]
 ) -> None:
-    """A wrong key and a dead endpoint, with the variables to correct."""
+    """The key is wrong, or the endpoint is dead; the finding names the variables to correct."""
     settings = await make_settings(storage="s3", **{**seaweedfs.settings, **broken})
     found = await failures(settings)
     assert "X07_REGISTRY_S3_ENDPOINT" in found["storage"].mend
-    assert "write of a probe" in found["storage"].detail
+    assert "upload of a probe" in found["storage"].detail
 
 
 async def test_a_bucket_that_is_well_keeps_no_probe(make_settings: MakeSettings, seaweedfs: Any) -> None:
-    """All calls on a real S3 server, its clock too."""
+    """All calls work on a real S3 server, and its clock is checked."""
     settings = await make_settings(storage="s3", s3_prefix="doctored", **seaweedfs.settings)
     findings = await storage.examine_storage(settings)
     assert [finding.status for finding in findings] == ["ok", "ok"]
 
 
 class ForgetfulStorage(FileSystemStorage):
-    """A store that does not honour some conditions of writes."""
+    """A store that ignores some conditions of one kind of call."""
 
-    def __init__(self, root: Path, ignored: dict[str, Any]) -> None:
+    def __init__(self, root: Path, call: str, ignored: dict[str, Any]) -> None:
         super().__init__(root)
-        self._ignored = ignored
+        self._ignored = {"put": {}, "copy": {}} | {call: ignored}
 
     async def put(self, key: str, body: bytes, **how: Any) -> bool:
-        return await super().put(key, body, **{**how, **self._ignored})
+        return await super().put(key, body, **{**how, **self._ignored["put"]})
+
+    async def copy(self, source: str, target: str, **how: Any) -> bool:
+        return await super().copy(source, target, **{**how, **self._ignored["copy"]})
 
 
-@pytest.mark.parametrize("ignored", [{"only_if_absent": False}, {"if_revision": None}], ids=str)
-async def test_a_store_without_conditional_writes_is_told(tmp_path: Path, ignored: dict[str, Any]) -> None:
-    """Some S3 dialects ignore If-None-Match or If-Match. The probes are gone here too."""
-    forgetful = ForgetfulStorage(tmp_path / "tree", ignored)
+@pytest.mark.parametrize(
+    ("call", "ignored"),
+    [("put", {"only_if_absent": False}), ("put", {"if_revision": None}), ("copy", {"only_if_absent": False})],
+    ids=str,
+)
+async def test_a_store_that_ignores_conditions_is_told(
+    tmp_path: Path, call: str, ignored: dict[str, Any]
+) -> None:
+    """Some S3 servers ignore If-None-Match or If-Match. The probes are deleted here too."""
+    forgetful = ForgetfulStorage(tmp_path / "tree", call, ignored)
     await forgetful.create()
     findings = await storage._examine(forgetful, Settings(data_dir=tmp_path / "tree"))
     assert [finding.status for finding in findings] == ["failed"]
-    assert "conditional write" in findings[0].detail
+    assert f"conditional {'write' if call == 'put' else call}" in findings[0].detail
     assert [info async for info in forgetful.list("")] == []
     await forgetful.close()
 
@@ -301,7 +329,7 @@ async def test_a_store_without_conditional_writes_is_told(tmp_path: Path, ignore
     ("hours", "side"), [(1, "s behind this machine's"), (-1, "s ahead of this machine's")]
 )
 async def test_a_clock_that_is_off_is_told(make_settings: MakeSettings, hours: int, side: str) -> None:
-    """Ours against the real database's, and against storage's."""
+    """Our clock is compared with the real database's, and with storage's."""
 
     def now() -> datetime:
         return datetime.now(UTC) + timedelta(hours=hours)
@@ -313,7 +341,7 @@ async def test_a_clock_that_is_off_is_told(make_settings: MakeSettings, hours: i
 
 
 async def test_a_probe_is_not_visible_to_readers(healthy: Registry) -> None:
-    """Its place is one that no reader's path leads to."""
+    """No path of readers leads to it."""
     key = "staging/" + "0" * 64
     await healthy.storage.put(key, b"probe", content_type="application/octet-stream", digest="0" * 64)
     for path in (f"/{key}", f"/index/{key}", f"/index/../{key}", f"/v1/packages/{key}/download"):

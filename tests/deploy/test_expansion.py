@@ -1,4 +1,4 @@
-"""Migrations only expand, so that servers of the release before go on working."""
+"""Migrations only expand the schema, so that servers of the previous release continue to work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def empty(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
 
 
 async def test_no_migration_takes_away_or_demands(empty: str) -> None:
-    """Nothing that the revision before has is gone, other, or harder to satisfy."""
+    """Everything of the previous revision still exists, unchanged and no harder to satisfy."""
     assert await breaking_migrations(empty) == {}
 
 
@@ -44,7 +44,7 @@ EXPANSION = """
 
 
 async def test_the_check_finds_each_way_to_break_an_older_server(empty: str) -> None:
-    """And lets pass new tables, columns that need not be given, and plain indexes."""
+    """It also accepts new tables, optional columns, and plain indexes."""
     await upgrade(empty, revisions()[-1])
     connection = await asyncpg.connect(empty)
     before = await read_catalog(connection)
@@ -56,7 +56,7 @@ async def test_the_check_finds_each_way_to_break_an_older_server(empty: str) -> 
 
 
 async def _broken_by(connection: asyncpg.Connection, before: Catalog, sql: str) -> list[str]:
-    """What a change breaks; it is taken back."""
+    """What a change breaks; the change is rolled back."""
     change = connection.transaction()
     await change.start()
     await connection.execute(sql)

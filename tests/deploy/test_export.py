@@ -1,36 +1,29 @@
-"""`export` and `reindex` as an operator runs them, and a mirror as the client reads it from `file://`."""
+"""`export` and `reindex` as operators run them, and a mirror as the client reads it from `file://`."""
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import hashlib
 import json
+import os
 import re
 import urllib.request
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest_asyncio
+import pytest
 
 from shared.blobs import archive_key, index_key
 from shared.names import PackageName, shard_path
 from shared.storage.filesystem import FileSystemStorage
 from shared.versions import VersionText
-from tests.conftest import SIGNING, MakeSettings
 from tests.deploy.commands import document, variables_of
-from tests.indexer.walks import everything, kinds, overwrite, publish_all
-from tests.stack import Registry, running_registry
+from tests.deploy.forked_commands import run
+from tests.indexer.upkeep.walks import everything, kinds, overwrite
+from tests.stack import Registry
 
 HELLO, FIRST = PackageName("hello"), VersionText("0.1.0")
-
-
-@pytest_asyncio.fixture
-async def settled(make_settings: MakeSettings) -> AsyncIterator[Registry]:
-    """A registry with three published versions; no worker runs."""
-    settings = await make_settings(publish_wait_seconds=0, **SIGNING)
-    async with running_registry(settings, with_worker=False) as running:
-        await publish_all(running)
-        yield running
 
 
 class FileClient:
@@ -41,7 +34,7 @@ class FileClient:
         self.config = json.loads((index / "config.json").read_text())
 
     def packages(self) -> list[str]:
-        """`pkg list`: every file below the index whose name is a package's."""
+        """`pkg list`: every file below the index that has a package's name."""
         names = (path.name for path in self.index.rglob("*") if path.is_file())
         return sorted(name for name in names if re.fullmatch(r"[a-z][a-z0-9_-]*", name))
 
@@ -50,7 +43,7 @@ class FileClient:
         return [json.loads(line) for line in (self.index / shard_path(name)).read_text().splitlines()]
 
     def download(self, line: dict[str, Any]) -> bytes:
-        """An archive, if it has its checksum."""
+        """An archive, after checking its checksum."""
         url = f"{self.config['dl']}{line['name']}/{line['version']}/download"
         with urllib.request.urlopen(url) as answer:  # noqa: S310 - a file of ours
             body: bytes = answer.read()
@@ -59,7 +52,7 @@ class FileClient:
 
 
 async def test_a_mirror_serves_the_client_from_files(settled: Registry, tmp_path: Path) -> None:
-    """Every package is listed, each archive has its checksum, and the same run again copies nothing."""
+    """All packages are listed, each archive has its checksum, and a second run copies nothing."""
     mirror = tmp_path / "mirror"
     variables = variables_of(settled.settings)
     status, first = document("export", str(mirror), **variables)
@@ -81,7 +74,7 @@ async def test_a_mirror_serves_the_client_from_files(settled: Registry, tmp_path
 
 
 async def test_a_mirror_goes_on_where_it_was_and_mends_itself(settled: Registry, tmp_path: Path) -> None:
-    """Files that are missing or wrong are copied again, a damaged archive of the registry never is."""
+    """Missing or wrong files are copied again, but never a damaged archive of the registry."""
     mirror = tmp_path / "mirror"
     variables = variables_of(settled.settings)
     document("export", str(mirror), "--base-url", "https://mirror.example/x07/", **variables)
@@ -107,8 +100,66 @@ async def test_a_mirror_goes_on_where_it_was_and_mends_itself(settled: Registry,
     await store.close()
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
+async def test_a_mirror_is_never_made_of_the_live_tree(settled: Registry, tmp_path: Path) -> None:
+    """Readers would get its configuration: at the tree, in it, around it, or through a link."""
+    before = await everything(settled.storage)
+    live = settled.settings.data_dir
+    link = tmp_path / "link"
+    link.symlink_to(live)
+    for place in (live, live / "mirror", live.parent, link):
+        answer = run("export", str(place), **variables_of(settled.settings))
+        assert answer.returncode == 2
+        assert "overlaps the registry's own tree" in answer.stderr
+    assert await everything(settled.storage) == before
+
+
+async def test_a_mirror_keeps_its_base_and_nothing_else_but_the_tree(
+    settled: Registry, tmp_path: Path
+) -> None:
+    """Later runs keep the base of the first one; an invalid URL is refused; `--prune` reports removals."""
+    mirror, variables = tmp_path / "mirror", variables_of(settled.settings)
+    for base in ("notaurl", "ftp://mirror.example", "https://", "https://mirror.example/?a=b"):
+        answer = run("export", str(mirror), "--base-url", base, **variables)
+        assert answer.returncode == 2
+        assert "must be an absolute" in answer.stderr
+    assert not mirror.exists()
+    assert run("export", str(mirror), "--base-url", "https://mirror.example/", **variables).returncode == 0
+    assert run("export", str(mirror), **variables).returncode == 0
+    assert json.loads((mirror / "index/config.json").read_text())["dl"] == "https://mirror.example/dl/"
+    await settled.storage.delete(index_key(PackageName("hello-world")))
+    pruned = run("export", str(mirror), "--prune", **variables)
+    assert "1 removed" in pruned.stdout
+    assert sorted(path.name for path in mirror.iterdir()) == ["dl", "index"]
+
+
+async def test_one_export_at_a_time_works_on_a_mirror(settled: Registry, tmp_path: Path) -> None:
+    """A second run would remove the first one's unfinished files."""
+    mirror, variables = tmp_path / "mirror", variables_of(settled.settings)
+    mirror.mkdir()
+    descriptor = os.open(mirror, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        answer = run("export", str(mirror), **variables)
+    finally:
+        os.close(descriptor)
+    assert answer.returncode == 1
+    assert f"another `export` or `mirror` is running in {mirror}" in answer.stderr
+    assert run("export", str(mirror), **variables).returncode == 0
+
+
+async def test_reindex_of_an_unknown_package_names_it_and_leaves_the_others_alone(settled: Registry) -> None:
+    """It is no error of the database, and makes nothing dirty."""
+    generations = "SELECT generation FROM index_state ORDER BY package_id"
+    before = await settled.rows(generations)
+    answer = await asyncio.to_thread(run, "reindex", "nope", **variables_of(settled.settings))
+    assert answer.returncode == 1
+    assert answer.stdout.splitlines() == ["failed  nope: there is no such package", "1 package failed"]
+    assert await settled.rows(generations) == before
+
+
 async def test_reindex_writes_everything_from_the_rows(settled: Registry) -> None:
-    """One package or all, with no worker; an unknown name is told."""
+    """One package or all, without a worker; an unknown name is reported."""
     before = await everything(settled.storage)
     variables = variables_of(settled.settings)
     async with settled.database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""The data directory: one holder at a time, and nothing of a killed one in the way."""
+"""The data directory: one process holds it at a time, and files left by a killed process do no harm."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ with open_home(pathlib.Path(sys.argv[1])) as home:
 
 
 def test_a_second_holder_is_refused_at_once(tmp_path: Path) -> None:
-    """Two servers on one data directory would destroy it; the message says who has it."""
+    """Two servers would destroy the data directory; the message names the holder."""
     with open_home(tmp_path), pytest.raises(StartFailed, match=r"in use by process \d+"), open_home(tmp_path):
         pass
 
 
 def test_what_a_killed_holder_left_is_cleared_away(tmp_path: Path) -> None:
-    """The lock ends with its process; its directory of sockets goes when the next one comes."""
+    """The lock ends with its process; the next holder removes the directory of sockets."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -42,7 +42,7 @@ def test_what_a_killed_holder_left_is_cleared_away(tmp_path: Path) -> None:
 
 
 def test_a_foreign_directory_behind_the_link_is_left_alone(tmp_path: Path) -> None:
-    """Only what we made is removed, whatever the link says."""
+    """Only our own directories are removed, whatever the link points to."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (tmp_path / "run").symlink_to(precious)

@@ -1,8 +1,9 @@
-"""The image without an engine: its layout is made in an empty folder, and each role started from there."""
+"""The image's layout, built in an empty folder without a container engine; each role starts from it."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -22,13 +24,13 @@ ROLES = ("serve write --bind 127.0.0.1:0", "serve read --bind 127.0.0.1:0", "wor
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
-    """The image's layout, made by its steps."""
+    """The image's layout, built by the image's own steps."""
     with built_image() as image:
         yield image
 
 
 def test_the_image_runs_its_own_code_and_leaves_out_what_only_developers_need(image: Image) -> None:
-    """Not this repository's files, and no tests; migrations and the OpenAPI document are there."""
+    """It has no files of this repository and no tests, but has the migrations and the OpenAPI document."""
     code = (
         "import deploy.cli.app, openapi, pathlib, json;"
         "beside = [str(p) for p in pathlib.Path(openapi.__file__).parent.iterdir()];"
@@ -47,8 +49,13 @@ def test_the_image_runs_its_own_code_and_leaves_out_what_only_developers_need(im
 
 @pytest_asyncio.fixture
 async def variables(image: Image, new_database: Callable[[], Awaitable[str]], valkey: Any) -> dict[str, str]:
-    """What an operator sets, and ports of this test's own."""
+    """The variables that an operator sets, with a port, a database and storage for this test alone."""
+    directory = image.root / "data" / uuid4().hex
+    directory.mkdir()
+    if image.account is not None:
+        os.chown(directory, image.account.uid, image.account.gid)
     return {
+        "X07_REGISTRY_DATA_DIR": str(directory),
         "X07_REGISTRY_DATABASE_URL": await new_database(),
         "X07_REGISTRY_REDIS_URL": valkey.url,
         "X07_REGISTRY_REDIS_NAMESPACE": image.root.name,
@@ -57,7 +64,7 @@ async def variables(image: Image, new_database: Callable[[], Awaitable[str]], va
 
 
 def test_the_migration_job_ends_well(image: Image, variables: dict[str, str]) -> None:
-    """Also when there is nothing to do."""
+    """This includes a second run, which has nothing to do."""
     job = image.run(image.program, "migrate", **variables)
     said, _ = job.communicate(timeout=60)
     assert job.returncode == 0, said
@@ -69,7 +76,7 @@ def test_the_migration_job_ends_well(image: Image, variables: dict[str, str]) ->
 def test_each_role_starts_from_the_image_and_is_healthy(
     image: Image, variables: dict[str, str], role: str
 ) -> None:
-    """The container's own health check says so; it is ready, and ends when it is told to."""
+    """The container's own health check passes; the process is ready, and ends when asked to."""
     process = image.run(image.program, *role.split(), **variables)
     try:
         port = until(lambda: operations_port(process), 60)
@@ -84,7 +91,7 @@ def test_each_role_starts_from_the_image_and_is_healthy(
 
 
 def operations_port(process: subprocess.Popen[str]) -> int | None:
-    """The port that the next line of the process's log names, if it does."""
+    """The port in the next log line of the process that has one."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, f"the role ended with {process.wait()}"
@@ -93,7 +100,7 @@ def operations_port(process: subprocess.Popen[str]) -> int | None:
 
 
 def health_check(image: Image, port: int) -> None:
-    """The HEALTHCHECK of the Containerfile, at the port that this process has."""
+    """The HEALTHCHECK of the Containerfile, with this process's port."""
     (text,) = re.findall(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", CONTAINERFILE, re.MULTILINE)
     program, *arguments = json.loads(text.replace(":9464", f":{port}"))
     process = image.run(image.root / HOME / "bin" / program, *arguments)

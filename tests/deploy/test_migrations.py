@@ -1,4 +1,4 @@
-"""Migrations: from nothing, from the older server's database, in any schema, and several at once."""
+"""Migrations: on an empty database, on the older server's, in any schema, and several at once."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_the_migrated_tables_are_those_that_the_code_knows(
 async def test_a_database_of_the_older_server_is_adopted_unchanged(
     empty: str, connection: asyncpg.Connection
 ) -> None:
-    """Its tables and its own history stay as they are; its packages begin dirty."""
+    """Its tables and history are unchanged; its packages begin as dirty."""
     await connection.execute(deployed_tables())
     await connection.execute(SQLX)
     before = await connection.fetch(COLUMNS, "public")
@@ -87,7 +87,7 @@ async def test_a_database_of_the_older_server_is_adopted_unchanged(
 async def test_a_database_of_an_early_release_of_the_older_server_is_left_alone(
     empty: str, connection: asyncpg.Connection
 ) -> None:
-    """Its missing columns would be found by each request otherwise; the message says how to mend it."""
+    """Otherwise each request would fail on the missing columns; the message says what to do."""
     await connection.execute(deployed_tables())
     await connection.execute("ALTER TABLE package_versions DROP COLUMN signature_bytes")
     await connection.execute("DROP TABLE oauth_states")
@@ -97,7 +97,7 @@ async def test_a_database_of_an_early_release_of_the_older_server_is_left_alone(
 
 
 async def test_another_schema_is_made_and_used_alone(empty: str, connection: asyncpg.Connection) -> None:
-    """X07_REGISTRY_DATABASE_SCHEMA: nothing lands in public."""
+    """With X07_REGISTRY_DATABASE_SCHEMA, nothing is created in public."""
     await migrate(Settings(database_url=empty, database_schema="x07"))
     tables = await connection.fetch(
         "SELECT table_schema FROM information_schema.tables WHERE table_name = 'packages'"
@@ -106,6 +106,6 @@ async def test_another_schema_is_made_and_used_alone(empty: str, connection: asy
 
 
 async def test_migrations_at_once_wait_for_each_other(empty: str, connection: asyncpg.Connection) -> None:
-    """Every process of a new deployment may migrate at its start."""
+    """Every process of a new deployment may run the migrations when it starts."""
     await asyncio.gather(*(migrate(Settings(database_url=empty)) for _ in range(4)))
     assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1

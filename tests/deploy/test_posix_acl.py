@@ -30,12 +30,12 @@ LISTS = st.dictionaries(st.tuples(TAGS, st.integers(0, NO_ID)), st.integers(0, 7
 
 @given(LISTS)
 def test_what_is_rendered_parses_back(acl: dict[tuple[int, int], int]) -> None:
-    """An attribute that we rewrite keeps every entry that was there."""
+    """Rewriting an attribute keeps all of its entries."""
     assert parse_acl(render_acl(acl)) == acl
 
 
 def test_only_the_named_user_may_pass(tmp_path: Path) -> None:
-    """A private directory stays closed to everybody else, and unreadable to the user too."""
+    """A private directory stays closed to all others, and the user cannot list it either."""
     tmp_path.chmod(0o700)
     allow_search(tmp_path, SOMEBODY)
     acl = parse_acl(os.getxattr(tmp_path, ATTRIBUTE))
@@ -49,7 +49,7 @@ def test_only_the_named_user_may_pass(tmp_path: Path) -> None:
 
 
 def test_the_rights_of_others_stay_when_a_user_is_added(tmp_path: Path) -> None:
-    """A second user, and a second time for the first, take nothing from anybody."""
+    """Adding a second user, or the first one again, removes no rights."""
     tmp_path.chmod(0o750)
     for user in (SOMEBODY, SOMEBODY + 1, SOMEBODY):
         allow_search(tmp_path, user)

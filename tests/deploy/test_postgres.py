@@ -1,4 +1,4 @@
-"""Embedded Postgres: it starts anywhere, and again after any kill."""
+"""Embedded Postgres starts anywhere, and again after any kill."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_it_starts_below_a_closed_directory_and_never_as_root(home: Home) 
 
 
 async def test_commits_are_durable_unless_a_test_asks_otherwise(home: Home) -> None:
-    """An acknowledged publish survives a loss of power."""
+    """An acknowledged publish must survive a power cut."""
     async with EmbeddedPostgres(home) as postgres:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await ask(postgres, f"SHOW {setting}") == "on"
@@ -71,7 +71,7 @@ async def test_a_deep_data_directory_does_not_make_the_socket_path_too_long(clos
 
 
 async def test_it_starts_again_after_its_main_process_was_killed(home: Home) -> None:
-    """The processes that the killed one left hold its shared memory; they are in nobody's way."""
+    """The remaining processes hold its shared memory; they do not prevent the start."""
     async with EmbeddedPostgres(home, durable=False) as postgres:
         await ask(postgres, MAKE_TABLE)
         os.kill(postgres.pid, signal.SIGKILL)
@@ -81,7 +81,7 @@ async def test_it_starts_again_after_its_main_process_was_killed(home: Home) -> 
 
 
 def start_and_kill_a_parent(data_dir: Path) -> int:
-    """Run Postgres below a process, and kill that; Postgres's id."""
+    """Run Postgres below a process and kill that process. Returns Postgres's process id."""
     command = [sys.executable, "-c", PARENT, str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -91,7 +91,7 @@ def start_and_kill_a_parent(data_dir: Path) -> int:
 
 
 async def test_it_ends_with_its_parent_and_starts_again_on_the_same_directory(closed_dir: Path) -> None:
-    """kill -9 of the command that runs it leaves no daemon behind, and no damage."""
+    """kill -9 of the command that runs it leaves no daemon and no damage."""
     pid = start_and_kill_a_parent(closed_dir)
     until(lambda: not is_alive(pid))
     with open_home(closed_dir) as home:
@@ -100,7 +100,7 @@ async def test_it_ends_with_its_parent_and_starts_again_on_the_same_directory(cl
 
 
 async def test_a_server_that_outlived_its_parent_is_cleared_away(home: Home) -> None:
-    """Whatever made it: the home is locked, so a server that runs on it is an orphan."""
+    """The home is locked, so a server that runs on it is an orphan, whatever started it."""
     first = EmbeddedPostgres(home, durable=False)
     await first.start()
     await ask(first, MAKE_TABLE)
@@ -110,7 +110,7 @@ async def test_a_server_that_outlived_its_parent_is_cleared_away(home: Home) -> 
 
 
 async def test_a_stale_pid_file_that_names_another_process_does_no_harm(home: Home) -> None:
-    """After a restart of the machine the number may be anybody's."""
+    """After a reboot the number may be any process's."""
     async with EmbeddedPostgres(home, durable=False) as postgres:
         pid_file = home.data_dir / "postgres/data/postmaster.pid"
         lines = pid_file.read_text().splitlines()
@@ -124,7 +124,7 @@ async def test_a_stale_pid_file_that_names_another_process_does_no_harm(home: Ho
 
 
 async def test_an_interrupted_initialisation_is_done_again(home: Home) -> None:
-    """A data directory gets its name only when it is complete."""
+    """A data directory gets its final name only when it is complete."""
     half_made = home.data_dir / "postgres/data.new/base"
     half_made.mkdir(parents=True)
     async with EmbeddedPostgres(home, durable=False) as postgres:
@@ -133,7 +133,7 @@ async def test_an_interrupted_initialisation_is_done_again(home: Home) -> None:
 
 
 async def test_a_failed_start_shows_what_postgres_said(home: Home) -> None:
-    """A person sees the reason without looking for a log."""
+    """The message contains the reason, so nobody has to look for a log."""
     async with EmbeddedPostgres(home, durable=False) as postgres:
         pass
     (home.data_dir / "postgres/data/PG_VERSION").write_text("9.6\n")

@@ -1,95 +1,28 @@
-"""The memory of a read process with default settings, whatever is asked of it: the figure is printed."""
+"""The memory of a read process with default settings under every kind of load; prints the figure."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import resource
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from shared.blobs import CONFIG_KEY
+from shared.concurrency import together
 from shared.names import parse_name, shard_path
-from shared.settings import PREFIX, Settings
-from shared.storage import open_storage
-from shared.storage.together import together
-from tests.deploy.processes import COMMAND, environment
-from tests.shared.http.raw import Connection, head
+from shared.settings import Settings
+from shared.storage.opening import open_storage
+from tests.deploy.serving_process import HOST, serving_process
+from tests.shared.http.raw import head
 
 MOST_MIB = 160
 IDLE = 10_000
-HOST = b"host: registry.example"
 NAMES = [f"name-{number:04d}" for number in range(600)]
 BIG, WHOLE = 30 << 20, 250 << 10
 
 
-class ReadProcess:
-    """A running `serve read`."""
-
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
-        self._process = process
-        self.address = address
-
-    @property
-    def most_mib(self) -> float:
-        """The most that was resident so far."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
-
-    async def open(
-        self, count: int, data: bytes = b"", *, receive_bytes: int | None = None
-    ) -> list[Connection]:
-        """Connections that each sent this, and take nothing."""
-        opened = []
-        for _ in range(count):
-            connection = await Connection.open(self.address, receive_bytes=receive_bytes)
-            if data:
-                await connection.send(data)
-            opened.append(connection)
-        return opened
-
-    async def get(self, targets: Sequence[str], readers: int = 16) -> None:
-        """Ask for each of the targets, some at a time, and take all of it."""
-        left = iter(targets)
-
-        async def read() -> None:
-            for target in left:
-                connection = await Connection.open(self.address)
-                await connection.send(head(target.encode(), HOST, b"connection: close"))
-                assert (await connection.read_all()).startswith(b"HTTP/1.1 200")
-                connection.close()
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(readers):
-                group.create_task(read())
-
-
-@contextmanager
-def read_process(storage_settings: Mapping[str, Any]) -> Iterator[ReadProcess]:
-    """One over this store, allowed as many files as any process."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    variables = {f"{PREFIX}{name.upper()}": str(value) for name, value in storage_settings.items()}
-    with subprocess.Popen(
-        [*COMMAND, "serve", "read", "--bind", "127.0.0.1:0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment(**variables),
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield ReadProcess(process, process.stdout.readline().split()[1])
-        finally:
-            process.kill()
-
-
 async def fill(storage_settings: Mapping[str, Any]) -> None:
-    """More than a cache holds: index files of 64 KiB, archives just small enough to keep, and big ones."""
+    """Fill a store with more than a cache holds: index files of 64 KiB, small archives and big ones."""
     storage = await open_storage(Settings(**storage_settings))
 
     async def put(key: str, size_bytes: int) -> None:
@@ -110,7 +43,7 @@ async def test_a_read_process_stays_small_whatever_is_asked_of_it(storage_settin
     bigs = [f"/v1/packages/big/0.1.{number}/download" for number in range(2)]
     figures = {}
     await fill(storage_settings)
-    with read_process(storage_settings) as server:
+    with serving_process("read", storage_settings) as server:
         figures["started"] = server.most_mib
         await server.get([f"/index/{shard_path(parse_name(name))}" for name in NAMES])
         figures["600 index files of 64 KiB"] = server.most_mib

@@ -1,4 +1,4 @@
-"""Secrets never reach logs, errors or metrics: a whole run's output is searched for every one of them."""
+"""Secrets never appear in logs, errors or metrics: the test searches the output of a whole run."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.stack import bearer, eventually, running_registry, serving
 
 SEED = b64encode(secrets.token_bytes(32)).decode()
 DATABASE_PASSWORD, REDIS_PASSWORD = "hidden-database-password", "hidden-redis-password"
-LEAST_CHARACTERS, BEGINNING = 8, 20
+MIN_CHARACTERS, BEGINNING = 8, 20
 
 
 @dataclass
 class Run:
-    """Processes at work; what they were told that is secret, and errors that they answered.
+    """Running processes, the secrets they were given, and the errors that they answered.
 
-    clients: to be closed at the end.
+    clients: are closed at the end.
     """
 
     cluster: Cluster
@@ -44,7 +44,7 @@ class Run:
     clients: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def heard(self, response: httpx.Response) -> None:
-        """Keeps the text of an error, its headers too; called for each answer."""
+        """Keep an error's text and headers. Called for each answer."""
         await response.aread()
         if response.status_code >= 400:
             self.errors.append(f"{response.headers} {response.text}")
@@ -57,11 +57,11 @@ class Run:
         return Browser(await self.clients.enter_async_context(client), self.github.url)
 
     def require_silence(self, *more: str) -> None:
-        """No secret in any log, error or metric, not even its beginning: long values are told in part."""
+        """Fail if a log, error or metric has a secret or its beginning, because long values may be cut."""
         said = [*self.errors, *more]
         said += [log.read_text(errors="replace") for log in self.cluster._directory.glob("*.log")]
         for name, secret in self.secrets.items():
-            assert len(secret) >= LEAST_CHARACTERS, f"{name} is too short to be looked for"
+            assert len(secret) >= MIN_CHARACTERS, f"{name} is too short to be looked for"
             for text in said:
                 at = text.find(secret[:BEGINNING])
                 assert at < 0, f"{name} is in: …{text[max(0, at - 300) : at + 100]}…"
@@ -71,7 +71,7 @@ class Run:
 async def a_run(
     new_database: Callable[[], Awaitable[str]], valkey: Any, seaweedfs: SeaweedFs, tmp_path: Path
 ) -> AsyncIterator[Run]:
-    """A cluster with every kind of secret in its settings, which all are used."""
+    """A cluster whose settings have every kind of secret, and which uses them all."""
     github = GithubServer()
     async with serving(github.app) as github.url:
         github.add("octo", 583231)
@@ -118,7 +118,7 @@ async def a_run(
 
 
 async def metrics_of(process: Process) -> str:
-    """What operators read of a process."""
+    """A process's metrics as operators read them."""
 
     async def address() -> tuple[str, str] | None:
         found = re.search(r'"host": "([^"]+)", "port": ([0-9]+)', process.log.read_text())
@@ -131,7 +131,7 @@ async def metrics_of(process: Process) -> str:
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 async def test_no_secret_is_in_what_a_whole_run_says(a_run: Run, log_format: str) -> None:
-    """Sign-in, tokens, publishes, and everything failing, at the most talkative level."""
+    """Sign-in, tokens, publishes, and failures of all kinds, at the most verbose log level."""
     told, cluster = a_run.secrets, a_run.cluster
     write, read, worker = [
         await cluster.start(kind, log_format=log_format) for kind in ("write", "read", "worker")
@@ -163,7 +163,7 @@ async def test_no_secret_is_in_what_a_whole_run_says(a_run: Run, log_format: str
 
 
 async def sign_in(browser: Browser, a_run: Run) -> None:
-    """Sign in, and note all that was secret on the way."""
+    """Sign in, and record all secrets on the way."""
     told = a_run.secrets
     started = await browser.start("/tokens")
     told["state"] = query_of(started.headers["location"])["state"]
@@ -179,7 +179,7 @@ async def sign_in(browser: Browser, a_run: Run) -> None:
 
 
 async def fail_in_many_ways(browser: Browser, a_run: Run, token: str, headers: dict[str, str]) -> None:
-    """Everything that a client or GitHub can do wrong, with secrets wherever they fit."""
+    """Make every mistake that a client or GitHub can make, with secrets wherever they fit."""
     http, told = browser.http, a_run.secrets
     path = "/v1/packages/publish"
     for credential in (f"Bearer {token}x", f"bearer {token}", f"Basic {token}", f"Bearer {told['session']}"):
@@ -214,7 +214,7 @@ async def fail_in_many_ways(browser: Browser, a_run: Run, token: str, headers: d
 
 
 async def break_down(browser: Browser, a_run: Run, token: str) -> None:
-    """Errors that nobody foresaw, in the middle of work with secrets, and the database's own."""
+    """Cause unexpected errors during work with secrets, and errors of the database."""
     http, registry = browser.http, a_run.cluster.registry
     csrf = a_run.secrets["csrf token"]
     for damage in (
@@ -236,7 +236,7 @@ async def break_down(browser: Browser, a_run: Run, token: str) -> None:
 
 
 async def test_no_secret_is_in_what_a_process_without_its_servers_says(a_run: Run) -> None:
-    """Passwords are part of addresses, and errors like to tell addresses."""
+    """Passwords are part of addresses, and error messages often contain addresses."""
     cluster, token = a_run.cluster, f"x07t_{secrets.token_hex(32)}"
     a_run.secrets["token"] = token
     away = {
@@ -267,7 +267,7 @@ WRONG = {
 
 @pytest.mark.parametrize("variable", WRONG)
 def test_a_wrong_secret_is_refused_without_being_told(variable: str) -> None:
-    """What stands in the terminal of a start stands in logs of a deployment."""
+    """The output of a failed start ends up in the logs of a deployment."""
     ended = run(
         "token",
         "create",

@@ -1,4 +1,4 @@
-"""Signing what was published without a key: the report, the walk, and the older server's command line."""
+"""Signing versions that were published without a key: the report, the run, and the older command line."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ FROM packages p, generate_series(1, :versions) n
 
 
 def with_key(settings: Settings) -> Settings:
-    """The same registry, now with a signing key."""
+    """The same registry, but with a signing key."""
     return Settings(**{**settings.model_dump(), **SIGNING})
 
 
 def variables(settings: Settings, **more: str) -> dict[str, str]:
-    """The environment of a command on this registry, which has a signing key."""
+    """The environment of a command for this registry, with a signing key."""
     return (
         environment(
             X07_REGISTRY_DATABASE_URL=settings.database_url.get_secret_value(),
@@ -69,7 +69,7 @@ async def run(command: tuple[str, ...], *arguments: str, **env: str) -> subproce
 
 
 async def backfill(settings: Settings, *, write: bool) -> dict[str, Any]:
-    """The result of a backfill that goes well."""
+    """The result of a successful backfill."""
     with open_walk() as progress:
         report, status = await report_backfill(settings, write=write, migrate_first=False, progress=progress)
     assert (report.ok, status) == (True, 0)
@@ -79,7 +79,7 @@ async def backfill(settings: Settings, *, write: bool) -> dict[str, Any]:
 async def test_a_dry_run_counts_and_changes_nothing_and_a_write_reaches_readers(
     fs_registry: Registry,
 ) -> None:
-    """The report is the contract's to the byte; the signature verifies in what readers get."""
+    """The report equals the contract's, byte for byte, and readers get signatures that verify."""
     publisher = await fs_registry.add_publisher()
     cksum = (await fs_registry.publish(hello_archive(), publisher)).json()["cksum"]
     env = variables(fs_registry.settings)
@@ -107,7 +107,7 @@ async def test_a_dry_run_counts_and_changes_nothing_and_a_write_reaches_readers(
 async def test_many_versions_are_each_signed_once_by_runs_at_the_same_time(
     fs_registry: Registry,
 ) -> None:
-    """More than a batch, half-signed rows among them; a generation a package and batch, not a row."""
+    """More than one batch, with half-signed rows; one generation per package and batch, not per row."""
     await fs_registry.add_user("alice")
     packages, versions = 7, BATCH // 3
     async with fs_registry.database.transaction() as tx:
@@ -126,7 +126,7 @@ async def test_many_versions_are_each_signed_once_by_runs_at_the_same_time(
 
 
 async def test_without_a_key_nothing_is_signed_and_the_exit_status_is_2(fs_registry: Registry) -> None:
-    """On stdout, for what reads the report."""
+    """The error is on stdout, for programs that read the report."""
     env = variables(fs_registry.settings, X07_REGISTRY_PKG_SIGNING_ED25519_SECRET_B64="")
     for command in ((*COMMAND, "backfill-signatures"), (*LEGACY, "backfill-pkg-signatures")):
         answer = await run(command, "--write", **env)
@@ -140,7 +140,7 @@ async def test_without_a_key_nothing_is_signed_and_the_exit_status_is_2(fs_regis
 
 
 async def test_a_database_that_does_not_answer_is_reported_with_exit_1(fs_registry: Registry) -> None:
-    """The other error code; what failed is in the message."""
+    """It has the other error code, and the message says what failed."""
     env = variables(fs_registry.settings) | {"X07_REGISTRY_DATABASE_URL": "postgres://x:x@127.0.0.1:1/x"}
     for command in ((*COMMAND, "backfill-signatures"), (*LEGACY, "backfill-pkg-signatures")):
         answer = await run(command, **env)
@@ -162,7 +162,7 @@ async def test_a_database_that_does_not_answer_is_reported_with_exit_1(fs_regist
 async def test_the_older_name_keeps_its_usage_and_exit_statuses(
     arguments: tuple[str, ...], status: int, told: str
 ) -> None:
-    """Scripts of deployments call it so; all of this goes to stderr."""
+    """Scripts of deployments call it like this; all of it goes to stderr."""
     answer = await run(LEGACY, *arguments, **environment())
     assert (answer.returncode, answer.stdout) == (status, "")
     assert answer.stderr.startswith(told)
@@ -170,7 +170,7 @@ async def test_the_older_name_keeps_its_usage_and_exit_statuses(
 
 
 async def test_the_older_name_migrates_and_signs(fs_registry: Registry) -> None:
-    """As the older binary did."""
+    """The older binary did so too."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher())
     answer = await run(LEGACY, "backfill-pkg-signatures", "--write", **variables(fs_registry.settings))
     assert answer.returncode == 0

@@ -1,4 +1,4 @@
-"""A local registry signs with a key of its own."""
+"""A local registry signs with its own key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.local.signing_key import ensure_signing_key
 
 
 def test_a_signing_key_is_made_once_and_only_we_may_read_it(tmp_path: Path) -> None:
-    """What was signed yesterday verifies with the key that is published today."""
+    """Earlier signatures verify with the key that is published today."""
     path = tmp_path / "signing-key"
     first = ensure_signing_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -21,7 +21,7 @@ def test_a_signing_key_is_made_once_and_only_we_may_read_it(tmp_path: Path) -> N
 
 
 def test_a_damaged_signing_key_stops_the_start(tmp_path: Path) -> None:
-    """Signing with another key unasked would fail what was signed before."""
+    """A different key would invalidate earlier signatures."""
     path = tmp_path / "signing-key"
     path.write_text("half a k")
     with pytest.raises(StartFailed, match="is damaged"):

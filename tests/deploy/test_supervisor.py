@@ -36,7 +36,7 @@ class Sleeper(Service):
 
 
 async def test_a_killed_service_is_started_again() -> None:
-    """And again: one restart is not the last."""
+    """It is restarted every time, not just once."""
     service = Sleeper()
     async with keep_running(service):
         for started in (1, 2):
@@ -50,7 +50,7 @@ async def test_a_killed_service_is_started_again() -> None:
 
 
 async def test_all_are_stopped_when_the_block_ends_by_an_exception() -> None:
-    """The exception comes out as it was raised."""
+    """The exception is raised unchanged."""
     services = Sleeper(), Sleeper()
     with pytest.raises(KeyError):
         async with keep_running(*services):
@@ -59,7 +59,7 @@ async def test_all_are_stopped_when_the_block_ends_by_an_exception() -> None:
 
 
 async def test_if_one_cannot_start_the_others_are_stopped() -> None:
-    """A registry that lacks a part does not run on without it."""
+    """A registry without one of its parts does not run."""
     running, failing = Sleeper(), Sleeper("sh", "-c", "exit 5")
     with pytest.raises(StartFailed, match="sleeper ended with exit status 5"):
         async with keep_running(running, failing):

@@ -1,8 +1,9 @@
-"""`x07-registry up` as a person runs it: start, kill whatever, stop."""
+"""`x07-registry up` as a person runs it: starting, killing parts, stopping."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ def up(closed_dir: Path) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def lasting_up() -> Iterator[Up]:
-    """A registry for tests after which it still runs."""
+    """A registry for tests that leave it running."""
     with tempfile.TemporaryDirectory(prefix="x07-test-") as directory:
         yield from _running(Path(directory))
 
@@ -48,18 +49,20 @@ def everything_of(up: Up) -> list[int]:
 
 
 def assert_serves(up: Up) -> None:
-    """Reads and writes work; the writes need the database."""
+    """Reads and writes work; writes need the database."""
     until(lambda: up.answers("/index/config.json"))
     assert up.get("/index/config.json").startswith(b'{"dl":"' + up.url.encode())
     until(lambda: up.answers("/v1/account", up.token))
 
 
 def test_a_fresh_directory_becomes_a_registry_that_stops_without_a_trace(up: Up) -> None:
-    """One command; whoever hears that it listens finds the index there; the token is for its owner only;
-    a stop leaves no process and no socket.
+    """When the command says that it listens, the index is there. Only the owner can read the token.
+
+    After a stop, no process and no socket is left.
     """
     assert up.get("/index/catalog.json") == b'{"schema_version":"x07.index-catalog@0.1.0","packages":[]}\n'
     assert_serves(up)
+    assert "--data-binary @hello.tar" in up.output
     assert (up.data_dir / "token").stat().st_mode & 0o777 == 0o600
     processes, sockets = everything_of(up), (up.data_dir / "run").resolve()
     assert all(any(part in command for command in descendants(up.process.pid).values()) for part in PARTS)
@@ -68,8 +71,17 @@ def test_a_fresh_directory_becomes_a_registry_that_stops_without_a_trace(up: Up)
     assert not sockets.exists()
 
 
+def test_one_that_other_machines_reach_says_where_they_are_sent(closed_dir: Path) -> None:
+    """They are sent to this machine's own loopback address, unless the URL is configured."""
+    up = Up(closed_dir / "data", bind="0.0.0.0:0")
+    assert re.search(r"downloads +http://127\.0\.0\.1:\d+\n.*set X07_REGISTRY_PUBLIC_BASE", up.output), (
+        up.output
+    )
+    assert up.stop() == 0
+
+
 def test_whatever_part_is_killed_comes_back(lasting_up: Up) -> None:
-    """HTTP process, worker, Postgres, Valkey: none takes the registry down for long."""
+    """The HTTP process, the worker, Postgres and Valkey are each restarted."""
     for part in PARTS:
         killed = lasting_up.pid_of(part)
         assert killed is not None
@@ -79,10 +91,10 @@ def test_whatever_part_is_killed_comes_back(lasting_up: Up) -> None:
 
 
 def test_it_starts_again_after_everything_was_killed(up: Up) -> None:
-    """Same directory, same token; killed alone, the command takes every process with it."""
+    """Directory and token stay the same. If the command alone is killed, all its processes end."""
     token, written = up.token, (up.data_dir / "token").stat().st_mtime_ns
     for pid in everything_of(up):
-        with suppress(ProcessLookupError):  # some end with the one before
+        with suppress(ProcessLookupError):  # some end together with the previous one
             os.kill(pid, signal.SIGKILL)
     up.process.wait()
     again = Up(up.data_dir)
@@ -94,11 +106,11 @@ def test_it_starts_again_after_everything_was_killed(up: Up) -> None:
     again.process.wait()
     until(lambda: not any(map(is_alive, processes)))
     with open_home(up.data_dir):
-        pass  # clears away the sockets that the kill left
+        pass  # removes the sockets that the kill left
 
 
 def test_a_second_one_on_the_same_directory_is_refused(lasting_up: Up) -> None:
-    """And says who is there; the first goes on."""
+    """The message names the holder, and the first one keeps running."""
     command = [*COMMAND, "up", "--bind", "127.0.0.1:0", "--data-dir", str(lasting_up.data_dir)]
     second = subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
     assert second.returncode == 1
@@ -108,7 +120,7 @@ def test_a_second_one_on_the_same_directory_is_refused(lasting_up: Up) -> None:
 
 
 def test_ctrl_c_stops_it_within_its_time_though_an_upload_hangs(up: Up) -> None:
-    """A publisher that stopped sending does not hold the registry up."""
+    """A publisher that stopped sending does not delay the stop."""
     host, _, port = up.url.removeprefix("http://").partition(":")
     request = (
         f"POST /v1/packages/publish HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {up.token}\r\n"
@@ -117,7 +129,7 @@ def test_ctrl_c_stops_it_within_its_time_though_an_upload_hangs(up: Up) -> None:
     processes = everything_of(up)
     with socket.create_connection((host, int(port))) as client:
         client.sendall(request.encode() + bytes(2 * BUFFER_BYTES))
-        until(lambda: any((up.data_dir / "tmp").glob("*")))  # there may be no such folder yet
+        until(lambda: any((up.data_dir / "tmp").glob("*")))  # the folder may not exist yet
         began = time.monotonic()
         assert up.stop(signal.SIGINT) == 0
         assert time.monotonic() - began < STOP_LIMIT_S

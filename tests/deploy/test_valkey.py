@@ -12,7 +12,7 @@ from deploy.local.valkey import EmbeddedValkey
 
 
 async def test_it_answers_and_forgets(home: Home) -> None:
-    """It keeps nothing on disk; it starts again after a kill, empty."""
+    """It keeps nothing on disk, so after a kill it starts empty."""
     async with EmbeddedValkey(home) as valkey:
         async with Redis.from_url(valkey.url) as redis:
             await redis.set("key", "value")
@@ -25,7 +25,7 @@ async def test_it_answers_and_forgets(home: Home) -> None:
 
 
 async def test_it_listens_on_its_socket_only(home: Home) -> None:
-    """Without a password, nothing but the private directory protects it."""
+    """It has no password; the private directory alone protects it."""
     async with EmbeddedValkey(home) as valkey, Redis.from_url(valkey.url) as redis:
         kept = await redis.config_get("port", "save", "appendonly")
         assert kept == {"port": "0", "save": "", "appendonly": "no"}

@@ -1,4 +1,4 @@
-"""`verify`, `repair` and `gc` as an operator runs them: text, JSON, exit codes, a signal."""
+"""`verify`, `repair` and `gc` at the command line: text, JSON, exit statuses, and a signal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def variables(
 
 
 def test_the_commands_of_an_operator_find_mend_and_remove(variables: dict[str, str]) -> None:
-    """From an empty store to one that verifies; each command says what it did and exits by it."""
+    """They go from an empty store to one that verifies; each prints its result and exits accordingly."""
     answer = run("verify", **variables)
     assert answer.returncode == 1
     assert answer.stdout.splitlines() == [
@@ -55,11 +55,11 @@ def test_the_commands_of_an_operator_find_mend_and_remove(variables: dict[str, s
 
 
 def test_a_walk_stops_on_a_signal_with_a_whole_document(variables: dict[str, str]) -> None:
-    """A program that reads it learns that it was cut off; the shell gets 128 and the signal's number."""
+    """A program that reads it learns that it is incomplete; the shell gets 128 plus the signal's number."""
     dl = Path(variables["X07_REGISTRY_DATA_DIR"]) / "dl"
     dl.mkdir(parents=True)
     for number in range(2000):
-        (dl / f"extra-{number}").touch()
+        (dl / f"extra-{number}").write_bytes(b"extra")
     with subprocess.Popen(
         [*COMMAND, "verify", "--json"],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""An nginx with the shipped files, unchanged but for the two that are the operator's."""
+"""An nginx with the shipped files, unchanged except for those that the operator fills in."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ import httpx
 from deploy.local.child import ChildProcess
 from tests.stack import eventually
 
-# As root, nginx would work as another user, to whom the test's directory is closed.
+# As root, nginx would switch to a user who cannot enter the test's directory.
 DIRECTIVES = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx"
 
 
 def find_nginx() -> str | None:
-    """Where nginx is, if it is installed; it seldom is on a user's path."""
+    """The path of nginx, or None if it is not installed. It is seldom on a user's PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def nginx_program() -> str:
-    """Where nginx is. Fails when it is not installed: `make edge-test` does that."""
+    """The path of nginx. Fails if it is not installed; `make edge-test` installs it."""
     if (found := find_nginx()) is None:
         raise RuntimeError("nginx is not installed; run `make edge-test`")
     return found
 
 
 def free_port() -> int:
-    """A port that nobody listens on now; nginx cannot be handed a socket."""
+    """A port on which nobody listens at present, because nginx cannot inherit a socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def write_configuration(directory: Path, port: int, reads: Sequence[str], writes: Sequence[str]) -> Path:
-    """The shipped files in a directory, with these HOST:PORTs; the main file."""
+def write_configuration(
+    directory: Path, port: int, reads: Sequence[str], writes: Sequence[str], who_reads: str = "public"
+) -> Path:
+    """Write the shipped files with these HOST:PORTs into a directory. Returns the main file."""
     shutil.copytree(SHIPPED, directory)
     (directory / "listen.conf").write_text(f"listen 127.0.0.1:{port};\n")
     upstreams = (directory / "upstreams.conf").read_text()
@@ -50,16 +52,22 @@ def write_configuration(directory: Path, port: int, reads: Sequence[str], writes
         replaced = "\n".join(line.replace(placeholder, server) for server in servers)
         upstreams = upstreams.replace(line, replaced)
     (directory / "upstreams.conf").write_text(upstreams)
+    of_reads = (directory / "reads.conf").read_text()
+    (directory / "reads.conf").write_text(of_reads.replace("default public;", f"default {who_reads};"))
     return directory / "nginx.conf"
 
 
 @asynccontextmanager
 async def running_nginx(
-    directory: Path, reads: Sequence[str], writes: Sequence[str], port: int | None = None
+    directory: Path,
+    reads: Sequence[str],
+    writes: Sequence[str],
+    port: int | None = None,
+    who_reads: str = "public",
 ) -> AsyncIterator[str]:
     """An edge before these HOST:PORTs; its URL. Its access log is DIRECTORY/log. port: None: any."""
     port = port or free_port()
-    main, prefix = write_configuration(directory / "conf", port, reads, writes), directory / "run"
+    main, prefix = write_configuration(directory / "conf", port, reads, writes, who_reads), directory / "run"
     prefix.mkdir()
     with (directory / "log").open("wb") as output:
         command = [nginx_program(), "-p", f"{prefix}/", "-c", str(main), "-g", DIRECTIVES]
@@ -84,7 +92,7 @@ async def _answers(http: httpx.AsyncClient, child: ChildProcess, log: Path) -> b
 
 
 async def checked(main: Path, prefix: Path) -> str:
-    """What `nginx -t` says, in one text; fails when it refuses."""
+    """The output of `nginx -t`; fails if nginx refuses the configuration."""
     process = await asyncio.create_subprocess_exec(
         nginx_program(),
         "-t",

@@ -1,10 +1,10 @@
-"""A registry of real processes, each started, killed and started again by itself."""
+"""A registry of real processes, each of which can be started and killed separately."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 import httpx
 
 from shared.database import Database
-from shared.settings import Settings, variable_of
-from shared.storage import open_storage
+from shared.settings import Settings
+from shared.storage.opening import open_storage
+from shared.variables import variable_of
 from tests.deploy.forked_commands import Forked
 from tests.stack import Registry, eventually
 
@@ -25,16 +26,16 @@ class Child(Protocol):
 
     @property
     def is_running(self) -> bool:
-        """False once it has ended."""
+        """False after it has ended."""
 
     async def ended(self) -> str:
-        """Wait for the end; how it ended."""
+        """Wait for the end. Returns how it ended."""
 
     async def stop(self) -> str:
-        """Ask it to end, by SIGTERM, and wait; how it ended."""
+        """End it with SIGTERM and wait. Returns how it ended."""
 
     async def kill(self) -> None:
-        """End it without a warning."""
+        """End it with SIGKILL."""
 
 
 Launch = Callable[[Sequence[str], Mapping[str, str], Path], Child]
@@ -43,7 +44,7 @@ CRASH = "Traceback (most recent call last)"
 
 
 class Process:
-    """One process of a registry. http: talks to it, if it listens."""
+    """One process of a registry. http: a client for it, if it listens."""
 
     def __init__(self, kind: Kind, child: Child, log: Path) -> None:
         self.kind = kind
@@ -52,7 +53,7 @@ class Process:
         self.http = httpx.AsyncClient(timeout=60)
 
     async def until_listening(self) -> None:
-        """Wait until it says where it listens."""
+        """Wait until it prints its address."""
         url = await eventually(self._url, START_DEADLINE_S)
         self.http = httpx.AsyncClient(base_url=url, timeout=60)
 
@@ -62,17 +63,24 @@ class Process:
             raise RuntimeError(f"{self.kind} ended: {self.log.read_text()}")
         return f"http://{said[0].split()[1]}" if said else None
 
+    async def until_logged(self, event: str, times: int = 1) -> None:
+        """Wait until its log has this event this many times."""
+        await eventually(lambda: self._has_logged(event, times), START_DEADLINE_S)
+
+    async def _has_logged(self, event: str, times: int) -> bool:
+        return self.log.read_text().count(event) >= times
+
     async def died(self, deadline_s: float = START_DEADLINE_S) -> str:
         """How it ended by itself."""
         async with asyncio.timeout(deadline_s):
             return await self.child.ended()
 
     async def kill(self) -> None:
-        """End it without a warning."""
+        """End it with SIGKILL."""
         await self.child.kill()
 
     async def close(self) -> None:
-        """End it, and the client."""
+        """End the process and close the client."""
         await self.http.aclose()
         await self.kill()
 
@@ -80,7 +88,7 @@ class Process:
 class Cluster:
     """Processes over one database, queue and tree.
 
-    values: their settings by field name. registry: what a test does behind their backs, past any proxy;
+    values: their settings by field name. registry: the test's own access to the data, which bypasses proxies;
     its `http` is not used.
     """
 
@@ -92,7 +100,7 @@ class Cluster:
         self.registry = registry
 
     async def start(self, kind: Kind, *, launch: Launch = Forked, **overrides: Any) -> Process:
-        """Start a process; a tier is there when it listens. overrides: settings by field name.
+        """Start a process, and wait until a tier listens. overrides: settings by field name.
 
         launch: starts a command of this program, or of another version of it.
         """
@@ -106,7 +114,7 @@ class Cluster:
         return process
 
     def variables(self, **overrides: Any) -> dict[str, str]:
-        """The settings of the processes, as environment variables."""
+        """The settings of the processes as environment variables."""
         values = {"log_format": "json", **self.values, **overrides}
         return {variable_of(name): str(value) for name, value in values.items()}
 
@@ -114,12 +122,31 @@ class Cluster:
         """Start several processes at once."""
         return list(await asyncio.gather(*(self.start(kind, **overrides) for kind in kinds)))
 
+    async def strike(self, point: str, *, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Start a worker that kills itself at a point.
+
+        unless: true once no work is left; a worker that has not reached the point is then killed. Without
+        unless, the worker must reach it.
+        """
+        victim = await self.start("worker", test_stop_at=point)
+
+        async def is_over() -> bool:
+            return not victim.child.is_running or (unless is not None and await unless())
+
+        await eventually(is_over, START_DEADLINE_S)
+        await victim.kill()
+        assert await victim.died() == "SIGKILL"
+
     async def close(self) -> None:
-        """End what still runs, at once."""
+        """End the remaining processes at once."""
         await asyncio.gather(*(process.close() for process in self._processes))
 
+    def logs(self) -> list[Path]:
+        """The logs of all processes."""
+        return sorted(self._directory.glob("*.log"))
+
     def crashes(self) -> list[str]:
-        """The tracebacks in the logs: errors that nobody foresaw."""
+        """The tracebacks in the logs, which are unexpected errors."""
         return [
             line
             for process in self._processes
@@ -130,7 +157,7 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(values: Mapping[str, Any], directory: Path, **behind: Any) -> AsyncIterator[Cluster]:
-    """A cluster without a process yet. behind: settings that the test itself uses, past the proxies.
+    """A cluster without processes yet. behind: settings for the test itself, which bypass the proxies.
 
     Fails if a process logged a traceback.
     """

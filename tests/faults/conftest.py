@@ -1,4 +1,4 @@
-"""Servers that the fault tests may restart, fill and cut off: nobody else's; and clusters over them."""
+"""Servers for fault tests only, which may be restarted, filled and cut off; clusters over them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def servers() -> AsyncIterator[Servers]:
 
 @pytest_asyncio.fixture
 async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCluster]:
-    """Makes clusters without a process yet, each over an empty migrated registry of its own."""
+    """Creates clusters without processes, each over an empty migrated registry."""
     async with AsyncExitStack() as stack:
 
         async def make(*, behind: dict[str, Any] | None = None, **overrides: Any) -> Cluster:
@@ -57,7 +57,7 @@ async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCl
 
 @pytest_asyncio.fixture
 async def cluster(make_cluster: MakeCluster, request: pytest.FixtureRequest) -> Cluster:
-    """A cluster without a process yet: over a directory, or over a bucket where the parameter is s3."""
+    """A cluster without processes: over a directory, or over a bucket if the parameter is s3."""
     if getattr(request, "param", "fs") == "fs":
         return await make_cluster()
     seaweedfs: SeaweedFs = request.getfixturevalue("seaweedfs")
@@ -66,7 +66,7 @@ async def cluster(make_cluster: MakeCluster, request: pytest.FixtureRequest) -> 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """The figures of the test's row, which its module names as ROW."""
+    """The figures of the test's row, which its module names in ROW."""
     tally = Tally(request.module.ROW)
     yield tally
     tally.report()
@@ -74,5 +74,5 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 
 @pytest_asyncio.fixture
 async def promises(cluster: Cluster, tally: Tally) -> Promises:
-    """What the cluster promises to one publisher."""
+    """The cluster's promises to one publisher."""
     return Promises(cluster, tally, await cluster.registry.add_publisher())

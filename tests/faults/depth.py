@@ -1,4 +1,4 @@
-"""How deep a fault test goes: a few random choices in `make test`, all of them in `make soak`."""
+"""The extent of fault tests: a few random choices in `make test`, all of them in `make soak`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def some(choices: Sequence[T], count: int) -> list[T]:
-    """So many of the choices, by the run's seed; all of them in the soak. The order is random."""
+    """This many of the choices, by the run's seed; all of them in the soak. The order is random."""
     return random.sample(choices, len(choices) if IS_SOAK else count)
 
 
 def rounds(count: int) -> int:
-    """How often to do it: three times as often in the soak."""
+    """The number of repetitions: three times as many in the soak."""
     return 3 * count if IS_SOAK else count

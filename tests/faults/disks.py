@@ -1,4 +1,4 @@
-"""Disks that fill up, on purpose: small file systems in memory."""
+"""Small file systems in memory, for tests that fill a disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploy.local.account import Account
 
 @contextmanager
 def small_disk(path: Path, *, size_kib: int, owner: Account | None = None) -> Iterator[Path]:
-    """A file system of its own at a new directory. owner: of its root; None: ourselves."""
+    """A file system of its own at a new directory. owner: of its root; None: the current user."""
     if os.geteuid() != 0:
         raise PermissionError("only root may mount a small disk: run the tests as root")
     path.mkdir(parents=True)
@@ -31,7 +31,7 @@ def remount(path: Path, *options: str) -> None:
 
 
 def fill(path: Path) -> Path:
-    """Write a file that takes all the room that is left; the file."""
+    """Write a file that takes all remaining space. Returns the file."""
     filler = path / "filler"
     with filler.open("wb", buffering=0) as file:
         for piece in (65_536, 4_096, 1):

@@ -1,4 +1,4 @@
-"""The program as it was before the newest migration, unpacked from the repository's history."""
+"""The program before the newest migration, unpacked from the repository's history."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STOP_S = 20.0
 
 
 class NoHistory(Exception):
-    """The previous release cannot be had; the message says why."""
+    """The previous release is not available. The message says why."""
 
 
 @dataclass(frozen=True)
 class PreviousRelease:
-    """An unpacked tree. commit: where it comes from. revision: of the schema that it knows."""
+    """An unpacked tree. commit: its origin. revision: of the schema that it knows."""
 
     tree: Path
     commit: str
@@ -34,7 +34,7 @@ def unpack_previous_release(directory: Path, repository: Path = ROOT) -> Previou
     """The tree of the commit before the one that added the newest migration. Raises NoHistory."""
     if Path(_git(repository, "rev-parse", "--show-toplevel").strip()) != repository.resolve():
         raise NoHistory("this checkout is a folder of another repository")
-    *_, previous, newest = revisions()
+    newest = revisions()[-1]
     added = next((SCRIPTS / "versions").glob(f"{newest}_*.py")).relative_to(ROOT)
     commit = _git(repository, "log", "--diff-filter=A", "--format=%H", "-n1", "--", str(added)).strip()
     parent = f"{commit}^" if commit else "HEAD"  # a migration that is not committed yet
@@ -45,11 +45,12 @@ def unpack_previous_release(directory: Path, repository: Path = ROOT) -> Previou
     tree.mkdir()
     subprocess.run(["tar", "-xf", archive, "-C", tree], check=True)
     archive.unlink()
-    return PreviousRelease(tree, base, previous)
+    versions = tree / (SCRIPTS / "versions").relative_to(ROOT)
+    return PreviousRelease(tree, base, max(path.name[:4] for path in versions.glob("[0-9]*.py")))
 
 
 def _git(repository: Path, *arguments: str) -> str:
-    """What git says. Raises NoHistory if it is not there, or knows no history."""
+    """The output of git. Raises NoHistory if git is missing or has no history here."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         answer = subprocess.run(
@@ -67,7 +68,7 @@ class FromTree:
     """A running command of another tree of this program."""
 
     def __init__(self, tree: Path, arguments: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
-        """variables: its settings. log: takes stdout and stderr."""
+        """variables: its settings. log: receives stdout and stderr."""
         with log.open("wb") as output:
             self._child = ChildProcess(
                 [*COMMAND, *arguments],
@@ -79,18 +80,18 @@ class FromTree:
 
     @property
     def is_running(self) -> bool:
-        """False once it has ended."""
+        """False after it has ended."""
         return self._child.is_running
 
     async def ended(self) -> str:
-        """Wait for the end; how it ended."""
+        """Wait for the end. Returns how it ended."""
         return await self._child.ended()
 
     async def stop(self) -> str:
-        """Ask it to end, by SIGTERM, and wait; how it ended."""
+        """End it with SIGTERM and wait. Returns how it ended."""
         await self._child.stop(signal.SIGTERM, grace_s=STOP_S)
         return await self._child.ended()
 
     async def kill(self) -> None:
-        """End it without a warning."""
+        """End it with SIGKILL."""
         await self._child.stop(signal.SIGKILL, grace_s=STOP_S)

@@ -1,7 +1,7 @@
-"""What the registry promised, and whether it kept it: the one judge of every fault test.
+"""The registry's promises and whether it kept them: the one judge of every fault test.
 
-An acknowledged version is in the index and its archive is intact. What is published is exactly what
-the rows say, rendered again here. A line of an index file never stands without its archive.
+An acknowledged version is in the index and its archive is intact. The published files are exactly what the
+rows render to, rendered again here. A line of an index file always has its archive.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
-from indexer import queries
+from indexer.advisory_list import render_advisory_list
 from indexer.catalog import render_catalog, render_catalog_line
 from indexer.entry import render_index_file
 from indexer.metadata import render_metadata
-from shared.blobs import CATALOG_KEY, archive_key, index_key, metadata_key
+from indexer.package_page import render_package_page
+from indexer.queries import packages
+from shared.blobs import CATALOG_KEY, advisories_key, archive_key, index_key, metadata_key, package_key
 from shared.names import PackageName, shard_path
 from shared.storage.interface import Found
 from tests.archives import hello_archive
@@ -37,7 +39,7 @@ SELECT (SELECT count(*) FROM index_state WHERE generation > published_generation
 
 @dataclass
 class Promises:
-    """What one test asked for and was told. acknowledged: SHA-256 by name and version."""
+    """The requests of one test and their answers. acknowledged: SHA-256 by name and version."""
 
     cluster: Cluster
     tally: Tally
@@ -46,7 +48,7 @@ class Promises:
     _healed_at: float | None = None
 
     def healed(self) -> None:
-        """The fault is over, from now on it is recovery: until a retry or everything has succeeded."""
+        """Note the end of the fault: the time from now on, until everything has succeeded, is recovery."""
         self._healed_at = time.monotonic()
 
     def _recovered(self) -> None:
@@ -57,7 +59,7 @@ class Promises:
     async def publish(
         self, http: httpx.AsyncClient, name: str, version: str, *, archive: bytes | None = None
     ) -> httpx.Response | None:
-        """Publish a version and remember what was promised; None when no answer came."""
+        """Publish a version and record the promise; None if no answer came."""
         body = archive or hello_archive(name, version)
         self.tally.tried += 1
         try:
@@ -72,7 +74,7 @@ class Promises:
         return answer
 
     async def publish_again(self, http: httpx.AsyncClient, name: str, version: str) -> None:
-        """Publish what may be there already: 200 or 409, and then it is promised either way."""
+        """Publish a version that may exist already: 200 or 409; either way it is then promised."""
         answer = await self.publish(http, name, version)
         if answer is None or answer.status_code not in (200, 409):
             self.tally.stuck += 1
@@ -81,8 +83,12 @@ class Promises:
         self.acknowledged[name, version] = hashlib.sha256(hello_archive(name, version)).hexdigest()
         self._recovered()
 
+    async def is_published(self) -> bool:
+        """True if everything is published."""
+        return (await self.cluster.registry.rows(DIRTY))[0].dirty == 0
+
     async def until_published(self, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
-        """Wait until nothing is left to publish."""
+        """Wait until everything is published."""
         begun = time.monotonic()
         while dirty := (await self.cluster.registry.rows(DIRTY))[0].dirty:
             if time.monotonic() - begun > deadline_s:
@@ -91,12 +97,12 @@ class Promises:
             await asyncio.sleep(POLL_S)
 
     async def until_recovered(self, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
-        """Wait until nothing is left to publish, and count the time since the fault was over."""
+        """Wait until everything is published, and count the time since the end of the fault."""
         await self.until_published(deadline_s)
         self._recovered()
 
     async def are_kept(self, reader: httpx.AsyncClient, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
-        """Fails unless every promise holds, now that nothing is left to publish."""
+        """Fail unless every promise holds, after everything is published."""
         await self.until_recovered(deadline_s)
         await tree_equals_rows(self.cluster.registry)
         for (name, version), sha256 in self.acknowledged.items():
@@ -108,7 +114,7 @@ class Promises:
 async def index_lines(
     reader: httpx.AsyncClient, name: str, query: str = "?x07_refresh=1"
 ) -> dict[str, dict[str, object]]:
-    """The lines of an index file by version, as storage has it now; none when there is no file."""
+    """The lines of the index file in storage by version; empty if there is no file."""
     answer = await reader.get(f"/index/{shard_path(PackageName(name))}{query}")
     if answer.status_code == 404:
         return {}
@@ -118,13 +124,13 @@ async def index_lines(
 
 
 async def archive_sha256(reader: httpx.AsyncClient, name: str, version: str) -> str | None:
-    """The SHA-256 of what a download gives; None without one."""
+    """The SHA-256 of a download, or None."""
     answer = await reader.get(f"/v1/packages/{name}/{version}/download")
     return hashlib.sha256(answer.content).hexdigest() if answer.status_code == 200 else None
 
 
 async def is_intact(reader: httpx.AsyncClient, name: str, version: str, sha256: str) -> bool:
-    """True if readers find the version and get its very bytes."""
+    """True if readers find the version and get its exact bytes."""
     line = (await index_lines(reader, name)).get(version)
     return (
         line is not None and line["cksum"] == sha256 and await archive_sha256(reader, name, version) == sha256
@@ -132,13 +138,13 @@ async def is_intact(reader: httpx.AsyncClient, name: str, version: str, sha256: 
 
 
 async def nothing_stands_without_its_archive(reader: httpx.AsyncClient, name: str) -> None:
-    """Fails if a line of the index file names an archive that readers do not get."""
+    """Fail if a line of the index file names an archive that readers do not get."""
     for version, line in (await index_lines(reader, name)).items():
         assert await archive_sha256(reader, name, version) == line["cksum"], (name, version)
 
 
 async def tree_equals_rows(registry: Registry) -> None:
-    """Fails unless the published tree is what the rows say: no byte else, no file more or fewer."""
+    """Fail unless the published tree is exactly what the rows render to, file by file."""
     official = registry.settings.official_handle
     expected: dict[str, bytes] = {}
     archives: dict[str, str] = {}
@@ -146,12 +152,15 @@ async def tree_equals_rows(registry: Registry) -> None:
     async with registry.database.transaction() as tx:
         names = (await tx.exec_driver_sql('SELECT name FROM packages ORDER BY name COLLATE "C"')).scalars()
         for name in names.all():
-            package = (await queries.states_of(tx, [name], official))[0].package
+            package = (await packages.states_of(tx, [name], official))[0].package
             lines.append(render_catalog_line(package))
             expected[index_key(name)] = render_index_file(package)
+            expected[package_key(name)] = render_package_page(package)
             for row in package.versions:
                 expected[metadata_key(name, row.version)] = render_metadata(package, row)
                 archives[archive_key(name, row.version)] = row.cksum
+                if row.ever_advised:
+                    expected[advisories_key(name, row.version)] = render_advisory_list(package, row)
     expected[CATALOG_KEY] = b"".join([piece async for piece in render_catalog(_each(lines))])
     for key, body in expected.items():
         found = await registry.storage.get(key)

@@ -1,4 +1,4 @@
-"""Postgres and Valkey for fault tests: their own, so that a restart is nobody else's trouble."""
+"""Postgres and Valkey for fault tests only, so that restarting them disturbs no other test."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.valkey import EmbeddedValkey
 from deploy.migrations.runner import migrate
 from shared.settings import Settings
+from tests.memory import servers_directory
 
 TEMPLATE = "template_x07"
 
@@ -34,9 +35,9 @@ class Servers:
     @classmethod
     @asynccontextmanager
     async def running(cls) -> AsyncIterator[Self]:
-        """Start them, with a migrated database to copy; stop them at the end."""
+        """Start both servers with a migrated template database; stop them at the end."""
         with (
-            tempfile.TemporaryDirectory(prefix="x07-faults-") as directory,
+            tempfile.TemporaryDirectory(prefix="x07-faults-", dir=servers_directory()) as directory,
             open_home(Path(directory)) as home,
         ):
             postgres, valkey = EmbeddedPostgres(home, durable=False), EmbeddedValkey(home)
@@ -48,27 +49,27 @@ class Servers:
 
     @property
     def postgres_socket(self) -> Path:
-        """Where Postgres listens."""
+        """The socket of Postgres."""
         return self.home.sockets / ".s.PGSQL.5432"
 
     @property
     def valkey_socket(self) -> Path:
-        """Where Valkey listens."""
+        """The socket of Valkey."""
         return self.home.sockets / "valkey.sock"
 
     async def new_database(self, template: str = TEMPLATE) -> str:
-        """A database of its own; its URL."""
+        """Create a database and return its URL."""
         name = f"faults_{next(self._numbers)}"
         await self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.postgres.url_of(name)
 
     async def empty_valkey(self) -> None:
-        """Forget every key."""
+        """Delete all keys."""
         async with Redis.from_url(self.valkey.url) as redis:
             await redis.flushall()
 
     async def sql(self, statement: str, url: str | None = None) -> None:
-        """Run a statement as the superuser. url: of the database; else `postgres`."""
+        """Run a statement as the superuser. url: of the database; None for `postgres`."""
         connection = await asyncpg.connect(url or self.postgres.url)
         try:
             await connection.execute(statement)

@@ -1,8 +1,8 @@
-"""`make soak`: the fault tests again and again, each round with a seed of its own, and their figures.
+"""`make soak`: repeats the fault tests, each round with another seed; writes figures to docs/reliability.md.
 
-A round is a pytest session over tests/faults with every choice made, not some. Its tests add up what
-they tried and what came of it; docs/reliability.md is written from the sum. A failure is told with the
-command that repeats it.
+A round is a pytest session over tests/faults with all choices, where `make test` uses a random few. The tests
+count attempts and outcomes, and docs/reliability.md gets the totals. For a failed round, the command that
+repeats it is printed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ COLUMNS = ("fault", "tried", "faults", "acknowledged", "lost", "stuck", "recover
 
 
 def main() -> None:
-    """Run rounds until the time is over, and write the page. Exits with 1 when a round failed."""
+    """Run rounds until the time is over, and write the page. Exits with 1 if a round failed."""
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=None, help="of the first round; the next has the next")
+    parser.add_argument(
+        "--seed", type=int, default=None, help="seed of the first round; each following round adds 1"
+    )
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
     begun, failed, tallies = time.monotonic(), [], {}
@@ -55,7 +57,7 @@ def main() -> None:
 
 
 def run_round(seed: int, tallies: dict[str, Tally]) -> bool:
-    """One session; its figures go to the tallies by row. True if every test passed."""
+    """Run one session and add its figures to the tallies by row. True if every test passed."""
     command = [
         *(sys.executable, "-m", "pytest", "tests/faults", "-q", "-n", PROCESSES, "-p", "no:cacheprovider"),
         *(f"--randomly-seed={seed}", f"--timeout={TEST_TIMEOUT_S}"),
@@ -75,7 +77,7 @@ def run_round(seed: int, tallies: dict[str, Tally]) -> bool:
 def render(
     tallies: Sequence[Tally], *, made_by: str, rounds: int, failed: Sequence[int], minutes: float
 ) -> str:
-    """The table, with where and when it was made."""
+    """The table, with machine and date."""
     which = f" (seeds {', '.join(map(str, failed))})" if failed else ""
     lines = [
         f"Measured {datetime.now(UTC):%Y-%m-%d} by `{made_by}` on {machine()},",
@@ -99,7 +101,7 @@ def row_of(tally: Tally) -> str:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The machine, its load and its Python version."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.machine()}, "

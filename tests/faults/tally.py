@@ -1,4 +1,4 @@
-"""What a row of the table in docs/reliability.md counts; a test that adds to it still fails by itself."""
+"""Counts for the table in docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ REPORT = "X07_SOAK_REPORT"
 
 @dataclass
 class Tally:
-    """The figures of one row. row: the fault, in the words of the issue. recover_s: one a recovery.
+    """The figures of one row. row: the name of the fault. recover_s: one value per recovery.
 
-    lost: acknowledged and not in the index, or not intact. stuck: not published, or not publishable.
+    lost: acknowledged but missing in the index or damaged. stuck: not published, or not publishable.
     """
 
     row: str
@@ -26,7 +26,7 @@ class Tally:
     recover_s: list[float] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
-        """Count what another tally of the same row counted."""
+        """Add the figures of another tally of the same row."""
         self.tried += other.tried
         self.faults += other.faults
         self.acknowledged += other.acknowledged
@@ -35,7 +35,7 @@ class Tally:
         self.recover_s += other.recover_s
 
     def report(self) -> None:
-        """Write a line to the soak's report, if one is wanted."""
+        """Write a line to the soak's report, if there is one."""
         if path := os.environ.get(REPORT):
             with Path(path).open("a") as file:
                 file.write(f"{json.dumps(asdict(self))}\n")

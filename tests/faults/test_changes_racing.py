@@ -1,4 +1,4 @@
-"""Publishes, yanks, advisories and owner changes race on one package: the index ends as the rows."""
+"""Publishes, yanks, advisories and owner changes race on one package: the index finally equals the rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADVISORY = {"kind": "security", "severity": "high", "summary": "Do not use."}
 async def test_whatever_races_the_index_equals_the_rows_and_no_reader_goes_back(
     cluster: Cluster, promises: Promises
 ) -> None:
-    """Two writers, two workers, two readers. Every change here only adds, so what is seen may only grow."""
+    """Two writers, two workers and two readers; every change adds something, so readers may only see more."""
     registry = cluster.registry
     promises.headers = await registry.add_publisher("bob", "publish", "owner.manage")
     official = registry.settings.official_handle
@@ -52,7 +52,7 @@ async def test_whatever_races_the_index_equals_the_rows_and_no_reader_goes_back(
 
 
 async def publish_all(promises: Promises, http: httpx.AsyncClient, versions: list[str]) -> None:
-    """Publish one after the other."""
+    """Publish one version after another."""
     for version in versions:
         answer = await promises.publish(http, "hello", version)
         assert answer is not None
@@ -77,7 +77,7 @@ class Changes:
         return answer.status_code
 
     async def yank_and_warn(self, versions: list[str]) -> None:
-        """Yank every third version and warn of every fourth, once each, as soon as it is there."""
+        """Yank every third version and add an advisory to every fourth, once each, as soon as it exists."""
         for number, version in enumerate(versions):
             for path, body, every in (("yank", {"yanked": True}, 3), ("advisories", ADVISORY, 4)):
                 if number % every == 0:
@@ -86,14 +86,17 @@ class Changes:
                     assert status == 200
 
     async def change_owners(self, official: str, times: int) -> None:
-        """Make the official user an owner, and not, again and again."""
+        """Add and remove the official user as an owner repeatedly."""
         for _ in range(times):
             assert await self._ask("POST", "owners", {"handle": official}) == 200
             assert await self._ask("DELETE", f"owners/{official}") == 200
 
 
 async def never_goes_back(stop: asyncio.Event, reader: httpx.AsyncClient, query: str) -> int:
-    """Read again and again; fails when a version, a yank or a warning is gone. How many steps it saw."""
+    """Read repeatedly; fails if a version, yank or advisory disappears.
+
+    Returns the number of changes it saw.
+    """
     seen: set[tuple[str, str]] = set()
     steps = 0
     while not stop.is_set():

@@ -1,6 +1,6 @@
-"""`doctor` and `verify` beside dependencies that are broken in turn: what is wrong is told, and only that.
+"""`doctor` and `verify` report a broken dependency, and nothing else; each one is broken in turn.
 
-All of it is real: servers are stopped, networks cut off, a key is another one.
+The faults are real: servers are stopped, networks are cut off, a key is replaced.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest_asyncio
 
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.valkey import EmbeddedValkey
+from shared.host_port import HostPort, parse_host_port
 from tests.archives import hello_archive
 from tests.conftest import SIGNING
 from tests.deploy.forked_commands import Answer, run
@@ -35,7 +35,7 @@ OTHER_KEY = {"pkg_signing_ed25519_secret_b64": b64encode(bytes(range(1, 33))).de
 
 @dataclass
 class World:
-    """A running registry, and the proxies before what it reaches over a network."""
+    """A running registry, and proxies in front of its network dependencies."""
 
     cluster: Cluster
     s3: FaultProxy
@@ -43,7 +43,7 @@ class World:
     public_base: FaultProxy
 
     async def doctor(self, **overrides: str) -> tuple[int, set[str]]:
-        """Exit status of `doctor`, and the checks that failed; each says how to mend it, and no secret."""
+        """Exit status of `doctor`, and its failed checks, which have advice and no secrets."""
         answer = await self._run("doctor", "--json", **overrides)
         checks = [check for check in json.loads(answer.stdout)["checks"] if check["status"] == "failed"]
         assert all(check["mend"] for check in checks)
@@ -62,16 +62,16 @@ class World:
 
 @pytest_asyncio.fixture
 async def world(make_cluster: MakeCluster, seaweedfs: SeaweedFs) -> AsyncIterator[World]:
-    """A registry with one signed version, of which every part is configured and well."""
+    """A registry with one signed version, whose parts are all configured and work."""
     github, reader = GithubServer(), list[Process]()
     async with AsyncExitStack() as stack:
         github.url = await stack.enter_async_context(serving(github.app))
         s3, to_github, public_base = [
             await stack.enter_async_context(proxy.running())
             for proxy in (
-                FaultProxy.before(address(seaweedfs.endpoint)),
-                FaultProxy.before(address(github.url)),
-                FaultProxy(lambda: asyncio.open_connection(*address(str(reader[0].http.base_url)))),
+                FaultProxy.before(seaweedfs.endpoint),
+                FaultProxy.before(github.url),
+                FaultProxy(lambda: asyncio.open_connection(*address_of(reader[0]))),
             )
         ]
         cluster = await make_cluster(
@@ -97,10 +97,9 @@ async def world(make_cluster: MakeCluster, seaweedfs: SeaweedFs) -> AsyncIterato
         yield World(cluster, s3, to_github, public_base)
 
 
-def address(url: str) -> tuple[str, int]:
-    """Host and port of a URL."""
-    parts = urlsplit(url)
-    return str(parts.hostname), parts.port or 80
+def address_of(process: Process) -> HostPort:
+    """The address of a process."""
+    return parse_host_port(process.http.base_url.netloc.decode())
 
 
 async def _is_settled(registry: Registry) -> bool:
@@ -109,7 +108,7 @@ async def _is_settled(registry: Registry) -> bool:
 
 @asynccontextmanager
 async def stopped(server: EmbeddedPostgres | EmbeddedValkey) -> AsyncIterator[None]:
-    """Nobody listens where it was."""
+    """Nothing listens at the server's address."""
     await server.stop()
     try:
         yield
@@ -119,7 +118,7 @@ async def stopped(server: EmbeddedPostgres | EmbeddedValkey) -> AsyncIterator[No
 
 @asynccontextmanager
 async def cut_off(proxy: FaultProxy) -> AsyncIterator[None]:
-    """Connections break off as soon as something is said."""
+    """Connections are closed as soon as a client sends something."""
     proxy.inject(Refuse())
     try:
         yield
@@ -128,14 +127,15 @@ async def cut_off(proxy: FaultProxy) -> AsyncIterator[None]:
 
 
 async def test_each_dependency_that_is_broken_is_named(world: World, servers: Servers) -> None:
-    """doctor names it and nothing else; verify fails in a line if it needs it, else it goes on."""
+    """doctor names only this one; verify fails with one line if it needs the dependency, else it works."""
     assert await world.doctor() == (0, set())
     assert await world.verify() == (0, "no difference")
-    of_postgres = {"database", "clock of the database", "signing key"}
+    high_water = "database against storage"
+    of_postgres = {"database", "clock of the database", "signing key", high_water}
     for fault, checks, status, told in (
         (stopped(servers.postgres), of_postgres, 1, "database unavailable"),
         (stopped(servers.valkey), {"redis"}, 0, "no difference"),
-        (cut_off(world.s3), {"storage"}, 1, "storage unavailable"),
+        (cut_off(world.s3), {"storage", high_water}, 1, "storage unavailable"),
         (cut_off(world.public_base), {"public base"}, 0, "no difference"),
         (cut_off(world.github), {"github"}, 0, "no difference"),
     ):
@@ -145,6 +145,6 @@ async def test_each_dependency_that_is_broken_is_named(world: World, servers: Se
             assert (ended, told in said) == (status, True), said
     assert await world.doctor() == (0, set())
     assert await world.verify() == (0, "no difference")
-    # A secret that was replaced under its old id: clients would refuse what is published.
+    # A secret that was replaced under its old id: clients would refuse the signatures.
     assert await world.doctor(**OTHER_KEY) == (1, {"signing key", "public base"})
     assert await world.verify(**OTHER_KEY) == (1, "2 differences")  # config.json, and the signature

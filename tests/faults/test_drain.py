@@ -1,4 +1,4 @@
-"""SIGTERM to a write process: publishes in progress finish, new ones are not taken."""
+"""SIGTERM to a write process: publishes in progress finish, and new ones are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.stack import eventually
 
 
 async def test_a_publish_in_progress_is_finished_and_answered(cluster: Cluster) -> None:
-    """A deployment stops its processes all the time; nobody's upload is lost for it."""
+    """Deployments stop their processes often; no upload may be lost because of it."""
     writer, _ = await cluster.start_all("write", "worker")
     headers = await cluster.registry.add_publisher()
     manifest = hello_manifest()
@@ -36,7 +36,7 @@ async def test_a_publish_in_progress_is_finished_and_answered(cluster: Cluster) 
     go_on.set()
     answer = await upload
     assert (answer.status_code, answer.headers["x-x07-index-published"]) == (200, "true")
-    assert await stopping == "SIGTERM"  # uvicorn raises it again, after a clean stop
+    assert await stopping == "SIGTERM"  # uvicorn raises the signal again after a clean stop
     with pytest.raises(httpx.ConnectError):
         await writer.http.post("/v1/packages/publish", content=archive, headers=headers)
 
@@ -46,7 +46,7 @@ async def _is_spooled(cluster: Cluster) -> bool:
 
 
 async def _is_closed(url: str) -> bool:
-    """True when nobody listens there any more."""
+    """True once nobody listens at the address."""
     async with httpx.AsyncClient(base_url=url) as http:
         try:
             await http.get("/healthz")

@@ -1,7 +1,7 @@
-"""A state machine drives a live registry, kills and cuts parts of it, and compares it with a plain model.
+"""A state machine drives a live registry, kills and cuts off its parts, and compares it with a plain model.
 
-The model is three dictionaries. After each step the registry is asked what it holds, by its API and by
-its index files, and must say what the model says.
+The model is three dictionaries. After each step, the registry's API and index files must agree with the
+model.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass
 class Version:
-    """What is known of a version. advisories: ids of those in force."""
+    """The state of a version. advisories: ids of those in force."""
 
     is_yanked: bool = False
     advisories: set[str] = field(default_factory=set)
@@ -45,14 +45,14 @@ class Version:
 
 @dataclass
 class Package:
-    """What is known of a package."""
+    """The state of a package."""
 
     owners: set[str]
     versions: dict[str, Version] = field(default_factory=dict)
 
 
 class Live:
-    """The registry under test: its processes, and how they are asked and broken."""
+    """The registry under test: its processes, and methods to use and break them."""
 
     def __init__(self, cluster: Cluster, servers: Servers, promises: Promises) -> None:
         self.loop = asyncio.get_running_loop()
@@ -66,17 +66,17 @@ class Live:
         self.worker: Process
 
     async def start(self) -> None:
-        """Start every part, and make the users."""
+        """Start every part, and create the users."""
         self.writer, self.reader, self.worker = await self.cluster.start_all("write", "read", "worker")
         for user in USERS:
             self.headers[user] = await self.cluster.registry.add_publisher(user, "publish", "owner.manage")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it in the loop that the processes belong to; the machine runs in a thread."""
+        """Run it in the processes' event loop; the machine runs in a thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(STEP_DEADLINE_S)
 
     async def break_and_mend(self, fault: str) -> None:
-        """One fault, and its end."""
+        """Inject one fault, and end it."""
         self.promises.tally.faults += 1
         match fault:
             case "kill writer":
@@ -96,13 +96,13 @@ class Live:
         self.promises.healed()
 
     async def publish(self, name: str, version: str, user: str) -> int | None:
-        """The status of a publish; None without an answer."""
+        """Publish. Returns the status, or None without an answer."""
         self.promises.headers = self.headers[user]
         answer = await self.promises.publish(self.writer.http, name, version)
         return None if answer is None else answer.status_code
 
     async def publish_through(self, fault: str, name: str, version: str, user: str) -> list[int | None]:
-        """Publish while something breaks, and again until the answer is final; every answer."""
+        """Publish during a fault, and retry until the answer is final. Returns all answers."""
         breaking = asyncio.create_task(self.break_and_mend(fault))
         await asyncio.sleep(random.uniform(0, 0.05))
         statuses = [await self.publish(name, version, user)]
@@ -121,7 +121,7 @@ class Live:
         return answer
 
     async def state_of(self, name: str) -> tuple[set[str], dict[str, Version]]:
-        """Owners by the API, versions by the index file, once nothing is left to publish."""
+        """The owners from the API and the versions from the index file, after everything is published."""
         await self.promises.until_recovered()
         owners = await self.writer.http.get(f"/v1/packages/{name}/owners")
         handles = set(owners.json()["owners"]) if owners.status_code == 200 else set()
@@ -135,7 +135,7 @@ def _version_of(line: dict[str, Any]) -> Version:
 
 
 class RegistryModel(RuleBasedStateMachine):
-    """The rules, and what they must do to the model. Names are new in each example."""
+    """The rules, and their effect on the model. Names are new in each example."""
 
     live: Live
 
@@ -145,7 +145,7 @@ class RegistryModel(RuleBasedStateMachine):
         self.packages: dict[str, Package] = {}
 
     def publish_status(self, name: str, version: str, user: str) -> int:
-        """What a publish must be answered."""
+        """The expected status of a publish."""
         package = self.packages.get(name)
         if package is None:
             return 200
@@ -154,12 +154,12 @@ class RegistryModel(RuleBasedStateMachine):
         return 409 if version in package.versions else 200
 
     def published(self, name: str, version: str, user: str) -> None:
-        """A publish was acknowledged."""
+        """Record an acknowledged publish."""
         self.packages.setdefault(name, Package({user})).versions[version] = Version()
 
     @rule(name=names, version=versions, user=users)
     def publish(self, name: str, version: str, user: str) -> None:
-        """Publish, with nothing broken."""
+        """Publish without a fault."""
         expected = self.publish_status(name, version, user)
         assert self.live.run(self.live.publish(self.prefix + name, version, user)) == expected
         if expected == 200:
@@ -167,7 +167,7 @@ class RegistryModel(RuleBasedStateMachine):
 
     @rule(name=names, version=versions, user=users, fault=faults)
     def publish_through_a_fault(self, name: str, version: str, user: str, fault: str) -> None:
-        """A try without a final answer may have been committed: then the next is told 409."""
+        """An attempt without a final answer may have been committed: the next one then gets 409."""
         expected = self.publish_status(name, version, user)
         statuses = self.live.run(self.live.publish_through(fault, self.prefix + name, version, user))
         if expected == 200:
@@ -178,12 +178,12 @@ class RegistryModel(RuleBasedStateMachine):
 
     @rule(fault=faults)
     def break_something(self, fault: str) -> None:
-        """Between two steps."""
+        """Inject a fault between two steps."""
         self.live.run(self.live.break_and_mend(fault))
 
     @rule(name=names, version=versions, user=users, is_yanked=st.booleans())
     def yank(self, name: str, version: str, user: str, is_yanked: bool) -> None:
-        """Yank, or take it back."""
+        """Yank or restore a version."""
         status = self._change(
             user, "POST", name, f"{version}/yank", {"yanked": is_yanked}, version
         ).status_code
@@ -192,7 +192,7 @@ class RegistryModel(RuleBasedStateMachine):
 
     @rule(name=names, version=versions, user=users)
     def warn(self, name: str, version: str, user: str) -> None:
-        """A new advisory."""
+        """Add an advisory."""
         body = {"kind": "broken", "severity": "low", "summary": "No."}
         answer = self._change(user, "POST", name, f"{version}/advisories", body, version)
         if answer.status_code == 200:
@@ -211,14 +211,14 @@ class RegistryModel(RuleBasedStateMachine):
 
     @rule(name=names, user=users, other=users)
     def add_owner(self, name: str, user: str, other: str) -> None:
-        """Make a user an owner, who may be one already."""
+        """Add an owner, who may be one already."""
         answer = self._change(user, "POST", name, "owners", {"handle": other})
         if answer.status_code == 200:
             self.packages[name].owners.add(other)
 
     @rule(name=names, user=users, other=users)
     def remove_owner(self, name: str, user: str, other: str) -> None:
-        """Take ownership from one of several: the last one stays."""
+        """Remove one of several owners; the last one stays."""
         package = self.packages.get(name)
         if package is None or other not in package.owners or len(package.owners) == 1:
             return
@@ -228,7 +228,7 @@ class RegistryModel(RuleBasedStateMachine):
     def _change(
         self, user: str, method: str, name: str, path: str, body: object = None, version: str | None = None
     ) -> Any:
-        """A change's answer, which is what the model says: no such thing, not an owner, or done."""
+        """Make a change and check the answer against the model: not found, not an owner, or done."""
         package = self.packages.get(name)
         answer = self.live.run(self.live.ask(user, method, f"{self.prefix}{name}/{path}", body))
         if package is None:
@@ -243,7 +243,7 @@ class RegistryModel(RuleBasedStateMachine):
 
     @invariant()
     def the_registry_says_what_the_model_says(self) -> None:
-        """Owners, versions, yanks and warnings, and an archive for each line."""
+        """Owners, versions, yanks and advisories agree, and each line has its archive."""
         for name, package in self.packages.items():
             owners, versions = self.live.run(self.live.state_of(self.prefix + name))
             assert owners == package.owners
@@ -253,7 +253,7 @@ class RegistryModel(RuleBasedStateMachine):
 async def test_the_registry_does_what_a_plain_model_does_through_faults_and_restarts(
     cluster: Cluster, promises: Promises, servers: Servers
 ) -> None:
-    """Any order of steps, chosen by the run's seed."""
+    """The run's seed chooses the order of steps."""
     live = Live(cluster, servers, promises)
     await live.start()
     machine = seed(random.getrandbits(64))(type("LiveModel", (RegistryModel,), {"live": live}))

@@ -1,4 +1,4 @@
-"""Postgres is restarted, cut off, used up or full: 503 with Retry-After, and it recovers alone."""
+"""Postgres is restarted, cut off, exhausted or full: 503 with Retry-After, and recovery without help."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.faults.disks import small_disk
 from tests.faults.promises import Promises
 from tests.faults.servers import Servers
 from tests.faults.tally import Tally
+from tests.stack import eventually
 
 ROW = "Postgres restarted, cut mid-transaction, pool exhausted, disk full on its side"
 CUT_EVERYBODY = """
@@ -29,20 +30,20 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
 MESSAGES = 40
-"""About what a worker says to Postgres for a publication and the catalog."""
+"""The approximate number of a worker's messages to Postgres for a publication and the catalog."""
 MANY_VERSIONS = 200
-"""More than the messages of a publish: the loop ends by itself where the faults no longer strike."""
+"""More than the messages of a publish; the loop ends when the faults no longer strike."""
 
 
 def is_honest(answer: httpx.Response | None) -> bool:
-    """True for what a publish may be told while Postgres fails: it is done, or to be tried again."""
+    """True for a correct answer to a publish while Postgres fails: it succeeded, or may be retried."""
     return answer is not None and answer.status_code in (200, 503)
 
 
 async def test_a_restart_costs_some_answers_and_no_acknowledgement(
     cluster: Cluster, promises: Promises, servers: Servers
 ) -> None:
-    """Publishes run all the while; afterwards everything works, and no process was started again."""
+    """Publishes run throughout; afterwards everything works, and no process was restarted."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     for round_ in range(rounds(2)):
         stop = asyncio.Event()
@@ -50,7 +51,7 @@ async def test_a_restart_costs_some_answers_and_no_acknowledgement(
             asyncio.create_task(publish_until(stop, promises, writer, f"package{number}", round_))
             for number in range(4)
         ]
-        await asyncio.sleep(0.3)
+        await until_more(promises, 4)
         await servers.postgres.stop()
         promises.tally.faults += 1
         refused = await promises.publish(writer.http, "hello", f"{round_}.0.0")
@@ -58,21 +59,31 @@ async def test_a_restart_costs_some_answers_and_no_acknowledgement(
         assert refused.status_code == 503
         await servers.postgres.start()
         promises.healed()
-        await asyncio.sleep(0.3)
+        await until_more(promises, 4)
         stop.set()
         await asyncio.gather(*publishers)
         await promises.publish_again(writer.http, "hello", f"{round_}.1.0")
     await promises.are_kept(reader.http)
 
 
+async def until_more(promises: Promises, count: int) -> None:
+    """Wait until this many more publishes are acknowledged."""
+    wanted = promises.tally.acknowledged + count
+
+    async def are_there() -> bool:
+        return promises.tally.acknowledged >= wanted
+
+    await eventually(are_there)
+
+
 async def publish_until(
     stop: asyncio.Event, promises: Promises, writer: Process, name: str, round_: int
 ) -> None:
-    """Publish version after version; every answer is honest, and a 503 is tried again."""
+    """Publish version after version, retrying after a 503; every answer must be correct."""
     minor = 0
     while not stop.is_set():
         answer = await promises.publish(writer.http, name, f"{round_}.{minor}.0")
-        if answer is not None and answer.status_code == 409:  # committed by the try that was told 503
+        if answer is not None and answer.status_code == 409:  # committed by an attempt that was answered 503
             minor += 1
             continue
         assert is_honest(answer), answer and answer.text
@@ -83,13 +94,11 @@ async def publish_until(
 async def test_a_connection_cut_at_any_message_of_a_publish_costs_at_most_a_retry(
     make_cluster: MakeCluster, servers: Servers, tally: Tally, fault: Fault
 ) -> None:
-    """Cut before the server hears the n-th message, or when it answers, for every n; also at the commit."""
-    async with FaultProxy.before(servers.postgres_socket).running() as proxy:
-        url = await servers.new_database()
-        direct = await make_cluster(database_url=url)
+    """The connection is cut before the n-th message or at its answer, for every n, including the commit."""
+    async with behind_proxy(make_cluster, servers) as (proxy, url, direct):
         promises = Promises(direct, tally, await direct.registry.add_publisher())
         reader, _ = await direct.start_all("read", "worker")
-        writer = await direct.start("write", database_url=through(proxy, url), publish_wait_seconds=0)
+        writer = await direct.start("write", database_url=url, publish_wait_seconds=0)
         for minor in range(MANY_VERSIONS):
             proxy.inject(fault, times=1, after=minor)
             answer = await promises.publish(writer.http, "hello", f"0.{minor}.0")
@@ -108,13 +117,11 @@ async def test_a_connection_cut_at_any_message_of_a_publish_costs_at_most_a_retr
 async def test_a_worker_cut_off_in_the_middle_of_a_publication_does_it_again(
     make_cluster: MakeCluster, servers: Servers, tally: Tally, fault: Fault
 ) -> None:
-    """It loses its lock and its transaction; the files are those of the rows, within the sweep."""
-    async with FaultProxy.before(servers.postgres_socket).running() as proxy:
-        url = await servers.new_database()
-        direct = await make_cluster(database_url=url)
+    """It loses its lock and its transaction; the sweep then writes the files of the rows."""
+    async with behind_proxy(make_cluster, servers) as (proxy, url, direct):
         promises = Promises(direct, tally, await direct.registry.add_publisher())
         writer, reader = await direct.start_all("write", "read")
-        await direct.start("worker", database_url=through(proxy, url))
+        await direct.start("worker", database_url=url)
         for minor, place in enumerate(some(range(MESSAGES), 6)):
             proxy.inject(fault, times=1, after=place)
             answer = await promises.publish(writer.http, "hello", f"0.{minor}.0")
@@ -127,15 +134,25 @@ async def test_a_worker_cut_off_in_the_middle_of_a_publication_does_it_again(
         await promises.are_kept(reader.http)
 
 
+@asynccontextmanager
+async def behind_proxy(
+    make_cluster: MakeCluster, servers: Servers
+) -> AsyncIterator[tuple[FaultProxy, str, Cluster]]:
+    """A proxy in front of Postgres, a database's URL through it, and a cluster that bypasses it."""
+    async with FaultProxy.before(servers.postgres_socket).running() as proxy:
+        url = await servers.new_database()
+        yield proxy, through(proxy, url), await make_cluster(database_url=url)
+
+
 def through(proxy: FaultProxy, url: str) -> str:
-    """The URL of a database that is reached through the proxy."""
+    """The URL of a database through the proxy."""
     return url.partition("?")[0].replace("@", f"@127.0.0.1:{proxy.port}") + "?sslmode=disable"
 
 
 async def test_no_connection_left_is_told_in_time(
     make_cluster: MakeCluster, servers: Servers, tally: Tally
 ) -> None:
-    """Every connection of the process, or of the server, is taken: 503, and 200 when one is free."""
+    """All connections of the process, or of the server, are in use: 503, and 200 once one is free."""
     cluster = await make_cluster()
     promises = Promises(cluster, tally, await cluster.registry.add_publisher())
     writer, small, reader, _ = await asyncio.gather(
@@ -170,7 +187,7 @@ async def test_no_connection_left_is_told_in_time(
 async def test_a_server_that_became_a_standby_is_left_for_the_new_primary(
     cluster: Cluster, promises: Promises, servers: Servers
 ) -> None:
-    """Connections to it would stay read-only for ever: they are given up, and publishes go on."""
+    """Connections to it would stay read-only forever, so they are dropped, and publishes continue."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     url = cluster.registry.settings.database_url.get_secret_value()
     database = url.partition("@/")[2].partition("?")[0]
@@ -189,7 +206,7 @@ async def test_a_server_that_became_a_standby_is_left_for_the_new_primary(
 
 @asynccontextmanager
 async def every_connection_taken(servers: Servers) -> AsyncIterator[None]:
-    """Hold all that the server has, also those that it keeps for administrators."""
+    """Occupy all connections of the server, including those reserved for administrators."""
     held: list[asyncpg.Connection] = []
     try:
         with suppress(asyncpg.TooManyConnectionsError):
@@ -203,7 +220,7 @@ async def every_connection_taken(servers: Servers) -> AsyncIterator[None]:
 async def test_a_full_disk_under_postgres_is_told_as_such_and_passes(
     cluster: Cluster, promises: Promises, servers: Servers
 ) -> None:
-    """The versions lie on a small disk of their own, which is filled: no wrong refusal, nothing half done."""
+    """The table of versions is on a small disk that is filled: no wrong refusal, nothing half done."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     await promises.publish(writer.http, "hello", "0.0.0")
     url = cluster.registry.settings.database_url.get_secret_value()
@@ -212,8 +229,8 @@ async def test_a_full_disk_under_postgres_is_told_as_such_and_passes(
         await servers.sql(f"CREATE TABLESPACE small LOCATION '{disk}'")
         await servers.sql("ALTER TABLE package_versions SET TABLESPACE small", url)
         refused = 0
-        for minor in range(1, 60):
-            archive = hello_archive("hello", f"0.{minor}.0", docs=random.randbytes(400_000).hex())
+        for minor in range(1, 200):
+            archive = hello_archive("hello", f"0.{minor}.0", docs=random.randbytes(32_000).hex())
             answer = await promises.publish(writer.http, "hello", f"0.{minor}.0", archive=archive)
             assert is_honest(answer), answer and answer.text
             assert answer is not None

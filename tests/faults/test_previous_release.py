@@ -1,4 +1,4 @@
-"""The release before on the schema of this one: an upgrade begins with the migration."""
+"""The previous release works on this release's schema, because upgrades begin with the migration."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NOT_RUN = "THE RELEASE BEFORE WAS NOT RUN ON THE NEW SCHEMA, only the schema was
 ROW = "the release before serves on the migrated schema, alone and beside this one"
 
 
-@pytest.mark.timeout(240)  # it starts processes of another tree from nothing
+@pytest.mark.timeout(240)  # it starts processes of another tree without forking
 async def test_servers_of_the_release_before_work_on_the_new_schema(
     cluster: Cluster, promises: Promises, servers: Servers, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """First alone, as after `migrate`; then beside new ones, as in the middle of a rolling upgrade.
+    """First they run alone, as after `migrate`; then beside new ones, as during a rolling upgrade.
 
-    Without the history it cannot be had. Then the schema alone is judged, and the run says so.
+    Without the history, only the schema is checked, and the run says so.
     """
     try:
         previous = unpack_previous_release(tmp_path)
@@ -57,18 +57,19 @@ async def test_servers_of_the_release_before_work_on_the_new_schema(
 
 
 def test_the_release_before_is_the_one_without_the_newest_migration(tmp_path: Path) -> None:
-    """Its tree has the migrations up to the one before, and no file of the newest."""
+    """Its tree has the migrations up to its own revision, and none that a later commit added."""
     try:
         previous = unpack_previous_release(tmp_path)
     except NoHistory:
         return
     known = [path.name[:4] for path in (previous.tree / "deploy/migrations/versions").glob("[0-9]*.py")]
-    assert sorted(known) == revisions()[:-1]
+    assert sorted(known) == [revision for revision in revisions() if revision <= previous.revision]
+    assert previous.revision < revisions()[-1]
 
 
 @pytest.mark.parametrize("depth", [None, 1], ids=["no repository", "a shallow clone"])
 def test_a_checkout_without_history_is_told_apart(tmp_path: Path, depth: int | None) -> None:
-    """It must not pass for a release that was tested."""
+    """It must not pass for a tested release."""
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT / "deploy" / "migrations", checkout / "deploy" / "migrations")
     if depth is not None:

@@ -1,4 +1,4 @@
-"""Thirty-two publishers of one new name and version at once, on two write processes: one wins."""
+"""32 publishers publish the same new version at once on two write processes: one succeeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PUBLISHERS = 32
 
 
 async def test_exactly_one_of_many_publishers_wins(cluster: Cluster, promises: Promises) -> None:
-    """With the same and with different bytes, of one user and of many; whoever staged last."""
+    """The bytes are the same or different, of one user or many, whoever staged last."""
     registry = cluster.registry
     one, two, reader, _ = await cluster.start_all("write", "write", "read", "worker")
     users = [await registry.add_publisher(f"user-{number}") for number in range(PUBLISHERS)]
@@ -41,7 +41,7 @@ async def test_exactly_one_of_many_publishers_wins(cluster: Cluster, promises: P
         promises.tally.tried += PUBLISHERS
         promises.tally.faults += PUBLISHERS - 1
         statuses = [answer.status_code for answer in answers]
-        refused = 409 if is_same_user else 403  # who does not own the new package may not even ask
+        refused = 409 if is_same_user else 403  # only owners of the new package learn that the version exists
         assert sorted(statuses) == [200, *[refused] * (PUBLISHERS - 1)], name
         promises.tally.acknowledged += 1
         winner = statuses.index(200)

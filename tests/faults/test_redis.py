@@ -1,4 +1,4 @@
-"""Redis is emptied, restarted, away, silent or full: it costs time, never a publish."""
+"""Redis is emptied, restarted, away, silent or full: changes are visible later, but no publish fails."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ Fault = Callable[[Servers], Awaitable[None]]
 
 
 async def emptied(servers: Servers) -> None:
-    """Everything in it is gone: jobs, and whatever else."""
+    """All of its data is gone, including jobs."""
     await servers.empty_valkey()
 
 
 async def restarted(servers: Servers) -> None:
-    """Killed, so that every connection breaks, and started again."""
+    """It is killed, which breaks every connection, and started again."""
     await servers.valkey.stop()
     await servers.valkey.start()
 
 
 @asynccontextmanager
 async def full(servers: Servers) -> AsyncIterator[None]:
-    """No command that needs memory works."""
+    """Commands that need memory fail."""
     async with Redis.from_url(servers.valkey.url) as redis:
         await redis.config_set("maxmemory-policy", "noeviction")
         await redis.config_set("maxmemory", "1")
@@ -50,7 +50,7 @@ async def full(servers: Servers) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def away(servers: Servers) -> AsyncIterator[None]:
-    """Nobody listens."""
+    """Nothing listens at its address."""
     await servers.valkey.stop()
     try:
         yield
@@ -62,7 +62,7 @@ async def away(servers: Servers) -> AsyncIterator[None]:
 async def test_what_redis_loses_the_sweep_finds(
     cluster: Cluster, promises: Promises, servers: Servers, fault: Fault
 ) -> None:
-    """Publishes go on while it happens; all of them are visible, at the latest after the sweep."""
+    """Publishes continue meanwhile; after the sweep at the latest, all of them are visible."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     for minor in range(4):
         publishing = asyncio.create_task(promises.publish(writer.http, "hello", f"0.{minor}.0"))
@@ -80,7 +80,7 @@ async def test_what_redis_loses_the_sweep_finds(
 async def test_without_redis_publishes_succeed_and_are_visible_within_the_sweep(
     cluster: Cluster, promises: Promises, servers: Servers, fault: Callable[[Servers], object]
 ) -> None:
-    """Also what was running before; readers see it within their time-to-live."""
+    """This includes processes that ran before; readers see changes within their time-to-live."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     assert await promises.publish(writer.http, "hello", "0.0.0") is not None
     async with fault(servers):
@@ -90,8 +90,8 @@ async def test_without_redis_publishes_succeed_and_are_visible_within_the_sweep(
             assert answer is not None
             assert answer.status_code == 200
             assert answer.headers["x-x07-index-published"] == "true", "the sweep is every half a second"
-        await asyncio.sleep(AWAY_S)  # all of it is spent without Redis: what breaks only later, breaks
-        promises.healed()  # it is still away: this is what the sweep alone takes
+        await asyncio.sleep(AWAY_S)  # Redis is away for all of it, so that late failures happen too
+        promises.healed()  # Redis is still away: this measures the sweep alone
         await promises.are_kept(reader.http)
     await is_announced_again(promises, writer.http, reader.http)
 
@@ -99,7 +99,7 @@ async def test_without_redis_publishes_succeed_and_are_visible_within_the_sweep(
 async def test_a_redis_that_falls_silent_is_left_and_found_again(
     make_cluster: MakeCluster, servers: Servers, tally: Tally
 ) -> None:
-    """The connection stands and nothing comes: listeners notice, publishers do not wait for it."""
+    """The connection exists but nothing arrives: listeners notice it, and publishers do not wait."""
     async with FaultProxy.before(servers.valkey_socket).running() as proxy:
         cluster = await make_cluster(
             redis_url=f"redis://127.0.0.1:{proxy.port}/0", read_ttl_seconds=60, publish_wait_seconds=5
@@ -122,9 +122,9 @@ async def test_a_redis_that_falls_silent_is_left_and_found_again(
 
 
 async def is_announced_again(promises: Promises, writer: AsyncClient, reader: AsyncClient) -> None:
-    """Wait until readers see what is published now; where they trust their cache for long, by a message.
+    """Wait until messages make new publishes visible to readers that trust their caches for long.
 
-    The listeners connect again by themselves, some time after Redis is back.
+    The listeners reconnect by themselves, some time after Redis is back.
     """
     numbers = iter(range(10_000))
 

@@ -1,4 +1,4 @@
-"""Each process stopped by SIGTERM and replaced, one at a time, while people publish and read."""
+"""Each process is stopped by SIGTERM and replaced, one at a time, during publishes and reads."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ TRIES = 20
 PAUSE_S = 0.05
 PUBLISHERS, READERS = 2, 3
 BETWEEN = 3
-"""Publishes and reads that must go through before the next process is stopped."""
+"""The number of publishes and reads that must succeed before the next process is stopped."""
 
 
 @dataclass
 class Tier:
-    """The servers of a tier, as an edge asks them (docs/upgrades.md): the next one if one does not answer.
+    """The servers of a tier, used like by an edge (docs/upgrades.md): the next one if one does not answer.
 
-    tried_again: requests that one server did not answer, or answered 503.
+    tried_again: requests that one server did not answer, or answered with 503.
     """
 
     servers: list[Process] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Tier:
     _turns: itertools.count[int] = field(default_factory=itertools.count)
 
     async def ask(self, method: str, path: str, **parts: Any) -> tuple[httpx.Response, bool]:
-        """The answer, and whether an earlier try may have been carried out although nobody heard."""
+        """The answer, and whether an earlier attempt without an answer may have taken effect."""
         unheard = False
         for _ in range(TRIES):
             server = self.servers[next(self._turns) % len(self.servers)]
@@ -57,7 +57,7 @@ class Tier:
 
 @dataclass
 class Load:
-    """People who publish and read without a pause until they are stopped."""
+    """Clients that publish and read without pauses until they are stopped."""
 
     promises: Promises
     tiers: dict[Kind, Tier]
@@ -67,7 +67,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While this is entered; any failure of one of them fails the test."""
+        """Run them; a failure of any of them fails the test."""
         people = [self._publish() for _ in range(PUBLISHERS)] + [self._read() for _ in range(READERS)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(person) for person in people]
@@ -82,7 +82,7 @@ class Load:
             answer, unheard = await self.tiers["write"].ask(
                 "POST", "/v1/packages/publish", content=body, headers=self.promises.headers
             )
-            # 409 after an answer that was lost: it is published, as the client can see by the checksum.
+            # A 409 after a lost answer means that it is published; the client could compare the checksum.
             assert answer.status_code == 200 or (unheard and answer.status_code == 409), answer.text
             self.promises.tally.tried += 1
             self.promises.tally.acknowledged += 1
@@ -94,7 +94,7 @@ class Load:
             known = list(self.promises.acknowledged.items())
             (name, version), sha256 = known[number % len(known)]
             answer, _ = await self.tiers["read"].ask("GET", f"/v1/packages/{name}/{version}/download")
-            if answer.status_code == 404:  # acknowledged a moment ago, and not published yet
+            if answer.status_code == 404:  # acknowledged just now, and not published yet
                 await asyncio.sleep(PAUSE_S)
                 continue
             assert answer.status_code == 200, answer.text
@@ -104,7 +104,7 @@ class Load:
             self.read += 1
 
     async def until_more(self) -> None:
-        """Wait until more went through."""
+        """Wait until more requests have succeeded."""
         published, read = self.published + BETWEEN, self.read + BETWEEN
 
         async def is_more() -> bool:
@@ -116,7 +116,7 @@ class Load:
 async def test_no_read_fails_and_no_publish_that_a_retry_does_not_mend(
     cluster: Cluster, promises: Promises
 ) -> None:
-    """Two of each role; every acknowledged version is there in the end, with one ETag on both readers."""
+    """There are two of each role; finally both readers have every acknowledged version, with one ETag."""
     tiers = {kind: Tier(await cluster.start_all(kind, kind)) for kind in KINDS}
     load = Load(promises, tiers)
     first = await promises.publish(tiers["write"].servers[0].http, "hello", "0.1.0")

@@ -1,11 +1,10 @@
-"""S3 fails in every way it can: publishes are told to come again, reads go on and say that they are stale."""
+"""S3 fails in every way: publishes are answered 503, and reads continue, marked as stale."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -13,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from shared.names import PackageName, shard_path
-from tests.archives import hello_archive
+from tests.archives import build_archive, hello_manifest, hello_module, json_bytes, listed_files
 from tests.fault_proxy import Answer, Cut, Fault, FaultProxy, Hang, Refuse
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import MakeCluster
@@ -25,17 +24,16 @@ ROW = "S3 answers 500, 503, times out, cuts a body, is away"
 FAULTS = (Answer(500), Answer(503), Hang(), Cut(), Cut(40), Refuse())
 HELLO = f"/index/{shard_path(PackageName('hello'))}"
 REQUESTS = 14
-"""About what S3 is asked for a publish and its publication."""
+"""The approximate number of requests to S3 for a publish and its publication."""
 PLACES = 4
 MANY = 6
-"""Strikes that a client's own attempts do not outlast."""
+"""More strikes than a client's own attempts."""
 
 
 @pytest_asyncio.fixture
 async def proxy(seaweedfs: SeaweedFs) -> AsyncIterator[FaultProxy]:
-    """Between the processes and S3."""
-    endpoint = urlsplit(seaweedfs.endpoint)
-    async with FaultProxy.before((str(endpoint.hostname), endpoint.port or 80)).running() as running:
+    """A proxy between the processes and S3."""
+    async with FaultProxy.before(seaweedfs.endpoint).running() as running:
         yield running
 
 
@@ -55,7 +53,7 @@ async def cluster(make_cluster: MakeCluster, seaweedfs: SeaweedFs, proxy: FaultP
 async def test_while_s3_fails_publishes_wait_and_what_was_read_is_served(
     cluster: Cluster, promises: Promises, proxy: FaultProxy
 ) -> None:
-    """503 with Retry-After; never "not found" for what is there; all of it passes by itself."""
+    """Publishes get 503 with Retry-After; existing files are never "not found"; recovery is automatic."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     await promises.publish(writer.http, "hello", "0.0.0")
     await promises.publish(writer.http, "cold", "0.0.0")
@@ -104,10 +102,9 @@ async def test_s3_failing_at_any_request_of_a_publish_leaves_nothing_half_done(
 async def test_an_archive_that_s3_breaks_off_never_looks_whole(
     cluster: Cluster, promises: Promises, proxy: FaultProxy, fault: Fault
 ) -> None:
-    """The download fails as a transfer, so that no client takes half an archive for all of it."""
+    """The download fails as a transfer, so that no client mistakes half an archive for the whole."""
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
-    archive = hello_archive("big", "0.1.0", docs=random.randbytes(1_500_000).hex()[:900_000])
-    answer = await promises.publish(writer.http, "big", "0.1.0", archive=archive)
+    answer = await promises.publish(writer.http, "big", "0.1.0", archive=_large_archive("big", "0.1.0"))
     assert answer is not None
     assert answer.status_code == 200, answer.text
     await promises.until_published()
@@ -122,3 +119,12 @@ async def test_an_archive_that_s3_breaks_off_never_looks_whole(
     proxy.heal()
     assert await archive_sha256(reader.http, "big", "0.1.0") == promises.acknowledged["big", "0.1.0"]
     await promises.are_kept(reader.http)
+
+
+def _large_archive(name: str, version: str) -> bytes:
+    """An archive of 900 kB, made large by a module, because fields of the manifest are limited."""
+    manifest = hello_manifest(name, version)
+    module = hello_module()
+    module["decls"][1]["body"] = ["bytes.lit", random.randbytes(450_000).hex()]
+    (path,) = listed_files(manifest)
+    return build_archive(manifest, {path: json_bytes(module)})

@@ -1,4 +1,4 @@
-"""Each dependency takes connections and never answers: given up in time, told as what it is, left again."""
+"""Each dependency accepts connections and never answers: requests fail in time with the right error."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from deploy.doctor.examination import examine
+from shared.change_listener import ChangeListener
 from shared.database import Database
 from shared.errors import DatabaseUnavailable
-from shared.jobs import Change, ChangeListener, Notifier
+from shared.messages import Change, Notifier
 from shared.names import PackageName, shard_path
 from shared.settings import Settings
 from tests.fault_proxy import FaultProxy, Hang
@@ -32,13 +32,13 @@ from tests.stack import eventually
 ROW = "a dependency takes connections and never answers"
 HELLO = f"/index/{shard_path(PackageName('hello'))}?x07_refresh=1"
 
-# Some 3 s in truth, on a machine that is not as busy as one that runs tests.
+# Actually about 3 s, on a machine that is less busy than one that runs tests.
 WITHIN_S = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """What a silent dependency does. checks: those of the doctor that fail."""
+    """The effects of a silent dependency. checks: those of the doctor that fail."""
 
     publish_status: int
     ready_status: int
@@ -46,11 +46,12 @@ class Silence:
     checks: frozenset[str]
 
 
+OF_DATABASE = frozenset({"database", "clock of the database", "signing key", "database against storage"})
 SILENCES = {
-    # A statement of 0.5 s, 2 s until Postgres is given up, as much to hang up.
-    "database": Silence(503, 503, False, frozenset({"database", "clock of the database", "signing key"})),
+    # A statement takes 0.5 s, giving up on Postgres 2 s, and closing the connection as long.
+    "database": Silence(503, 503, False, OF_DATABASE),
     # 3 attempts of 0.5 s.
-    "storage": Silence(503, 503, True, frozenset({"storage"})),
+    "storage": Silence(503, 503, True, frozenset({"storage", "database against storage"})),
     # Wake-ups and limits are given up at once, and the sweep publishes.
     "redis": Silence(200, 200, False, frozenset({"redis"})),
 }
@@ -58,11 +59,10 @@ SILENCES = {
 
 @pytest_asyncio.fixture
 async def proxies(servers: Servers, seaweedfs: SeaweedFs) -> AsyncIterator[Mapping[str, FaultProxy]]:
-    """Before each dependency, by the name that readiness has for it."""
-    endpoint = urlsplit(seaweedfs.endpoint)
+    """A proxy in front of each dependency, by the name that readiness uses."""
     places: dict[str, Any] = {
         "database": servers.postgres_socket,
-        "storage": (str(endpoint.hostname), endpoint.port or 80),
+        "storage": seaweedfs.endpoint,
         "redis": servers.valkey_socket,
     }
     async with AsyncExitStack() as stack:
@@ -76,7 +76,7 @@ async def proxies(servers: Servers, seaweedfs: SeaweedFs) -> AsyncIterator[Mappi
 async def cluster(
     make_cluster: MakeCluster, servers: Servers, seaweedfs: SeaweedFs, proxies: Mapping[str, FaultProxy]
 ) -> Cluster:
-    """A cluster over a bucket, with all that it depends on behind the proxies."""
+    """A cluster over a bucket, with all dependencies behind the proxies."""
     url = await servers.new_database()
     values: dict[str, Any] = {
         "database_url": through(proxies["database"], url),
@@ -104,7 +104,7 @@ async def test_a_dependency_that_never_answers_is_given_up_in_time(
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A publish is told to come again, readers get what is there, readiness and doctor name the culprit."""
+    """A publish gets 503, readers get existing files, readiness and doctor name the dependency."""
     expected, proxy = SILENCES[name], proxies[name]
     writer, reader, _ = await cluster.start_all("write", "read", "worker")
     await promises.publish_again(writer.http, "hello", "0.1.0")
@@ -113,7 +113,8 @@ async def test_a_dependency_that_never_answers_is_given_up_in_time(
     proxy.freeze()
     proxy.inject(Hang())
     promises.tally.faults += 1
-    monkeypatch.setattr("shared.database.CONNECT_TIMEOUT_S", 1.0)  # of the doctor, who connects three times
+    # Of the doctor, who connects three times.
+    monkeypatch.setattr("shared.postgres_connections.CONNECT_TIMEOUT_S", 1.0)
     settings = Settings(**cluster.values)
     begun = time.monotonic()
     findings = asyncio.create_task(examine(settings))
@@ -129,7 +130,7 @@ async def test_a_dependency_that_never_answers_is_given_up_in_time(
     assert index.content.startswith(before)
     assert ("x-x07-stale" in index.headers) == expected.is_stale
     failed = {finding.check for finding in await findings if finding.status == "failed"}
-    assert failed - {"public base"} == expected.checks  # nobody listens at the public base of a test
+    assert failed - {"public base"} == expected.checks  # nothing listens at the public base of a test
     proxy.heal()
     promises.healed()
     await promises.publish_again(writer.http, "hello", "0.2.0")
@@ -137,7 +138,7 @@ async def test_a_dependency_that_never_answers_is_given_up_in_time(
 
 
 async def test_one_silent_connection_is_waited_for_and_not_each_of_the_pool(servers: Servers) -> None:
-    """After a network that lost them all, requests would else fail one by one for minutes."""
+    """Otherwise, after a network failure, requests would fail one by one for minutes."""
     async with FaultProxy.before(servers.postgres_socket).running() as proxy:
         url = through(proxy, await servers.new_database())
         database = Database(Settings(database_url=url, database_timeout_seconds=0.5))
@@ -159,7 +160,7 @@ async def test_one_silent_connection_is_waited_for_and_not_each_of_the_pool(serv
 
 
 async def test_a_listener_that_met_silence_hears_again(servers: Servers) -> None:
-    """The greeting of a new connection has no limit of its own: readers would be deaf for good."""
+    """The greeting of a new connection has no time limit of its own; readers could stay deaf."""
     async with FaultProxy.before(servers.valkey_socket).running() as proxy:
         settings = Settings(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_namespace=uuid4().hex)
         heard: list[Change] = []

@@ -1,4 +1,4 @@
-"""Starts in any order: on nothing, on half a schema, beside a newer one; they wait or say what to do."""
+"""Processes start in any order, with a missing, partial or newer schema: they wait or explain."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from tests.faults.conftest import MakeCluster
 from tests.faults.promises import Promises
 from tests.faults.servers import Servers
 from tests.faults.tally import Tally
+from tests.stack import eventually
 
 ROW = "all started together on empty or half-migrated state; two migrations; a newer schema"
 HALF = "0002"
 
 
 async def migrate_half(url: str) -> None:
-    """Stop in the middle, as an older version of the program would."""
+    """Stop in the middle, like an older version of the program."""
 
     def upgrade(connection: Connection) -> None:
         config = Config()
@@ -40,18 +41,23 @@ async def migrate_half(url: str) -> None:
     await database.close()
 
 
+async def two_wait(cluster: Cluster) -> bool:
+    """True when writer and worker have seen the schema and say that they wait."""
+    return sum("waiting_for_migration" in log.read_text() for log in cluster.logs()) == 2
+
+
 @pytest.mark.parametrize("is_half_migrated", [False, True])
 async def test_everything_started_at_once_waits_for_the_migration(
     make_cluster: MakeCluster, servers: Servers, tally: Tally, is_half_migrated: bool
 ) -> None:
-    """Two migrations run beside the starts; then all of it works, and nobody had to be started again."""
+    """Two migrations run beside the starts; then everything works, and nothing was restarted."""
     url = await servers.new_database(template="template0")
     if is_half_migrated:
         await migrate_half(url)
     cluster = await make_cluster(database_url=url)
     starting = asyncio.create_task(cluster.start_all("write", "read", "worker"))
     tally.faults += 1
-    await asyncio.sleep(1.5)  # long enough that the starts meet the schema as it is
+    await eventually(lambda: two_wait(cluster))
     await asyncio.gather(*(migrate(Settings(database_url=url)) for _ in range(2)))
     promises = Promises(cluster, tally, await cluster.registry.add_publisher())
     promises.healed()
@@ -65,7 +71,7 @@ async def test_everything_started_at_once_waits_for_the_migration(
 async def test_without_a_migration_writers_and_workers_stop_and_say_what_to_run(
     make_cluster: MakeCluster, servers: Servers, tally: Tally
 ) -> None:
-    """Within seconds, in one line, with status 1; the database stays as it was. Readers do not care."""
+    """Within seconds, with one line and status 1; the database is unchanged. Readers do not need it."""
     url = await servers.new_database(template="template0")
     await migrate_half(url)
     cluster = await make_cluster(database_url=url)
@@ -93,7 +99,7 @@ async def test_without_a_migration_writers_and_workers_stop_and_say_what_to_run(
 async def test_an_older_process_works_beside_a_newer_schema(
     cluster: Cluster, promises: Promises, servers: Servers
 ) -> None:
-    """Migrations only add: it starts, and what runs already goes on while the columns appear."""
+    """Migrations only add: an older process starts, and running ones continue while columns appear."""
     writer, reader, worker = await cluster.start_all("write", "read", "worker")
     await promises.publish(writer.http, "hello", "0.1.0")
     url = cluster.registry.settings.database_url.get_secret_value()

@@ -1,4 +1,4 @@
-"""The write process dies: no version is blocked, and nothing is visible without its archive."""
+"""The write process is killed: no version is blocked, and no version is visible without its archive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSIONS = 6
 
 @pytest.mark.parametrize("cluster", ["fs", "s3"], indirect=True)
 async def test_a_publish_cut_off_at_any_point_can_be_made_again(cluster: Cluster, promises: Promises) -> None:
-    """The retry finds nothing, staged bytes, or the whole version: 200 or 409, never stuck."""
+    """The retry finds nothing, staged bytes, or the whole version: it gets 200 or 409."""
     (writer, reader, _), victims = await asyncio.gather(
         cluster.start_all("write", "read", "worker"),
         asyncio.gather(*(cluster.start("write", test_stop_at=point) for point in POINTS)),
@@ -38,7 +38,7 @@ async def test_a_publish_cut_off_at_any_point_can_be_made_again(cluster: Cluster
 async def test_writers_killed_at_random_moments_block_no_version(
     cluster: Cluster, promises: Promises
 ) -> None:
-    """Several publishes of each are under way, wherever they happen to be."""
+    """Each writer has several publishes in progress when it is killed."""
     (writer, reader, _), victims = await asyncio.gather(
         cluster.start_all("write", "read", "worker"), cluster.start_all(*["write"] * rounds(VICTIMS))
     )

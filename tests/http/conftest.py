@@ -1,17 +1,16 @@
-"""Registries that people sign in to, with a small GitHub beside them."""
+"""Registries with GitHub sign-in, and a small GitHub server."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest_asyncio
 
 from shared.settings import Settings
 from tests.browser import WEB_ORIGIN, Browser
+from tests.conftest import MakeSettings
 from tests.github_server import CLIENT_ID, CLIENT_SECRET, GithubServer
 from tests.stack import Registry, running_registry, serving
 
@@ -22,7 +21,7 @@ MakeBrowser = Callable[[], Awaitable[Browser]]
 
 @pytest_asyncio.fixture
 async def github() -> AsyncIterator[GithubServer]:
-    """A GitHub with one person, octo."""
+    """A GitHub server with one user, octo."""
     server = GithubServer()
     async with serving(server.app) as url:
         server.url = url
@@ -31,16 +30,10 @@ async def github() -> AsyncIterator[GithubServer]:
 
 
 @pytest_asyncio.fixture
-async def github_settings(
-    github: GithubServer, new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path: Path
-) -> Settings:
+async def github_settings(github: GithubServer, make_default_settings: MakeSettings) -> Settings:
     """Settings of a registry with GitHub sign-in, for browsers without https."""
-    return Settings(
-        database_url=await new_database(),
-        redis_url=valkey.url,
-        redis_namespace=tmp_path.name,
+    return await make_default_settings(
         publish_wait_seconds=0.1,
-        data_dir=tmp_path / "tree",
         catalog_debounce_seconds=0.02,
         sweep_seconds=0.5,
         public_base=PUBLIC_BASE,
@@ -57,14 +50,14 @@ async def github_settings(
 
 @pytest_asyncio.fixture
 async def github_registry(github_settings: Settings) -> AsyncIterator[Registry]:
-    """A registry with GitHub sign-in. Its worker is away: nothing is swept under a test's feet."""
+    """A registry with GitHub sign-in. No worker runs, so that no sweep changes rows during a test."""
     async with running_registry(github_settings, with_worker=False) as running:
         yield running
 
 
 @pytest_asyncio.fixture
 async def new_browser(github: GithubServer, github_registry: Registry) -> AsyncIterator[MakeBrowser]:
-    """Makes browsers, each with cookies of its own."""
+    """Creates browsers, each with its own cookies."""
     async with AsyncExitStack() as stack:
 
         async def make() -> Browser:
@@ -76,5 +69,5 @@ async def new_browser(github: GithubServer, github_registry: Registry) -> AsyncI
 
 @pytest_asyncio.fixture
 async def browser(new_browser: MakeBrowser) -> Browser:
-    """A browser that never signed in."""
+    """A browser that has never signed in."""
     return await new_browser()

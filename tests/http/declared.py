@@ -1,4 +1,4 @@
-"""Requests made from the declared routes, so that a new route is tested with the rest."""
+"""Builds requests from the declared routes, so that tests cover new routes automatically."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ VALUES: Final = {
 }
 GOOD_BODIES: Final[dict[str, dict[str, Any]]] = {
     "CreateTokenRequest": {"label": "ci", "scopes": ["publish"]},
+    "AddTrustedPublisherRequest": {
+        "kind": "github",
+        "owner": "octo",
+        "repository": "hello",
+        "workflow": "release.yml",
+    },
+    "ChangePackageRequest": {"trusted_publishing_only": False},
+    "ExchangeRequest": {"jwt": "no.token.atall"},
     "AddOwnerRequest": {"handle": "bob"},
     "YankRequest": {"yanked": True},
     "CreateAdvisoryRequest": {"kind": "broken", "severity": "high", "summary": "x"},
@@ -25,10 +33,10 @@ GOOD_BODIES: Final[dict[str, dict[str, Any]]] = {
 
 
 def path_of(endpoint: Endpoint, **values: str) -> str:
-    """The endpoint's path with values in it."""
+    """The endpoint's path with values for its parameters."""
     return re.sub(r"{(\w+)}", lambda match: {**VALUES, **values}[match[1]], endpoint.path)
 
 
 def body_of(endpoint: Endpoint) -> dict[str, Any]:
-    """For httpx: a body that is fine, where one is read. KeyError for a model that has none here."""
+    """Arguments for httpx with a valid body, if the endpoint reads one. KeyError for an unknown model."""
     return {} if endpoint.request is None else {"json": GOOD_BODIES[endpoint.request.__name__]}

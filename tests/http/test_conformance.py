@@ -1,4 +1,4 @@
-"""Whatever is sent, the registry answers as its OpenAPI document says: found by Schemathesis."""
+"""Schemathesis finds no answer that differs from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.fuzz.conformance import run_schemathesis
 from tests.stack import ALL_SCOPES, Registry, running_registry
 
 META = {"x07c_compat": ">=0.1.111 <0.3.0", "archetype": "cli"}
-# Random requests an operation, and where they begin: `make fuzz` sends many, and others each time.
+# Random requests per operation, and their seed: `make fuzz` sends many, with a new seed each time.
 EXAMPLES = int(os.environ.get("X07_FUZZ_EXAMPLES", "2"))
 SEED = int(os.environ.get("X07_FUZZ_SEED", "1"))
 
 
 @pytest_asyncio.fixture
 async def everything(github_settings: Settings) -> AsyncIterator[Registry]:
-    """A registry with sign-in and a package, that counts no attempts."""
+    """A registry with sign-in, a package and no limits of attempts."""
     unlimited = {f"{of}_attempts_per_minute": 0 for of in ("sign_in", "token_creation", "publish")}
     settings = github_settings.model_copy(update=unlimited)
     async with running_registry(settings) as running:
@@ -40,7 +40,7 @@ async def everything(github_settings: Settings) -> AsyncIterator[Registry]:
 async def test_every_answer_is_one_that_the_document_tells(
     everything: Registry, tmp_path: Path, is_known: bool
 ) -> None:
-    """No 5xx, no undocumented status, header or content type, no body off its schema."""
+    """There is no 5xx, no undocumented status, header or content type, and no invalid body."""
     headers = await everything.add_publisher("root", *ALL_SCOPES) if is_known else {}
     status, report = await run_schemathesis(
         everything.url,
@@ -62,7 +62,7 @@ FINDINGS = (
 
 
 def lying(api: dict[str, Any]) -> dict[str, Any]:
-    """A document of four operations, each wrong in one thing."""
+    """A document of four operations, each with one wrong statement."""
     paths = {path: api["paths"][path] for path in ("/", "/healthz", "/v1/search", "/v1/packages/{name}")}
     paths["/"]["get"]["responses"]["200"]["headers"]["etag"] = {
         "required": True,
@@ -77,7 +77,7 @@ def lying(api: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_document_that_lies_is_found_out(everything: Registry, tmp_path: Path) -> None:
-    """Or the test above would pass whatever the registry answers."""
+    """Otherwise the test above would pass whatever the registry answers."""
     document = tmp_path / "lying.json"
     document.write_bytes(msgspec.json.encode(lying(msgspec.json.decode(DOCUMENT.read_bytes()))))
     status, report = await run_schemathesis(

@@ -1,4 +1,4 @@
-"""Who requires a package: GET /v1/packages/{name}/dependents, and what a publish says of it."""
+"""The packages that require a package: GET /v1/packages/{name}/dependents, and conflicts of a publish."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.stack import Registry
 async def publish(
     registry: Registry, headers: dict[str, str], name: str, version: str = "0.1.0", *requires: Any
 ) -> httpx.Response:
-    """Publish a version that requires others, and see it published."""
+    """Publish a version with requirements, and wait until it is visible."""
     meta = {"x07c_compat": "*", "requires_packages": list(requires)}
     answer = await registry.publish(hello_archive(name, version, meta=meta), headers)
     assert answer.headers["x-x07-index-published"] == "true", answer.text
@@ -22,14 +22,14 @@ async def publish(
 
 
 async def dependents(registry: Registry, query: str = "") -> list[tuple[str, str, str]]:
-    """What requires `core`."""
+    """The dependents of `core`."""
     answer = await registry.http.get(f"/v1/packages/core/dependents{query}")
     assert answer.status_code == 200, answer.text
     return [tuple(row.values()) for row in answer.json()["dependents"]]
 
 
 async def test_dependents_are_listed_by_name(fs_registry: Registry) -> None:
-    """With the version and the requirement, as written; byte for byte."""
+    """The list has the version and the requirement as written, compared byte for byte."""
     headers = await fs_registry.add_publisher()
     await publish(fs_registry, headers, "core")
     await publish(fs_registry, headers, "b", "0.2.0", "core@>=0.1.0 <0.2.0", "other@1.0.0")
@@ -43,7 +43,7 @@ async def test_dependents_are_listed_by_name(fs_registry: Registry) -> None:
 
 
 async def test_dependents_are_paged(fs_registry: Registry) -> None:
-    """Totals do not depend on the page; a page behind the end is empty."""
+    """The total does not depend on the page; a page after the end is empty."""
     headers = await fs_registry.add_publisher()
     await publish(fs_registry, headers, "core")
     for name in ("c", "a", "b"):
@@ -56,7 +56,7 @@ async def test_dependents_are_paged(fs_registry: Registry) -> None:
 
 
 async def test_only_the_latest_version_requires(fs_registry: Registry) -> None:
-    """An older version published later changes nothing; a newer one that dropped it, everything."""
+    """An older version published later changes nothing; a newer one without the requirement does."""
     headers = await fs_registry.add_publisher()
     await publish(fs_registry, headers, "core")
     await publish(fs_registry, headers, "user", "0.2.0", "core@0.1.0")
@@ -78,13 +78,13 @@ async def test_only_the_latest_version_requires(fs_registry: Registry) -> None:
 async def test_what_cannot_be_listed_is_refused(
     fs_registry: Registry, path: str, status: int, code: str
 ) -> None:
-    """An unknown package, a bad name, bad paging."""
+    """This covers an unknown package, a bad name and bad paging."""
     answer = await fs_registry.http.get(f"/v1/packages/{path}")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 async def test_a_publish_names_the_packages_that_it_leaves_behind(fs_registry: Registry) -> None:
-    """Those whose latest version does not accept the new one, by name, latest or not."""
+    """They are the packages whose latest version does not accept the new one, by name, latest or not."""
     headers = await fs_registry.add_publisher()
     assert "rdep_conflicts" not in (await publish(fs_registry, headers, "core", "0.1.0")).json()
     await publish(fs_registry, headers, "pinned", "1.0.0", "core@0.1.0")
@@ -102,7 +102,7 @@ async def test_a_publish_names_the_packages_that_it_leaves_behind(fs_registry: R
 
 
 async def test_a_package_is_not_in_conflict_with_itself(fs_registry: Registry) -> None:
-    """It may name itself; that is its own affair."""
+    """A package may require itself."""
     headers = await fs_registry.add_publisher()
     await publish(fs_registry, headers, "core", "0.1.0", "core@0.1.0")
     answer = await publish(fs_registry, headers, "core", "0.2.0", "core@0.1.0")
@@ -110,9 +110,9 @@ async def test_a_package_is_not_in_conflict_with_itself(fs_registry: Registry) -
 
 
 async def test_junk_requirements_do_not_keep_a_version_from_readers(fs_registry: Registry) -> None:
-    """They are not checked at publish, and passed over."""
+    """They are not checked at publish, and are ignored."""
     headers = await fs_registry.add_publisher()
     await publish(fs_registry, headers, "core")
-    junk = ["core", "@", "core@", "core@nonsense", "Core@1.0.0", "core@" + "9" * 5000, 7, None, {"core": "1"}]
+    junk = ["core", "@", "core@", "core@nonsense", "Core@1.0.0", "core@" + "9" * 1000, 7, None, {"core": "1"}]
     await publish(fs_registry, headers, "user", "0.1.0", *junk, "core@0.1.0", "core@0.1.0")
     assert await dependents(fs_registry) == [("user", "0.1.0", "0.1.0")]

@@ -1,4 +1,4 @@
-"""What a sign-in is refused for, row by row of the contract (5.3, 5.4)."""
+"""Refused sign-ins, row by row of the contract (5.3, 5.4)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ EXCHANGE_MESSAGES = {
 
 
 async def test_without_an_oauth_application_there_is_no_sign_in(fs_registry: Registry) -> None:
-    """Row 1 comes first."""
+    """Row 1 is checked first."""
     for path in ("start", "callback", "callback?error=x", "start?next=bad"):
         answer = await fs_registry.http.get(f"/v1/auth/github/{path}")
         assert refusal(answer) == (400, "X07REG_GITHUB_OAUTH_DISABLED")
@@ -89,7 +89,7 @@ async def test_a_callback_without_what_it_needs_is_refused(browser: Browser) -> 
 
 
 async def test_a_query_that_does_not_parse_is_refused(browser: Browser) -> None:
-    """A parameter given twice, or not UTF-8: which one counts is not ours to guess."""
+    """A parameter is given twice, or is not UTF-8."""
     for query in UNPARSABLE:
         assert refusal(await browser.http.get(f"{CALLBACK}?{query}")) == (400, "X07REG_BAD_REQUEST"), query
     answer = await browser.http.get("/v1/auth/github/start?next=/a&next=/b")
@@ -99,7 +99,7 @@ async def test_a_query_that_does_not_parse_is_refused(browser: Browser) -> None:
 async def test_a_next_that_leads_elsewhere_is_refused_before_anything_is_stored(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """Open redirects and header smuggling."""
+    """Otherwise the server would allow open redirects and injected headers."""
     for next_url in LEADING_ELSEWHERE:
         assert refusal(await browser.start(next_url)) == (400, "X07REG_AUTH_NEXT_INVALID"), next_url
     assert await github_registry.rows("SELECT 1 FROM oauth_states") == []
@@ -108,7 +108,7 @@ async def test_a_next_that_leads_elsewhere_is_refused_before_anything_is_stored(
 async def test_a_stored_next_that_leads_elsewhere_is_refused_and_nothing_is_written(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """Row 17: the older server stores what we would not."""
+    """Row 17: the older server may have stored it."""
     back = await browser.way_back("octo")
     await github_registry.rows("UPDATE oauth_states SET next_url = '/\\evil.example' RETURNING 1")
     assert refusal(await browser.http.get(back)) == (400, "X07REG_AUTH_NEXT_INVALID")
@@ -117,7 +117,7 @@ async def test_a_stored_next_that_leads_elsewhere_is_refused_and_nothing_is_writ
 
 
 async def test_an_expired_state_is_refused_and_removed(browser: Browser, github_registry: Registry) -> None:
-    """Row 6: the person took too long at GitHub."""
+    """Row 6: the user took too long at GitHub."""
     back = await browser.way_back("octo")
     await github_registry.rows("UPDATE oauth_states SET expires_at = now() RETURNING 1")
     assert refusal(await browser.http.get(back)) == (400, "X07REG_GITHUB_OAUTH_STATE_EXPIRED")
@@ -128,7 +128,7 @@ async def test_an_expired_state_is_refused_and_removed(browser: Browser, github_
 async def test_an_answer_of_github_that_does_not_help_is_named(
     browser: Browser, github: GithubServer, github_registry: Registry
 ) -> None:
-    """Rows 9 to 14; nothing is written, and the message holds nothing of a parser's or driver's."""
+    """Rows 9 to 14: nothing is written, and the message has no text of a parser or driver."""
     for path, status, body, code in NO_HELP:
         github.answers = {path: instead(status, body)}
         answer = await browser.sign_in("octo")
@@ -138,7 +138,7 @@ async def test_an_answer_of_github_that_does_not_help_is_named(
 
 
 async def test_a_refused_exchange_says_what_github_said(browser: Browser, github: GithubServer) -> None:
-    """Row 10: description, else error, else our own words."""
+    """Row 10: the message is GitHub's description, else its error, else our own text."""
     for body, message in EXCHANGE_MESSAGES.items():
         github.answers = {TOKEN: instead(200, body)}
         assert (await browser.sign_in("octo")).json()["message"] == message
@@ -154,7 +154,7 @@ async def test_a_refused_exchange_says_what_github_said(browser: Browser, github
 async def test_a_github_out_of_reach_is_502(
     setting: str, code: str, github: GithubServer, github_settings: Settings
 ) -> None:
-    """Rows 8 and 11: nothing listens there any more."""
+    """Rows 8 and 11: nothing listens at its address any more."""
     async with serving(github.app) as gone:
         pass
     settings = github_settings.model_copy(update={setting: gone})
@@ -169,7 +169,7 @@ async def test_a_github_out_of_reach_is_502(
 
 
 async def test_a_person_who_says_no_at_github_is_told_so(browser: Browser) -> None:
-    """Row 2, as GitHub really does it."""
+    """Row 2, with GitHub's real answer."""
     answer = await browser.sign_in("")
     assert refusal(answer) == (400, "X07REG_GITHUB_OAUTH_FAILED")
     assert answer.json()["message"] == "The user denied access"

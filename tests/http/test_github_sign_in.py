@@ -1,4 +1,4 @@
-"""A person signs in with GitHub: the way there and back, and who cannot use it (contract, 5.3, 5.4)."""
+"""Signing in with GitHub: the redirects, and attempts to misuse them (contract, 5.3, 5.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stack import Registry
 async def test_a_person_signs_in_and_returns_to_the_page_they_left(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """The whole effect: redirect, one cookie, a session and a user, and nothing left of the attempt."""
+    """There is a redirect, one cookie, a session and a user, and the attempt is deleted."""
     answer = await browser.sign_in("octo", "/packages?q=a%20b#top")
 
     assert answer.status_code == 302
@@ -42,7 +42,7 @@ async def test_a_person_signs_in_and_returns_to_the_page_they_left(
 async def test_the_way_to_github_is_as_the_contract_has_it_and_carries_pkce(
     browser: Browser, github: GithubServer
 ) -> None:
-    """Parameters in order, form-encoded; RFC 7636's challenge behind them."""
+    """The parameters are in order and form-encoded, followed by RFC 7636's challenge."""
     started = await browser.start("/tokens")
     location = started.headers["location"]
     assert started.status_code == 302
@@ -62,7 +62,7 @@ async def test_the_way_to_github_is_as_the_contract_has_it_and_carries_pkce(
 
 
 async def test_github_is_asked_as_the_contract_has_it(browser: Browser, github: GithubServer) -> None:
-    """User agent, accept, form and bearer; the verifier belongs to the challenge, or GitHub would refuse."""
+    """User agent, accept, form and bearer are right; GitHub would refuse a verifier of another challenge."""
     await browser.sign_in("octo")
     token, user, emails = github.asked
     assert [token.path, user.path, emails.path] == [TOKEN, USER, EMAILS]
@@ -79,7 +79,7 @@ async def test_github_is_asked_as_the_contract_has_it(browser: Browser, github: 
 async def test_nothing_of_one_sign_in_goes_along_with_the_next(
     new_browser: MakeBrowser, github: GithubServer
 ) -> None:
-    """GitHub sets a cookie with the token; the pooled client does not send it for anybody."""
+    """GitHub sets a cookie with the token; the pooled client never sends it back."""
     for _ in range(2):
         await (await new_browser()).sign_in("octo")
     assert len(github.asked) == 6
@@ -89,7 +89,7 @@ async def test_nothing_of_one_sign_in_goes_along_with_the_next(
 async def test_a_code_stolen_on_its_way_back_is_worth_nothing_with_another_attempt(
     new_browser: MakeBrowser, github: GithubServer
 ) -> None:
-    """PKCE: the verifier of one's own attempt does not redeem another's code."""
+    """PKCE: the verifier of another attempt does not redeem the code."""
     thief, victim = await new_browser(), await new_browser()
     stolen = query_of(await victim.way_back("octo"))["code"]
     own_state = query_of((await thief.start()).headers["location"])["state"]
@@ -99,7 +99,7 @@ async def test_a_code_stolen_on_its_way_back_is_worth_nothing_with_another_attem
 
 
 async def test_a_state_is_good_for_one_callback(browser: Browser, github_registry: Registry) -> None:
-    """Replay: the second callback with the same URL finds nothing, whoever sends it."""
+    """A second callback with the same URL is refused, whoever sends it."""
     back = await browser.way_back("octo")
     assert (await browser.http.get(back)).status_code == 302
     assert refusal(await browser.http.get(back)) == (400, "X07REG_GITHUB_OAUTH_STATE_INVALID")
@@ -109,7 +109,7 @@ async def test_a_state_is_good_for_one_callback(browser: Browser, github_registr
 async def test_of_two_callbacks_at_once_one_uses_the_state(
     browser: Browser, github_registry: Registry, github: GithubServer
 ) -> None:
-    """Taking the state is one statement."""
+    """The state is deleted by a single statement."""
     back = await browser.way_back("octo")
     answers = await asyncio.gather(*(browser.http.get(back) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [302, 400, 400, 400, 400]
@@ -118,7 +118,7 @@ async def test_of_two_callbacks_at_once_one_uses_the_state(
 
 
 async def test_a_failed_callback_uses_the_state_up_too(browser: Browser, github: GithubServer) -> None:
-    """Trying again begins anew."""
+    """The user has to begin again."""
     back = await browser.way_back("octo")
     github.answers[TOKEN] = instead(500)
     assert refusal(await browser.http.get(back))[0] == 502
@@ -139,14 +139,14 @@ WAYS_BACK = {
 
 
 async def test_a_next_within_the_web_ui_is_where_the_browser_returns(browser: Browser) -> None:
-    """Behind web_base, as it was asked for; what a header cannot hold is escaped."""
+    """It is below web_base, as requested; characters that a header cannot contain are escaped."""
     for next_url, location in WAYS_BACK.items():
         answer = await browser.sign_in("octo", next_url)
         assert answer.headers["location"] == f"https://web.example/ui{location}"
 
 
 async def test_redirects_of_github_are_followed(browser: Browser, github: GithubServer) -> None:
-    """An API that moved says where to."""
+    """A moved API is followed."""
     github.answers[USER] = Response(status_code=301, headers={"location": "/moved/user"})
     assert (await browser.sign_in("octo")).status_code == 302
 
@@ -163,7 +163,7 @@ ADDRESSES = [
 async def test_only_a_verified_address_is_stored(
     browser: Browser, github: GithubServer, github_registry: Registry
 ) -> None:
-    """The primary one if it is verified, else the first verified one, else none; at each sign-in anew."""
+    """The primary one if verified, else the first verified one, else none; updated at each sign-in."""
     for emails, stored in ADDRESSES:
         github.people["octo"].emails = emails
         await browser.sign_in("octo")

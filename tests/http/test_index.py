@@ -32,7 +32,7 @@ from tests.stack import Registry
 async def test_a_wrong_path_has_the_contracts_error(
     fs_registry: Registry, path: str, status: int, code: str
 ) -> None:
-    """In the order of section 3.1, before storage is asked; never cached."""
+    """Errors come in the order of section 3.1, before storage is asked, and are not cached."""
     answer = await fs_registry.http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "cache-control" not in answer.headers
@@ -56,7 +56,7 @@ async def test_a_wrong_path_has_the_contracts_error(
 async def test_what_may_be_cached_says_for_how_long_and_its_etag_is_its_hash(
     registry: Registry, path: str, cache_control: str, content_type: str
 ) -> None:
-    """Section 1.7; a bearer token, even a revoked one, changes nothing."""
+    """As in section 1.7; a bearer token, even a revoked one, changes nothing."""
     await registry.publish(hello_archive(), await registry.add_publisher())
     await registry.until_in_catalog("hello", "0.1.0")
     for headers in ({}, {"authorization": "Bearer revoked"}):
@@ -98,7 +98,7 @@ async def test_an_archive_is_served_in_ranges(registry: Registry) -> None:
 
 
 async def test_redirects_lead_to_the_catalog(fs_registry: Registry) -> None:
-    """Section 3.2, and the smoke check of 10.3: redirects followed give the catalog."""
+    """As in section 3.2 and the smoke check of 10.3: following the redirects gives the catalog."""
     for path, status, location in (("/index", 308, "/index/"), ("/index/", 307, "/index/catalog.json")):
         answer = await fs_registry.http.get(path)
         assert (answer.status_code, answer.headers["location"], answer.content) == (status, location, b"")
@@ -108,7 +108,7 @@ async def test_redirects_lead_to_the_catalog(fs_registry: Registry) -> None:
 
 
 async def test_the_index_host_serves_the_index_from_its_root(fs_registry: Registry) -> None:
-    """Section 3.6: any case, with a port; other routes are as on every host."""
+    """As in section 3.6, in any case and with a port; other routes are the same as on every host."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher())
     for host in ("index.x07.io", "INDEX.x07.io:8080"):
         at_root = await fs_registry.http.get("/he/ll/hello", headers={"host": host})
@@ -120,7 +120,7 @@ async def test_the_index_host_serves_the_index_from_its_root(fs_registry: Regist
 
 
 async def test_a_refresh_reads_past_the_cache(fs_registry: Registry) -> None:
-    """`?x07_refresh=` never answers older than storage; any other query is ignored."""
+    """An answer to `?x07_refresh=` is never older than storage; other queries are ignored."""
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher())
     path = "/index/he/ll/hello"
     first = await fs_registry.http.get(f"{path}?other=1")

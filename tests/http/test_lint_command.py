@@ -1,4 +1,4 @@
-"""Publishing past an outside linter: real programs that find, hang, hog, flood, crash and escape."""
+"""Publishing with an external linter: real programs that report, hang, crash and escape."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api.write.lint_process import isolation
-from shared.settings import Settings, SettingsError, load_settings
+from api.write.archive.linter_process import isolation
+from shared.settings import load_settings
+from shared.variables import SettingsError
 from tests.archives import hello_archive
+from tests.conftest import MakeSettings
 from tests.deploy.processes import is_alive
 from tests.stack import Registry, eventually, running_registry
 
@@ -38,10 +40,8 @@ REFUSED = "X07REG_PUBLISH_LINT_FAILED"
 
 
 @pytest_asyncio.fixture
-async def lint(
-    new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path: Path
-) -> AsyncIterator[Lint]:
-    """Publishes a package to a registry whose linter is a Python program: its registry and answer."""
+async def lint(make_default_settings: MakeSettings, tmp_path: Path) -> AsyncIterator[Lint]:
+    """Publish a package to a registry whose linter is a Python program. Returns registry and answer."""
     async with AsyncExitStack() as stack:
 
         async def publish(
@@ -51,12 +51,8 @@ async def lint(
             modules: tuple[str, ...] = ("greeting",),
             **values: Any,
         ) -> tuple[Registry, httpx.Response]:
-            settings = Settings(
-                database_url=await new_database(),
-                redis_url=valkey.url,
-                redis_namespace=tmp_path.name,
+            settings = await make_default_settings(
                 publish_wait_seconds=0,
-                data_dir=tmp_path / "tree",
                 **{"lint_command": linter(tmp_path, program), "lint_seconds": 20.0, **values},
             )
             registry = await stack.enter_async_context(running_registry(settings, with_worker=False))
@@ -69,7 +65,7 @@ async def lint(
 
 
 def linter(directory: Path, program: str) -> str:
-    """The command line of a linter that is this Python program."""
+    """The command of a linter that is this Python program."""
     path = directory / "linter"
     path.write_text(f"#!{sys.executable}\n{program}")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -77,7 +73,7 @@ def linter(directory: Path, program: str) -> str:
 
 
 async def assert_nothing_is_left(registry: Registry) -> None:
-    """No private folder, no process, no row, no staged byte."""
+    """No private folder, process, row or staged file is left."""
     assert list(registry.settings.spool_dir.iterdir()) == []
     assert await registry.rows("SELECT 1 FROM package_versions") == []
     assert await registry.keys() == []
@@ -86,7 +82,7 @@ async def assert_nothing_is_left(registry: Registry) -> None:
 async def test_a_clean_module_is_published_and_the_linter_sees_only_what_it_may(
     lint: Lint, tmp_path: Path
 ) -> None:
-    """The module's bytes, its world, a private folder; no secret of the server, and no network."""
+    """It sees the module, its world and a private folder, but no secret of the server and no network."""
     seen = tmp_path / "seen"
     program = f"""
 import os, socket, sys
@@ -111,7 +107,7 @@ with open({str(seen)!r}, "a") as log:
 
 
 async def test_findings_come_back_in_the_contracts_words(lint: Lint) -> None:
-    """Sorted and each once, warnings left out, the pointer left out where there is none."""
+    """They are sorted and unique, without warnings; a missing pointer is left out."""
     program = (
         FINDS
         + """
@@ -132,7 +128,7 @@ say(error("X07-TYPE-0002", "/decls/1"), error("X07-TYPE-0001"), error("X07-TYPE-
 
 
 async def test_a_module_must_be_clean_in_one_world_and_each_world_needs_a_clean_module(lint: Lint) -> None:
-    """The rule of the built-in checks: what is clean elsewhere does not count against a world."""
+    """The rule is that of the built-in checks: errors in one world do not count if another is clean."""
     program = (
         FINDS
         + """
@@ -163,7 +159,7 @@ say(*([] if world == wants else [error("X07-WORLD-OS-0001", "/imports")]))
 async def test_a_linter_that_takes_too_much_is_cut_off(
     lint: Lint, program: str, values: dict[str, Any], told: str
 ) -> None:
-    """Whoever sent the module that does this to it is told, and a later try would end the same."""
+    """The publisher is told, because another attempt would end the same way."""
     registry, answer = await lint(program, **values)
     assert (answer.status_code, answer.json()["code"]) == (400, REFUSED)
     assert answer.json()["message"] == (
@@ -185,7 +181,7 @@ FAILS = {
 
 
 async def test_a_linter_that_fails_is_the_operators_trouble(lint: Lint, tmp_path: Path) -> None:
-    """Nothing is published, nobody is blamed: 500, and the log says what it said."""
+    """Nothing is published; the answer is 500, and the log has the linter's output."""
     registry, answer = await lint("", lint_memory_bytes=512 << 20)
     assert answer.status_code == 200
     publisher = await registry.add_publisher("bob")
@@ -198,7 +194,7 @@ async def test_a_linter_that_fails_is_the_operators_trouble(lint: Lint, tmp_path
 
 
 async def test_what_a_linter_leaves_running_is_killed(lint: Lint, tmp_path: Path) -> None:
-    """A child in its process group, and, where process numbers are its own, one that left the group."""
+    """A child in its process group and, with a process id namespace, one that left the group."""
     left = tmp_path / "left"
     program = f"""
 import os, time
@@ -237,7 +233,7 @@ def _processes_of(mark: str) -> list[int]:
 
 
 async def test_runs_are_bounded_for_the_whole_server(lint: Lint, tmp_path: Path) -> None:
-    """However many worlds and modules: no more at once than the setting says."""
+    """No more run at once than the setting allows, however many worlds and modules there are."""
     running = tmp_path / "running"
     running.mkdir()
     program = f"""
@@ -255,7 +251,7 @@ assert at_once <= 2, at_once
 
 
 async def test_a_program_that_is_not_there_stops_the_start(lint: Lint) -> None:
-    """A publisher's first publish is too late to learn of it."""
+    """Otherwise the first publish would reveal it."""
     with pytest.raises(SettingsError, match='LINT_COMMAND: there is no program "x07-nowhere" on PATH'):
         await lint("", lint_command="x07-nowhere {file} {world}")
 
@@ -264,7 +260,7 @@ async def test_a_program_that_is_not_there_stops_the_start(lint: Lint) -> None:
     "line", ["x07 lint {file}", "x07 lint {world}", "x07 'lint {file} {world}", "{file} {world}"]
 )
 def test_a_command_line_needs_both_placeholders(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """Said at the start, with the variable's name."""
+    """The start fails with the variable's name."""
     monkeypatch.setenv("X07_REGISTRY_LINT_COMMAND", line)
     with pytest.raises(SettingsError, match="X07_REGISTRY_LINT_COMMAND"):
         load_settings()

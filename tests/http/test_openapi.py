@@ -1,4 +1,4 @@
-"""The OpenAPI document as clients get it, on both tiers (contract, 1.7, 2.1 and 3.2)."""
+"""The OpenAPI document as both tiers serve it (contract, 1.7, 2.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATH = "/openapi/openapi.json"
 
 
 async def is_served(registry: Registry) -> bool:
-    """The bytes of the file, cacheable for an hour, and 304 to who has them."""
+    """The answer is the bytes of the file, cacheable for an hour, and 304 for clients that have them."""
     answer = await registry.http.get(PATH)
     assert (answer.status_code, answer.content) == (200, DOCUMENT.read_bytes())
     assert answer.headers["content-type"] == "application/json"
@@ -30,14 +30,14 @@ async def is_served(registry: Registry) -> bool:
 
 
 async def test_the_document_is_served_and_revalidates(fs_registry: Registry) -> None:
-    """Tools read it from the registry that they talk to; unchanged, it costs them nothing."""
+    """Tools read it from the registry that they use; while unchanged, it costs them nothing."""
     assert await is_served(fs_registry)
     moved = await fs_registry.http.get("/openapi")
     assert (moved.status_code, moved.headers["location"], moved.content) == (303, PATH, b"")
 
 
 async def test_a_read_server_alone_serves_it_too(fs_registry: Registry) -> None:
-    """Its service document names the path, so the path answers there."""
+    """Its service document names the path, so the path must exist there."""
     async with running_registry(
         fs_registry.settings, build_app=build_read_app, with_worker=False
     ) as read_tier:

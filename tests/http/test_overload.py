@@ -1,37 +1,28 @@
-"""More publishes than a process takes at once: some succeed, the others are told when to retry."""
+"""More publishes than a process accepts at once: some succeed, the others are told when to retry."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest_asyncio
 from prometheus_client import REGISTRY
-from pydantic import SecretStr
 
-from api.write.pace import REFUSAL_BYTES
-from deploy.local.valkey import EmbeddedValkey
-from shared.settings import Settings
+from api.write.upload_throttle import REFUSAL_BYTES
 from tests.archives import hello_archive
+from tests.conftest import MakeSettings
 from tests.stack import Registry, eventually, running_registry
 
 PLACES = 4
 
 
 @pytest_asyncio.fixture
-async def small_registry(
-    new_database: Callable[[], Awaitable[str]], valkey: EmbeddedValkey, tmp_path: Path
-) -> AsyncIterator[Registry]:
-    """A registry whose write process takes few publishes at once."""
-    settings = Settings(
-        database_url=SecretStr(await new_database()),
-        redis_url=SecretStr(valkey.url),
-        redis_namespace=tmp_path.name,
-        data_dir=tmp_path / "tree",
+async def small_registry(make_default_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry whose write process accepts few publishes at once."""
+    settings = await make_default_settings(
         publishes_at_once=PLACES,
         max_archive_bytes=2 * REFUSAL_BYTES,
         publish_bytes_per_second=REFUSAL_BYTES // 3,
@@ -43,7 +34,7 @@ async def small_registry(
 async def test_publishes_past_the_bound_are_refused_and_those_within_it_all_succeed(
     small_registry: Registry,
 ) -> None:
-    """Queues without an end would make everybody wait until nobody is served."""
+    """With endless queues, everybody would wait until nobody is served."""
     publishers = [await small_registry.add_publisher(f"user-{number}") for number in range(4)]
     posts = [(hello_archive(name=f"p-{number}"), publishers[number % 4]) for number in range(8 * PLACES)]
     answers = await asyncio.gather(*(small_registry.publish(*post) for post in posts))
@@ -61,7 +52,7 @@ async def test_publishes_past_the_bound_are_refused_and_those_within_it_all_succ
 
 
 def refused() -> float:
-    """Publishes that this process found no place for."""
+    """The number of publishes for which this process had no place."""
     return REGISTRY.get_sample_value("x07_publishes_refused_total") or 0.0
 
 
@@ -69,7 +60,7 @@ def refused() -> float:
 async def slow_uploads(
     registry: Registry, *publishers: dict[str, str], are_held: int
 ) -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
-    """As many uploads by each as there are places, until the block ends; are_held: so many get a place."""
+    """As many uploads by each publisher as there are places. are_held: how many of them get one."""
     go_on = asyncio.Event()
     archive, before = hello_archive(name="slow"), refused()
 
@@ -94,7 +85,7 @@ async def slow_uploads(
 
 
 async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_registry: Registry) -> None:
-    """A place is held from the first byte: one sender must not hold them all."""
+    """A place is held from the first byte, so one publisher must not be able to hold all."""
     slow, other = await small_registry.add_publisher("slow"), await small_registry.add_publisher("other")
     async with slow_uploads(small_registry, slow, are_held=PLACES // 2) as posts:
         assert (await small_registry.publish(hello_archive(name="other"), other)).status_code == 200
@@ -103,8 +94,8 @@ async def test_slow_uploads_of_one_publisher_leave_places_for_the_others(small_r
 
 
 async def test_when_every_place_is_taken_nobody_is_looked_up(small_registry: Registry) -> None:
-    """A refusal that first waits for the database is a late one, and makes those who have a place wait."""
-    publishers = [await small_registry.add_publisher(name) for name in ("slow", "slower")]
+    """Waiting for the database would delay the refusal and the publishes that hold a place."""
+    publishers = [await small_registry.add_publisher(name) for name in ("slow", "slower", "slowest")]
     async with slow_uploads(small_registry, *publishers, are_held=PLACES):
         unknown = {"authorization": "Bearer x07t_unknown"}
         assert (await small_registry.publish(hello_archive(), unknown)).status_code == 503
@@ -114,7 +105,7 @@ async def test_when_every_place_is_taken_nobody_is_looked_up(small_registry: Reg
 async def test_a_publisher_who_is_refused_again_and_again_is_slowed_and_nobody_else(
     small_registry: Registry,
 ) -> None:
-    """Each refusal costs a receipt and a check: without a pace, one sender of junk keeps the process busy."""
+    """Each refusal costs an upload and a check; unthrottled, one publisher could occupy the process."""
     bad, good = await small_registry.add_publisher("bad"), await small_registry.add_publisher("good")
     allowance = small_registry.settings.max_archive_bytes // REFUSAL_BYTES
     for _ in range(allowance + 1):

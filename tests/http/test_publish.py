@@ -1,4 +1,4 @@
-"""A publisher posts an archive, and a moment later every reader sees it."""
+"""A publisher sends an archive, and soon every reader sees it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from base64 import b64decode
 import pytest
 
 from shared.signing import verify
-from tests.archives import hello_archive
+from tests.archives import build_archive, hello_archive, hello_manifest, listed_files
 from tests.stack import Registry, bearer
 
 
 async def test_a_published_version_is_in_the_index_the_catalog_and_downloads(registry: Registry) -> None:
-    """The whole effect of one publish: the answer, every stored object, and what readers get."""
+    """It checks the answer, every stored object, and what readers get."""
     archive = hello_archive()
     cksum = hashlib.sha256(archive).hexdigest()
     headers = await registry.add_publisher()
@@ -44,6 +44,7 @@ async def test_a_published_version_is_in_the_index_the_catalog_and_downloads(reg
         [
             "dl/hello/0.1.0/download",
             "dl/hello/0.1.0/metadata",
+            "dl/hello/package",
             "index/catalog.json",
             "index/config.json",
             "index/he/ll/hello",
@@ -52,7 +53,7 @@ async def test_a_published_version_is_in_the_index_the_catalog_and_downloads(reg
 
 
 async def test_what_was_read_revalidates_with_304_until_it_changes(registry: Registry) -> None:
-    """RFC 9110, 13.1.2, over index file, catalog, configuration, metadata and archive."""
+    """RFC 9110, 13.1.2, for index file, catalog, configuration, metadata and archive."""
     headers = await registry.add_publisher()
     await registry.publish(hello_archive(), headers)
     await registry.until_in_catalog("hello", "0.1.0")
@@ -74,7 +75,7 @@ async def test_what_was_read_revalidates_with_304_until_it_changes(registry: Reg
 
 
 async def test_a_signed_version_verifies_with_the_published_key(signing_registry: Registry) -> None:
-    """The client's `pkg verify`: key by id from config.json, message of section 3.9."""
+    """As by the client's `pkg verify`: the key is config.json's, the message section 3.9's."""
     archive = hello_archive()
     await signing_registry.publish(archive, await signing_registry.add_publisher())
     config = (await signing_registry.http.get("/index/config.json")).json()
@@ -88,6 +89,20 @@ async def test_a_signed_version_verifies_with_the_published_key(signing_registry
         version="0.1.0",
         sha256=hashlib.sha256(archive).hexdigest(),
     )
+
+
+async def test_a_signature_does_not_cover_a_yank(signing_registry: Registry) -> None:
+    """It covers name, version and checksum, so a signed line may have either value of `yanked`."""
+    headers = await signing_registry.add_publisher("alice", "publish", "owner.manage")
+    await signing_registry.publish(hello_archive(), headers)
+    before = (await signing_registry.http.get("/index/he/ll/hello")).json()
+    yanked = await signing_registry.http.post(
+        "/v1/packages/hello/0.1.0/yank", json={"yanked": True}, headers=headers
+    )
+    assert yanked.status_code == 200, yanked.text
+    after = (await signing_registry.http.get("/index/he/ll/hello")).json()
+    assert (before["yanked"], after["yanked"]) == (False, True)
+    assert after["signature"] == before["signature"]
 
 
 async def test_the_index_lists_versions_in_semver_order_whatever_the_order_of_publishing(
@@ -113,7 +128,7 @@ async def test_the_index_lists_versions_in_semver_order_whatever_the_order_of_pu
 async def test_the_longest_new_version_reaches_readers_and_a_longer_one_is_refused(
     registry: Registry,
 ) -> None:
-    """A version is a folder's name: one that no folder can have would be acknowledged and never served."""
+    """A version is a folder's name; a longer one could be acknowledged but never served."""
     headers = await registry.add_publisher()
     longest = f"1.0.0-{'9' * 249}"
     answer = await registry.publish(hello_archive(version=f"{longest}9"), headers)
@@ -124,8 +139,17 @@ async def test_the_longest_new_version_reaches_readers_and_a_longer_one_is_refus
     assert (await registry.http.get(f"/v1/packages/hello/{longest}/download")).status_code == 200
 
 
+async def test_white_space_around_the_module_root_is_no_part_of_it(fs_registry: Registry) -> None:
+    """The older server trims it before it looks for modules; the stored manifest is unchanged."""
+    archive = build_archive(hello_manifest(module_root=" modules\n"), listed_files(hello_manifest()))
+    answer = await fs_registry.publish(archive, await fs_registry.add_publisher())
+    assert answer.status_code == 200, answer.text
+    metadata = (await fs_registry.http.get("/v1/packages/hello/0.1.0/metadata")).json()
+    assert metadata["package"]["module_root"] == " modules\n"
+
+
 async def test_a_version_is_published_once(registry: Registry) -> None:
-    """The same version again is 409, with the same and with other bytes, and changes nothing."""
+    """The same version again is 409, with the same or other bytes, and changes nothing."""
     headers = await registry.add_publisher()
     first = hello_archive()
     await registry.publish(first, headers)
@@ -136,7 +160,7 @@ async def test_a_version_is_published_once(registry: Registry) -> None:
 
 
 async def test_only_an_owner_or_an_admin_publishes_to_a_package(registry: Registry) -> None:
-    """A stranger is refused; an admin token with the publish scope is not."""
+    """An admin's token needs the publish scope too."""
     await registry.publish(hello_archive(), await registry.add_publisher("alice"))
     stranger = await registry.publish(hello_archive(version="0.2.0"), await registry.add_publisher("mallory"))
     assert (stranger.status_code, stranger.json()["code"]) == (403, "X07REG_FORBIDDEN")
@@ -146,7 +170,7 @@ async def test_only_an_owner_or_an_admin_publishes_to_a_package(registry: Regist
 
 
 async def test_a_publisher_without_a_verified_email_is_refused(registry: Registry) -> None:
-    """Unless the setting is off or the token is an admin's."""
+    """It is accepted if the setting is off or the token is an admin's."""
     answer = await registry.publish(hello_archive(), await registry.add_publisher("alice", verified=False))
     assert (answer.status_code, answer.json()["code"]) == (403, "X07REG_EMAIL_UNVERIFIED")
 
@@ -155,8 +179,18 @@ async def test_a_publisher_without_a_verified_email_is_refused(registry: Registr
     ("headers", "status", "code", "message"),
     [
         ({}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
-        ({"authorization": "bearer x"}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
-        ({"authorization": "Bearer"}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
+        (
+            {"authorization": "bearer x"},
+            401,
+            "X07REG_AUTH_REQUIRED",
+            'the scheme is spelled "Bearer", not "bearer"',
+        ),
+        (
+            {"authorization": "Bearer"},
+            401,
+            "X07REG_AUTH_REQUIRED",
+            "the Authorization header has no token after Bearer",
+        ),
         ({"cookie": "x07_session=x"}, 401, "X07REG_AUTH_REQUIRED", "missing Authorization header"),
         (bearer("x07t_unknown"), 401, "X07REG_AUTH_INVALID", "invalid token"),
     ],
@@ -164,14 +198,14 @@ async def test_a_publisher_without_a_verified_email_is_refused(registry: Registr
 async def test_publishing_needs_a_known_bearer_token(
     registry: Registry, headers: dict[str, str], status: int, code: str, message: str
 ) -> None:
-    """Another scheme counts as none; a cookie does not help."""
+    """Another scheme does not count, and neither does a cookie."""
     answer = await registry.publish(hello_archive(), headers)
     assert (answer.status_code, answer.json()["code"], answer.json()["message"]) == (status, code, message)
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 async def test_a_revoked_token_and_a_missing_scope_are_refused(registry: Registry) -> None:
-    """Admin does not imply publish."""
+    """`admin` does not include `publish`."""
     user_id = await registry.add_user("alice")
     token = await registry.add_token(user_id, "admin", "token.manage")
     answer = await registry.publish(hello_archive(), bearer(token))
@@ -182,7 +216,7 @@ async def test_a_revoked_token_and_a_missing_scope_are_refused(registry: Registr
 
 
 async def test_an_upload_over_the_limit_is_refused_before_it_is_read(registry: Registry) -> None:
-    """By its content-length, and by its bytes when there is none."""
+    """Its content-length is checked, or its bytes if there is none."""
     headers = await registry.add_publisher()
     too_many = bytes(registry.settings.max_archive_bytes + 1)
 
@@ -197,7 +231,7 @@ async def test_an_upload_over_the_limit_is_refused_before_it_is_read(registry: R
 
 
 async def test_a_publish_answers_even_if_no_worker_runs(workerless_registry: Registry) -> None:
-    """200 either way; the header says that readers do not see it yet."""
+    """The answer is 200, and its header says that readers do not see the version yet."""
     answer = await workerless_registry.publish(hello_archive(), await workerless_registry.add_publisher())
     assert (answer.status_code, answer.headers["x-x07-index-published"]) == (200, "false")
     assert await workerless_registry.keys("index/") == []

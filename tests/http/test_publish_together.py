@@ -1,4 +1,4 @@
-"""Publishes that come at the same time share a transaction; each is answered on its own."""
+"""Simultaneous publishes share a transaction, and each gets its own answer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.stack import Registry
 
 
 async def codes_of(registry: Registry, *posts: tuple[bytes, dict[str, str]]) -> list[Any]:
-    """Post at once; status, or the code of the refusal, of each."""
+    """Send all at once. Returns the status or the refusal's code of each."""
     answers = await asyncio.gather(*(registry.publish(*post) for post in posts))
     return [answer.json().get("code", answer.status_code) for answer in answers]
 
 
 async def test_each_publish_of_a_burst_has_its_own_outcome(registry: Registry) -> None:
-    """New packages, new versions, a stranger's and one that is there already, all in the same moment."""
+    """New packages, new versions, a stranger's publish and an existing version arrive at the same time."""
     alice, bob = await registry.add_publisher("alice"), await registry.add_publisher("bob")
     await registry.publish(hello_archive(name="taken"), alice)
     outcomes = await codes_of(
@@ -42,7 +42,7 @@ async def test_each_publish_of_a_burst_has_its_own_outcome(registry: Registry) -
 
 
 async def test_versions_of_one_package_at_once_all_count(registry: Registry) -> None:
-    """They cannot share a statement; whatever their order, the greatest is the latest."""
+    """They cannot share a statement; in any order, the greatest becomes the latest."""
     headers = await registry.add_publisher()
     versions = [f"0.{minor}.0" for minor in range(6)]
     posts = [(hello_archive(version=version), headers) for version in versions]
@@ -55,7 +55,7 @@ async def test_versions_of_one_package_at_once_all_count(registry: Registry) -> 
 
 
 async def test_the_same_bytes_posted_at_once_are_published_once_and_never_lost(registry: Registry) -> None:
-    """They share their place in staging: a publish that loses must not take the winner's bytes with it."""
+    """They share no staged upload: a losing publish must not delete the winner's bytes."""
     headers, archive = await registry.add_publisher(), hello_archive()
     outcomes = await codes_of(registry, *[(archive, headers)] * 12)
     assert sorted(outcomes, key=str) == [200] + ["X07REG_ALREADY_PUBLISHED"] * 11
@@ -64,7 +64,7 @@ async def test_the_same_bytes_posted_at_once_are_published_once_and_never_lost(r
 
 
 async def test_a_manifest_that_cannot_be_stored_fails_alone(fs_registry: Registry) -> None:
-    """Postgres refuses the whole statement; the others of the batch are done again without it."""
+    """Postgres refuses the whole statement; the others of the batch are committed without it."""
     headers = await fs_registry.add_publisher()
     manifest = {**hello_manifest("poisoned"), "note": "a NUL: \0"}
     posts = [

@@ -1,4 +1,4 @@
-"""Every refusal of a publish: its code, no row, no object that a reader sees, and no version blocked."""
+"""Every refusal of a publish: its code, no row, no visible object, and no blocked version."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ LINT, SCALE = "X07REG_PUBLISH_LINT_FAILED", "X07REG_INVALID_SCALE_META"
 
 
 def with_entry(extra: bytes) -> bytes:
-    """A publishable archive with one more entry at its end."""
+    """A publishable archive with one more entry."""
     return build_archive(MANIFEST, FILES, last=extra)
 
 
 def with_meta(**meta: Any) -> bytes:
-    """A publishable archive whose manifest has these keys in meta besides."""
+    """A publishable archive with these keys added to the manifest's meta."""
     return hello_archive(meta={"x07c_compat": ">=0.1.111 <0.3.0", **meta})
 
 
 def with_module(**overrides: Any) -> bytes:
-    """A publishable archive whose module differs."""
+    """A publishable archive with another module."""
     return build_archive(MANIFEST, {"modules/greeting.x07.json": json_bytes(hello_module(**overrides))})
 
 
@@ -74,6 +74,9 @@ REFUSALS = {
         BAD_MANIFEST,
     ),
     "no_modules": (build_archive(hello_manifest(modules=[]), {}), BAD_MANIFEST),
+    "module_id_of_a_dot": (build_archive(hello_manifest(modules=["."]), FILES), BAD_MANIFEST),
+    "module_id_of_dots_first": (build_archive(hello_manifest(modules=["..greeting"]), FILES), BAD_MANIFEST),
+    "module_id_of_a_slash_first": (build_archive(hello_manifest(modules=["/greeting"]), FILES), BAD_MANIFEST),
     "unknown_world": (with_meta(worlds_allowed=["moon"]), BAD_MANIFEST),
     "schema": (hello_archive(schema_version="x07.package@9"), "X07REG_PKG_SCHEMA_VERSION"),
     "name": (hello_archive(name="Hello"), "X07REG_INVALID_NAME"),
@@ -104,7 +107,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 async def test_a_refused_archive_leaves_nothing_and_blocks_nothing(fs_registry: Registry, case: str) -> None:
-    """Its code, no row, nothing in the published tree; then the good version publishes."""
+    """There is a code, no row and nothing in the published tree; then the right version can be published."""
     archive, code = REFUSALS[case]
     headers = await fs_registry.add_publisher()
 
@@ -121,7 +124,7 @@ async def test_a_refused_archive_leaves_nothing_and_blocks_nothing(fs_registry: 
 
 
 async def test_a_conflict_leaves_the_published_bytes_alone(registry: Registry) -> None:
-    """Other bytes for a published version: 409, and readers still get the first ones."""
+    """Other bytes for a published version give 409, and readers still get the first ones."""
     headers = await registry.add_publisher()
     archive = hello_archive()
     await registry.publish(archive, headers)
@@ -134,7 +137,7 @@ REAL_MANIFESTS = Path(__file__).parents[1] / "data" / "manifests.ndjson"
 
 
 async def test_a_hundred_real_manifests_publish_and_read_back(registry: Registry) -> None:
-    """Real packages, with required fields filled in where old ones lack them and modules made to fit."""
+    """Real packages, with missing required fields filled in and modules that match."""
     headers = await registry.add_publisher()
     lines = REAL_MANIFESTS.read_bytes().splitlines()[:100]
     versions: dict[str, list[str]] = {}
@@ -152,7 +155,7 @@ async def test_a_hundred_real_manifests_publish_and_read_back(registry: Registry
 
 
 def fill_in(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with what today's publish rules require."""
+    """The manifest with the fields that publishing requires."""
     required = {"description": "A package.", "docs": "See the modules.", "license": "MIT"}
     meta = {"x07c_compat": ">=0.1.111 <0.3.0", **manifest.get("meta", {})}
     return {**required, **{key: value for key, value in manifest.items() if value}, "meta": meta}

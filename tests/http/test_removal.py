@@ -1,4 +1,4 @@
-"""A version removed for legal reasons: gone from every file, for good."""
+"""A version removed for legal reasons disappears from every file permanently."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from api.write.removal import remove_version
 from indexer.publication import publish_package
 from shared.errors import Forbidden, NotFound
 from tests.archives import hello_archive
-from tests.indexer.walks import kinds
+from tests.indexer.upkeep.walks import kinds
 from tests.stack import Registry, eventually
-from worker.settings import open_parts
+from worker.process import open_parts
 
 REASON = "court order 12/2026"
 
 
 async def remove(registry: Registry, version: str, *scopes: str, user_id: Any) -> bool:
-    """Remove a version of hello, as an operator's command does."""
+    """Remove a version of hello, like an operator's command."""
     async with open_services(registry.settings) as services:
         caller = Principal(user_id, "admin", None, scopes, email_verified=True)
         return await remove_version(services, caller, "hello", version, REASON)
@@ -33,14 +33,14 @@ async def is_gone(registry: Registry, path: str) -> bool:
 
 
 async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(registry: Registry) -> None:
-    """Archive, metadata, index line and staged bytes go; the other version is not touched."""
+    """Archive, metadata, index line and staged bytes are deleted; the other version is unchanged."""
     publisher = await registry.add_publisher()
     admin = await registry.add_user("admin")
     first, second = hello_archive(version="0.1.0"), hello_archive(version="0.2.0")
     for archive in (first, second):
         assert (await registry.publish(archive, publisher)).status_code == 200
     await registry.until_in_catalog("hello", "0.2.0")
-    # Readers hold both in their caches.
+    # Readers have both in their caches.
     for document in ("download", "metadata"):
         assert (await registry.http.get(f"/v1/packages/hello/0.2.0/{document}")).status_code == 200
     assert await remove(registry, "0.2.0", "admin", user_id=admin)
@@ -52,7 +52,7 @@ async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(regis
     assert (await registry.http.get("/v1/packages/hello/0.1.0/download")).content == first
     await registry.until_in_catalog("hello", "0.1.0")
     assert "0.2.0" not in " ".join(await registry.keys())
-    assert f"staging/{hashlib.sha256(second).hexdigest()}" not in await registry.keys()
+    assert await registry.keys("staging/") == []
     assert await kinds(registry, deep=True) == []
     for archive in (second, hello_archive(version="0.2.0", description="Other bytes.")):
         refused = await registry.publish(archive, publisher)
@@ -63,19 +63,21 @@ async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(regis
 
 
 async def test_a_package_keeps_its_name_when_its_last_version_is_removed(fs_registry: Registry) -> None:
-    """It is listed without a latest version, and its owner may publish another."""
+    """It is listed without a latest version, has a page, and its owner may publish a new one."""
     publisher = await fs_registry.add_publisher("alice", "publish", "owner.manage")
     admin = await fs_registry.add_user("admin")
     assert (await fs_registry.publish(hello_archive(), publisher)).status_code == 200
     assert await remove(fs_registry, "0.1.0", "admin", user_id=admin)
     await eventually(lambda: is_gone(fs_registry, "/index/he/ll/hello?x07_refresh=1"))
-    await fs_registry.until_keys(["index/catalog.json", "index/config.json"])
+    await fs_registry.until_keys(["dl/hello/package", "index/catalog.json", "index/config.json"])
+    page = (await fs_registry.http.get("/v1/packages/hello")).json()
+    assert (page["latest_version"], page["owners"], page["versions"]) == (None, ["alice"], [])
     assert await fs_registry.until_in_catalog("hello", None) == {"name": "hello", "is_official": False}
     assert (await fs_registry.publish(hello_archive(version="0.1.1"), publisher)).status_code == 200
 
 
 async def test_a_version_that_waits_in_staging_is_removed_too(workerless_registry: Registry) -> None:
-    """Its bytes do not lie there until collection; and a publication that runs twice does no harm."""
+    """Its bytes do not wait for garbage collection, and a second publication does no harm."""
     publisher = await workerless_registry.add_publisher()
     admin = await workerless_registry.add_user("admin")
     assert (await workerless_registry.publish(hello_archive(), publisher)).status_code == 200
@@ -85,11 +87,11 @@ async def test_a_version_that_waits_in_staging_is_removed_too(workerless_registr
     async with open_parts(workerless_registry.settings) as parts:
         for _ in range(2):
             await publish_package(parts, "hello")
-    assert await workerless_registry.keys() == []
+    assert await workerless_registry.keys() == ["dl/hello/package"]
 
 
 async def test_what_is_not_there_or_not_ones_own_is_not_removed(fs_registry: Registry) -> None:
-    """The rules of every change of a package hold here too."""
+    """The rules for all changes of a package apply."""
     publisher = await fs_registry.add_publisher()
     stranger = await fs_registry.add_user("mallory")
     with pytest.raises(NotFound):

@@ -1,4 +1,4 @@
-"""Scale evidence over HTTP: set once, in the metadata at once."""
+"""Scale evidence over HTTP: it is set once, and appears in the metadata at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVIDENCE = "https://x07.io/evidence/hello.json"
 
 
 async def published(registry: Registry, **meta: Any) -> dict[str, str]:
-    """Headers of the owner of package `hello`, whose manifest says this of scale."""
+    """Publish `hello` with these scale fields. Returns the owner's headers."""
     headers = await registry.add_publisher("alice", "publish")
     archive = hello_archive(meta={"x07c_compat": ">=0.1.111 <0.3.0"} | meta)
     answer = await registry.publish(archive, headers)
@@ -37,7 +37,7 @@ async def metadata(registry: Registry) -> dict[str, Any]:
 
 
 async def test_evidence_is_in_the_metadata_at_once(fs_registry: Registry) -> None:
-    """Normalised in answer, row, metadata and audit; its ETag changes with it."""
+    """It is normalised in answer, row, metadata and audit log; the metadata's ETag changes."""
     alice = await published(fs_registry, scale_classes_supported=["Small", "large"])
     before = await fs_registry.http.get("/v1/packages/hello/0.1.0/metadata")
 
@@ -59,7 +59,7 @@ async def test_evidence_is_in_the_metadata_at_once(fs_registry: Registry) -> Non
 
 
 async def test_the_same_evidence_again_changes_nothing(fs_registry: Registry) -> None:
-    """However it is spelt: the same answer, no event, no new generation."""
+    """In any spelling it gives the same answer, no event and no new generation."""
     alice = await published(fs_registry)
     first = await put(fs_registry, alice)
     generation = await fs_registry.rows("SELECT generation FROM index_state")
@@ -73,7 +73,7 @@ async def test_the_same_evidence_again_changes_nothing(fs_registry: Registry) ->
 
 
 async def test_evidence_is_never_replaced(fs_registry: Registry) -> None:
-    """Another reference is 409, to evidence of the manifest too."""
+    """Another reference gives 409, also if the evidence came with the manifest."""
     alice = await published(fs_registry, scale_test_evidence_ref=EVIDENCE)
     answer = await put(fs_registry, alice, f"{EVIDENCE}x")
     assert (answer.status_code, answer.json()["code"]) == (409, "X07REG_CONFLICT")
@@ -84,7 +84,7 @@ async def test_evidence_is_never_replaced(fs_registry: Registry) -> None:
 
 
 async def test_of_two_references_at_once_one_wins(fs_registry: Registry) -> None:
-    """And readers see the winner."""
+    """Readers see the winner's."""
     alice = await published(fs_registry)
     references = [f"{EVIDENCE}{number}" for number in range(4)]
     answers = await asyncio.gather(*(put(fs_registry, alice, reference) for reference in references))
@@ -119,7 +119,7 @@ REFUSED = [
 
 
 async def test_a_reference_that_is_not_allowed_is_refused(fs_registry: Registry) -> None:
-    """Before the package is looked for; nothing is written."""
+    """It is refused before the package is looked up; nothing is written."""
     alice = await published(fs_registry)
     for reference in REFUSED:
         answer = await put(fs_registry, alice, reference)
@@ -134,7 +134,7 @@ async def test_a_reference_that_is_not_allowed_is_refused(fs_registry: Registry)
 
 
 async def test_an_s3_reference_is_allowed(fs_registry: Registry) -> None:
-    """Of any bucket, where no list of buckets is set."""
+    """Without a list of buckets, any bucket is allowed."""
     alice = await published(fs_registry)
     assert (await put(fs_registry, alice, "s3://Bucket/key")).json()[
         "scale_test_evidence_ref"
@@ -142,7 +142,7 @@ async def test_an_s3_reference_is_allowed(fs_registry: Registry) -> None:
 
 
 async def test_only_owners_and_admins_set_evidence(fs_registry: Registry) -> None:
-    """The refusal comes before it is known whether the version exists."""
+    """The refusal does not reveal whether the version exists."""
     await published(fs_registry)
     mallory = await fs_registry.add_publisher("mallory", "publish")
     root = await fs_registry.add_publisher("root", "admin", "publish")
@@ -164,7 +164,7 @@ async def test_only_owners_and_admins_set_evidence(fs_registry: Registry) -> Non
 async def test_what_is_not_there_gets_no_evidence(
     fs_registry: Registry, name: str, version: str, status: int, code: str
 ) -> None:
-    """Name, version, package, version of the package."""
+    """Checks come in the order: name, version, package, version of the package."""
     alice = await published(fs_registry)
     path = f"/v1/packs/{name}/versions/{version}/scale-evidence"
     answer = await fs_registry.http.post(path, json={"evidence_ref": EVIDENCE}, headers=alice)
@@ -175,7 +175,7 @@ MISSHAPEN = [{}, {"evidence_ref": None}, {"evidence_ref": 1}, [EVIDENCE]]
 
 
 async def test_a_body_of_another_shape_is_422(fs_registry: Registry) -> None:
-    """The reference is a string and required."""
+    """The reference is a required string."""
     alice = await fs_registry.add_publisher("alice")
     for body in MISSHAPEN:
         answer = await fs_registry.http.post(PATH, json=body, headers=alice)
@@ -183,7 +183,7 @@ async def test_a_body_of_another_shape_is_422(fs_registry: Registry) -> None:
 
 
 async def test_evidence_needs_a_token_that_may_publish(fs_registry: Registry) -> None:
-    """Not owner.manage, not admin, and no cookie."""
+    """`owner.manage`, `admin` and a cookie are not enough."""
     caller = await fs_registry.add_publisher("alice", "admin", "owner.manage", "token.manage")
     answer = await put(fs_registry, caller)
     assert (answer.status_code, answer.json()["message"]) == (403, "missing scope: publish")

@@ -1,4 +1,4 @@
-"""GET /v1/search: literal, ranked, paged, and as fresh as the index."""
+"""GET /v1/search: literal, ranked, paged, and up to date with the index."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.stack import Registry
 
 
 async def found(registry: Registry, **parameters: Any) -> list[str]:
-    """Names that a search answers with, in its order."""
+    """The names that a search finds, in order."""
     answer = await registry.http.get("/v1/search", params=parameters)
     assert answer.status_code == 200, answer.text
     return [package["name"] for package in answer.json()["packages"]]
 
 
 async def publish_names(registry: Registry, *names: str) -> dict[str, str]:
-    """Publish a version of each; the publisher's headers."""
+    """Publish a version of each. Returns the publisher's headers."""
     headers = await registry.add_publisher()
     for name in names:
         answer = await registry.publish(hello_archive(name), headers)
@@ -27,7 +27,7 @@ async def publish_names(registry: Registry, *names: str) -> dict[str, str]:
 
 
 async def test_a_search_answers_with_what_the_latest_version_says(fs_registry: Registry) -> None:
-    """Every field, byte for byte, at once after the publish."""
+    """Every field is compared byte for byte, directly after the publish."""
     headers = await fs_registry.add_publisher("x07")
     meta = {"x07c_compat": ">=0.1.111 <0.3.0", "archetype": "cli"}
     await fs_registry.publish(
@@ -46,7 +46,7 @@ async def test_a_search_answers_with_what_the_latest_version_says(fs_registry: R
 
 
 async def test_what_is_published_next_replaces_what_search_says(fs_registry: Registry) -> None:
-    """The greatest version speaks, whatever the order; facets that are gone are left out."""
+    """The greatest version counts, whatever the order; removed facets disappear."""
     headers = await fs_registry.add_publisher()
     meta = {"x07c_compat": "*", "facets": ["old"]}
     await fs_registry.publish(hello_archive(version="0.1.0", meta=meta), headers)
@@ -58,7 +58,7 @@ async def test_what_is_published_next_replaces_what_search_says(fs_registry: Reg
 
 
 async def test_the_best_match_comes_first(fs_registry: Registry) -> None:
-    """The name itself, then names that begin with the text, shorter ones first, then by bytes."""
+    """First the name itself, then names that begin with the text, shorter ones first, then by bytes."""
     await publish_names(
         fs_registry, "my-json", "json-zz", "json-aaaa", "a-json-tool", "xjson", "json", "json-b1", "yaml"
     )
@@ -73,7 +73,7 @@ async def test_the_best_match_comes_first(fs_registry: Registry) -> None:
 
 
 async def test_an_empty_query_lists_every_package_by_name(fs_registry: Registry) -> None:
-    """In byte order: `-` before digits, digits before letters, `_` between the cases."""
+    """In byte order, `-` comes before digits, digits before letters, and `_` between upper and lower case."""
     await publish_names(fs_registry, "b", "a_b", "a-b", "a1", "ab", "a")
     names = ["a", "a-b", "a1", "a_b", "ab", "b"]
     assert await found(fs_registry) == names
@@ -85,7 +85,7 @@ async def test_an_empty_query_lists_every_package_by_name(fs_registry: Registry)
 
 @pytest.mark.parametrize("q", ["%", "_", "\\", "a_c", "a%c", "a\\", "é", "a b", "'", "abcd", "ac"])
 async def test_text_matches_literally(fs_registry: Registry, q: str) -> None:
-    """No wildcards and no escapes; text that no name holds finds nothing."""
+    """There are no wildcards or escapes; text that is in no name finds nothing."""
     await publish_names(fs_registry, "abc", "xyz")
     answer = (await fs_registry.http.get("/v1/search", params={"q": q})).json()
     assert (answer["q"], answer["total"], answer["packages"]) == (q, 0, [])
@@ -99,7 +99,7 @@ async def test_an_underscore_matches_only_itself(fs_registry: Registry) -> None:
 
 
 async def test_totals_do_not_depend_on_the_page(fs_registry: Registry) -> None:
-    """Limit 0 counts, limits over 100 are 100, offsets behind the end give an empty page."""
+    """Limit 0 only counts, limits over 100 count as 100, offsets after the end give an empty page."""
     await publish_names(fs_registry, "one", "once", "on")
     for query, limit, names in [
         ("limit=0", 0, []),
@@ -143,20 +143,20 @@ async def test_totals_do_not_depend_on_the_page(fs_registry: Registry) -> None:
     ],
 )
 async def test_a_bad_query_is_refused(fs_registry: Registry, query: str) -> None:
-    """400 with a code, whatever the others are."""
+    """400 with a code, whatever the other parameters are."""
     answer = await fs_registry.http.get(f"/v1/search?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST")
 
 
 @pytest.mark.parametrize("query", ["q=", "q", "", "&&", "x=1&x=2&page=abc", "scale_tested=false", "Limit=x"])
 async def test_an_unknown_parameter_and_an_empty_text_are_ignored(fs_registry: Registry, query: str) -> None:
-    """Only known names are looked at."""
+    """Only known parameters are read."""
     answer = await fs_registry.http.get(f"/v1/search?{query}")
     assert answer.text == '{"ok":true,"q":"","limit":20,"offset":0,"total":0,"packages":[]}'
 
 
 async def test_only_packages_whose_latest_version_is_scale_tested(fs_registry: Registry) -> None:
-    """The filter follows the latest version, and totals follow the filter."""
+    """The filter uses the latest version, and totals follow the filter."""
     headers = await publish_names(fs_registry, "tool-plain", "tool-was", "tool-is")
     tested = {"x07c_compat": "*", "scale_tested": True}
     await fs_registry.publish(hello_archive("tool-was", "0.2.0", meta=tested), headers)
@@ -173,7 +173,7 @@ async def test_only_packages_whose_latest_version_is_scale_tested(fs_registry: R
 
 
 async def test_a_package_without_a_latest_version_is_still_found(fs_registry: Registry) -> None:
-    """As when every version is yanked: null, no description, no modules; not scale-tested."""
+    """If every version is yanked: null, no description, no modules; not scale-tested."""
     headers = await fs_registry.add_publisher()
     tested = {"x07c_compat": "*", "scale_tested": True, "facets": ["x"]}
     await fs_registry.publish(hello_archive(meta=tested), headers)
@@ -185,7 +185,7 @@ async def test_a_package_without_a_latest_version_is_still_found(fs_registry: Re
 
 
 async def test_totals_follow_a_package_that_is_removed(fs_registry: Registry) -> None:
-    """By an operator's SQL: there is no route for it."""
+    """An operator's SQL removes it, because there is no route for it."""
     await publish_names(fs_registry, "gone", "good")
     await change(fs_registry, "DELETE FROM packages WHERE name = 'gone'")
     for q, total in [("", 1), ("g", 1), ("on", 0), ("go", 1), ("gone", 0), ("good", 1)]:
@@ -193,8 +193,34 @@ async def test_totals_follow_a_package_that_is_removed(fs_registry: Registry) ->
         assert (answer["total"], len(answer["packages"])) == (total, total)
 
 
+async def test_totals_are_right_although_no_name_waits_for_another(fs_registry: Registry) -> None:
+    """While a transaction that adds a name is open, others are listed, and each is counted once."""
+    publisher = await fs_registry.add_publisher()
+    assert (await fs_registry.publish(hello_archive(name="first"), publisher)).status_code == 200
+    await fs_registry.until_row("SELECT 1 FROM search_names WHERE name = 'first'")
+    async with fs_registry.database.transaction() as tx:
+        await tx.exec_driver_sql("DELETE FROM search_names")
+        for name in ("fourth", "fifth"):
+            assert (await fs_registry.publish(hello_archive(name=name), publisher)).status_code == 200
+            await fs_registry.until_row("SELECT 1 FROM search_names WHERE name = :name", name=name)
+        assert await totals(fs_registry) == {"": 3, "f": 3, "fi": 2, "th": 2, "rst": 1}
+    assert await totals(fs_registry) == {"": 2, "f": 2, "fi": 1, "th": 2, "rst": 0}
+    assert (await fs_registry.publish(hello_archive(name="sixth"), publisher)).status_code == 200
+    await fs_registry.until_row("SELECT 1 FROM search_names WHERE name = 'sixth'")
+    assert await totals(fs_registry) == {"": 3, "f": 2, "fi": 1, "th": 3, "rst": 0}
+    assert await fs_registry.rows("SELECT 1 FROM search_total_changes") == []
+
+
+async def totals(registry: Registry) -> dict[str, int]:
+    """The number of packages found by some texts."""
+    return {
+        q: (await registry.http.get(f"/v1/search?q={q}")).json()["total"]
+        for q in ("", "f", "fi", "th", "rst")
+    }
+
+
 async def test_an_adopted_package_is_found_once_it_is_published(fs_registry: Registry) -> None:
-    """Rows that were there before us, an old manifest among them, become listed by the worker."""
+    """The worker lists rows from before the adoption, including an old manifest."""
     user_id = await fs_registry.add_user("alice")
     await change(
         fs_registry,
@@ -208,12 +234,12 @@ async def test_an_adopted_package_is_found_once_it_is_published(fs_registry: Reg
 
 
 async def change(registry: Registry, sql: str, **values: Any) -> None:
-    """Change rows by hand."""
+    """Change rows with SQL."""
     await registry.rows(f"{sql} RETURNING 1", **values)
 
 
 async def make_changed(registry: Registry, sql: str) -> None:
-    """Change rows of every package by hand, and wait until the worker published that."""
+    """Change rows of every package with SQL, and wait until the worker has published that."""
     await change(registry, sql)
     await change(registry, "UPDATE index_state SET generation = generation + 1, dirty_since = now()")
     await registry.until_row(

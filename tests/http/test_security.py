@@ -1,5 +1,8 @@
-"""Rules of docs/security.md that no other test proves: attempts swapped between browsers, how secrets are
-looked up and compared, what an attached account gains, and what a stranger can find out."""
+"""Rules of docs/security.md that no other test proves.
+
+They concern attempts swapped between browsers, look-up and comparison of secrets, the rights of an attached
+account, and what a stranger can find out.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ SECRETS = {"csrf_token", "shown", "secret", "token", "browser", "browser_hash", 
 async def test_an_attempt_ends_only_in_the_browser_that_began_it(
     new_browser: MakeBrowser, github_registry: Registry, github: GithubServer
 ) -> None:
-    """Login CSRF: a way back that an attacker approved signs nobody else in, and is used up."""
+    """Login CSRF: a callback that an attacker approved signs in nobody else, and is used up."""
     github.add("mallory", 666)
     attacker, victim, stranger = await new_browser(), await new_browser(), await new_browser()
     await victim.start()
@@ -42,7 +45,7 @@ async def test_an_attempt_ends_only_in_the_browser_that_began_it(
 async def test_states_swapped_between_two_attempts_sign_nobody_in(
     new_browser: MakeBrowser, github_registry: Registry
 ) -> None:
-    """Each code with the other's state: neither the browser nor the verifier fits."""
+    """Neither the browser nor the verifier fits the other attempt's code."""
     one, two = await new_browser(), await new_browser()
     first, second = query_of(await one.way_back("octo")), query_of(await two.way_back("octo"))
     for browser, code, state in ((one, first, second), (two, second, first)):
@@ -53,7 +56,7 @@ async def test_states_swapped_between_two_attempts_sign_nobody_in(
 
 @contextmanager
 def sql_values() -> Iterator[list[Any]]:
-    """Every value that is sent to a database meanwhile."""
+    """Every value that is sent to a database in the block."""
     values: list[Any] = []
 
     def note(_c: Any, _cursor: Any, _statement: Any, parameters: Any, _context: Any, _many: bool) -> None:
@@ -69,7 +72,7 @@ def sql_values() -> Iterator[list[Any]]:
 async def test_tokens_and_sessions_are_looked_up_by_their_hash_alone(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """How long a comparison in an index takes tells of the hash, which nobody can steer to a secret."""
+    """The timing of an index look-up depends on the hash, which nobody can control."""
     token = await github_registry.add_token(await github_registry.add_user("alice"), "token.manage")
     await browser.sign_in("octo")
     session = browser.http.cookies["x07_session"]
@@ -85,7 +88,7 @@ async def test_tokens_and_sessions_are_looked_up_by_their_hash_alone(
 
 
 def test_no_secret_is_compared_with_an_operator() -> None:
-    """`==` ends at the first byte that differs; `hmac.compare_digest` does not."""
+    """`==` returns at the first different byte; `hmac.compare_digest` does not."""
     compared = []
     for path in WRITE_API.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -98,9 +101,10 @@ def test_no_secret_is_compared_with_an_operator() -> None:
 
 
 async def test_an_attached_account_gains_no_admin(browser: Browser, github_registry: Registry) -> None:
-    """A bootstrap user's tokens may be an admin's; the session of the person who takes the handle is none."""
-    await github_registry.add_token(await github_registry.add_user("octo"), "admin", "token.manage")
+    """An operator may give a person's account an admin token, but the session stays an ordinary one."""
+    user_id = await github_registry.add_user("octo")
     await browser.sign_in("octo")
+    await github_registry.add_token(user_id, "admin", "token.manage")
     session = await browser.session()
     assert (session["user"]["handle"], session["user"]["is_admin"]) == ("octo", False)
     headers = {"origin": WEB_ORIGIN, "x-x07-csrf": session["csrf_token"]}
@@ -109,7 +113,7 @@ async def test_an_attached_account_gains_no_admin(browser: Browser, github_regis
 
 
 async def test_a_stranger_learns_of_no_account_by_asking(fs_registry: Registry) -> None:
-    """Who may not change a package is told the same for every handle, and a wrong token the same as none."""
+    """Strangers get the same answer for every handle, and for a wrong token the same as for none."""
     alice = await fs_registry.add_publisher("alice", "publish")
     await fs_registry.publish(hello_archive(), alice)
     mallory = await fs_registry.add_publisher("mallory", "owner.manage")
@@ -136,7 +140,7 @@ async def test_a_stranger_learns_of_no_account_by_asking(fs_registry: Registry) 
 
 
 async def test_origins_that_only_look_listed_get_no_credentials(cors_registry: Registry) -> None:
-    """Neither a prefix, a suffix, another scheme, another port, nor `null`; on errors and preflights too."""
+    """A prefix, a suffix, another scheme, another port, or `null` gets none, on errors and preflights too."""
     lookalikes = (
         "https://web.example.evil.example",
         "https://evil-web.example",

@@ -13,17 +13,17 @@ REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 
 async def test_the_root_says_where_everything_is(registry: Registry) -> None:
-    """A constant, keys sorted, no cache headers."""
+    """It is constant, with sorted keys and no cache headers."""
     answer = await registry.http.get("/")
     assert answer.content == (
         b'{"catalog":"/index/catalog.json","healthz":"/healthz","index":"/index/",'
-        b'"openapi":"/openapi/openapi.json","service":"x07-registry","web":"https://x07.io"}'
+        b'"openapi":"/openapi/openapi.json","service":"x07-registry","version":"0.1.0","web":"https://x07.io"}'
     )
     assert "cache-control" not in answer.headers
 
 
 async def test_healthz_is_ok_and_readyz_names_each_dependency(registry: Registry) -> None:
-    """The status page wants exactly `ok`."""
+    """The status page requires exactly `ok`."""
     assert (await registry.http.get("/healthz")).text == "ok"
     ready = await registry.http.get("/readyz")
     assert ready.status_code == 200
@@ -38,7 +38,7 @@ async def test_healthz_is_ok_and_readyz_names_each_dependency(registry: Registry
         ("GET", "/v1/packages/hello/0.1.0", 404, None),
         ("POST", "/nothing/here", 405, "GET,HEAD"),
         ("GET", "/v1/packages/publish", 405, "POST"),
-        ("POST", "/v1/packages/hello", 405, "GET,HEAD"),
+        ("POST", "/v1/packages/hello", 405, "GET,HEAD,PATCH"),
         ("POST", "/healthz", 405, "GET,HEAD"),
         ("PUT", "/index/he/ll/hello", 405, "GET,HEAD"),
         ("OPTIONS", "/healthz", 405, "GET,HEAD"),
@@ -47,7 +47,7 @@ async def test_healthz_is_ok_and_readyz_names_each_dependency(registry: Registry
 async def test_unknown_paths_and_methods_are_json_errors(
     registry: Registry, method: str, path: str, status: int, allow: str | None
 ) -> None:
-    """The contract's statuses and `allow`, in the error shape of every other error."""
+    """Status and `allow` are those of the contract, in an ordinary error body."""
     answer = await registry.http.request(method, path)
     assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
     assert list(answer.json()) == ["code", "message", "request_id"]
@@ -56,13 +56,13 @@ async def test_unknown_paths_and_methods_are_json_errors(
 
 @pytest.mark.parametrize("path", ["/v1/packages/%ff", "/index/he/ll/%e0%80", "/v1/packages/%zz"])
 async def test_bad_percent_encoding_is_400(registry: Registry, path: str) -> None:
-    """Bytes that are not UTF-8 after decoding."""
+    """The decoded bytes are not UTF-8."""
     answer = await registry.http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST")
 
 
 async def test_every_answer_has_a_request_id_of_its_own(registry: Registry) -> None:
-    """What the client sends is not echoed."""
+    """The client's own id is not used."""
     sent = {"x-request-id": "f" * 32}
     answers = [await registry.http.get(path, headers=sent) for path in ("/", "/", "/nope", "/index/he/ll/x")]
     ids = [answer.headers["x-request-id"] for answer in answers]
@@ -71,7 +71,7 @@ async def test_every_answer_has_a_request_id_of_its_own(registry: Registry) -> N
 
 
 async def test_head_answers_like_get_without_a_body(registry: Registry) -> None:
-    """Status, content type and length of the GET, for both tiers."""
+    """Status, content type and length equal those of the GET, on both tiers."""
     await registry.publish(hello_archive(), await registry.add_publisher())
     for path in (
         "/",
@@ -87,7 +87,7 @@ async def test_head_answers_like_get_without_a_body(registry: Registry) -> None:
 
 
 async def test_the_account_behind_a_token(registry: Registry) -> None:
-    """GET /v1/account and POST /v1/auth/token, for any scope, and last_used_at soon after."""
+    """GET /v1/account and POST /v1/auth/token work with any scope, and set last_used_at soon after."""
     headers = await registry.add_publisher("octo", "owner.manage")
     answer = await registry.http.get("/v1/account", headers=headers)
     assert list(answer.json()) == ["ok", "user_id", "handle", "token_id", "scopes"]
@@ -98,14 +98,14 @@ async def test_the_account_behind_a_token(registry: Registry) -> None:
 
 
 async def test_a_package_that_is_not_there(registry: Registry) -> None:
-    """Name rule first, then 404."""
+    """The name's rule is checked first, then 404."""
     assert (await registry.http.get("/v1/packages/Hello")).json()["code"] == "X07REG_INVALID_NAME"
     missing = await registry.http.get("/v1/packages/hello")
     assert (missing.status_code, missing.json()["code"]) == (404, "X07REG_NOT_FOUND")
 
 
 async def test_cors_lists_origins_exactly(cors_registry: Registry) -> None:
-    """Section 1.5: credentials and Vary always, the origin only when it is listed."""
+    """As in section 1.5: credentials and Vary always, the origin only if it is listed."""
     for path in ("/", "/v1/account", "/index/he/ll/nope"):
         allowed = await cors_registry.http.get(path, headers={"origin": "https://web.example"})
         assert allowed.headers["access-control-allow-origin"] == "https://web.example"
@@ -120,7 +120,7 @@ async def test_cors_lists_origins_exactly(cors_registry: Registry) -> None:
 
 
 async def test_an_encoded_slash_ends_no_parameter(registry: Registry) -> None:
-    """Routes are matched as they were sent: `a%2Fb` is one bad name, and `/v1%2Fsearch` is nowhere."""
+    """Routes are matched exactly as sent: `a%2Fb` is one bad name, and `/v1%2Fsearch` is unknown."""
     for path in ("a%2Fb", "a%2Fowners", "a%2Fb/owners", "a%2Fb/1.0.0/metadata"):
         answer = await registry.http.get(f"/v1/packages/{path}")
         assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_INVALID_NAME"), path

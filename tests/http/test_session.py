@@ -1,12 +1,8 @@
-"""Web sessions: the cookie, who is signed in, CSRF, and how a session ends (contract, 1.6, 5.2, 5.5, 5.6)."""
+"""Web sessions: the cookie, the signed-in user, CSRF, and logging out (contract, 1.6, 5.2, 5.5, 5.6)."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import httpx
-import pytest
-from structlog.testing import capture_logs
 
 from shared.settings import Settings
 from tests.browser import WEB_ORIGIN, Browser, refusal
@@ -20,7 +16,7 @@ CSRF = "X07REG_CSRF_"
 
 
 async def signed_in(browser: Browser, login: str = "octo") -> str:
-    """Sign in; the session's secret."""
+    """Sign in. Returns the session's secret."""
     assert (await browser.sign_in(login)).status_code == 302
     secret = browser.http.cookies["x07_session"]
     assert secret is not None
@@ -28,12 +24,12 @@ async def signed_in(browser: Browser, login: str = "octo") -> str:
 
 
 def cookie(value: str) -> dict[str, str]:
-    """A Cookie header with just this value."""
+    """A Cookie header with only this value."""
     return {"cookie": f"x07_session={value}"}
 
 
 async def test_a_session_says_who_is_signed_in(browser: Browser) -> None:
-    """Every field in the contract's order, and no cache may keep it."""
+    """Every field is in the contract's order, and the answer is not cacheable."""
     await signed_in(browser)
     answer = await browser.http.get("/v1/auth/session")
     assert answer.headers["cache-control"] == "no-store"
@@ -60,7 +56,7 @@ async def test_a_session_says_who_is_signed_in(browser: Browser) -> None:
 async def test_nobody_is_signed_in_without_a_session_that_works(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """Never 401: absent, unknown and expired cookies, and bearer tokens, are nobody."""
+    """The answer is never 401: other cookies and bearer tokens count as no session."""
     answer = await browser.http.get("/v1/auth/session")
     assert answer.headers["cache-control"] == "no-store"
     assert answer.content == b'{"ok":true,"authenticated":false}'
@@ -81,7 +77,7 @@ async def test_head_of_a_session_is_its_get_without_a_body(browser: Browser) -> 
 
 
 async def test_an_expired_session_is_nobody_and_removed(browser: Browser, github_registry: Registry) -> None:
-    """Expiry is the database's; a route that needs a session says so once."""
+    """The database decides about expiry; a route that needs a session reports it once."""
     await signed_in(browser)
     headers = await browser.write_headers()
     await github_registry.rows("UPDATE web_sessions SET expires_at = now() RETURNING 1")
@@ -93,7 +89,7 @@ async def test_an_expired_session_is_nobody_and_removed(browser: Browser, github
 
 
 async def test_only_a_hash_of_the_session_is_stored(browser: Browser, github_registry: Registry) -> None:
-    """Who reads the database cannot sign in with it."""
+    """Access to the database is not enough to sign in."""
     secret = await signed_in(browser)
     (row,) = await github_registry.rows("SELECT * FROM web_sessions")
     assert secret not in str(tuple(row))
@@ -102,7 +98,7 @@ async def test_only_a_hash_of_the_session_is_stored(browser: Browser, github_reg
 
 
 async def test_a_session_that_a_browser_brings_along_is_never_taken_over(browser: Browser) -> None:
-    """Session fixation: signing in makes a new secret, whatever was planted."""
+    """Against session fixation, signing in creates a new secret, whatever was planted."""
     planted = "x07s_" + "0" * 64
     back = await browser.way_back("octo")
     browser.http.cookies.set("x07_session", planted, domain="127.0.0.1", path="/")
@@ -123,8 +119,10 @@ async def test_a_cookie_header_is_read_part_by_part(browser: Browser, github_reg
         ([f"a=b;\t{good}\t;"], True),
         ([f"x07_session=; {good}"], True),
         ([f"{good}; {good}"], True),
-        ([f"{good}; {other}"], False),
-        ([f"{other}; {good}"], False),
+        ([f"{good}; {other}"], True),
+        ([f"{other}; {good}"], True),
+        ([";".join([f"x07_session=x07s_{number}" for number in range(7)] + [good])], True),
+        ([";".join([f"x07_session=x07s_{number}" for number in range(8)] + [good])], False),
         ([f"X07_SESSION={secret}"], False),
         ([f"x07_session ={secret}"], False),
         ([f'x07_session="{secret}"'], False),
@@ -136,20 +134,18 @@ async def test_a_cookie_header_is_read_part_by_part(browser: Browser, github_reg
         headers = [("cookie", line) for line in lines]
         answer = await github_registry.http.get("/v1/auth/session", headers=headers)
         assert answer.json()["authenticated"] is works, lines
-    answer = await github_registry.http.get("/v1/tokens", headers={"cookie": f"{good}; {other}"})
-    assert refusal(answer) == (401, "X07REG_AUTH_INVALID")
-    assert answer.json()["message"] == "more than one x07_session cookie"
 
 
 async def test_logging_out_ends_the_session_and_takes_the_cookie_back(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """204 without a body; the secret is worth nothing from there on."""
+    """204 without a body; afterwards the secret is invalid."""
     secret = await signed_in(browser)
     answer = await browser.http.post("/v1/auth/logout", headers=await browser.write_headers())
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["set-cookie"] == "x07_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    cleared = "x07_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    assert answer.headers.get_list("set-cookie") == [cleared, f"{cleared}; Domain=registry.invalid"]
     assert await github_registry.rows("SELECT 1 FROM web_sessions") == []
     assert (await browser.http.get("/v1/auth/session", headers=cookie(secret))).json() == ANONYMOUS
     again = await browser.http.post("/v1/auth/logout", headers={**cookie(secret), "origin": WEB_ORIGIN})
@@ -159,7 +155,7 @@ async def test_logging_out_ends_the_session_and_takes_the_cookie_back(
 async def test_logging_out_ends_one_session_of_several(
     new_browser: MakeBrowser, github_registry: Registry
 ) -> None:
-    """The same person elsewhere stays signed in."""
+    """The person's other sessions stay signed in."""
     here, there = await new_browser(), await new_browser()
     await signed_in(here)
     await signed_in(there)
@@ -169,7 +165,7 @@ async def test_logging_out_ends_one_session_of_several(
 
 
 async def test_logging_out_takes_no_bearer_token(browser: Browser, github_registry: Registry) -> None:
-    """A token is not a session, and a bad one does not spoil one."""
+    """A token is not a session, and a bad one does not affect one."""
     publisher = await github_registry.add_publisher()
     answer = await browser.http.post("/v1/auth/logout", headers=publisher)
     assert refusal(answer) == (401, "X07REG_AUTH_REQUIRED")
@@ -182,7 +178,7 @@ async def test_logging_out_takes_no_bearer_token(browser: Browser, github_regist
 async def test_csrf_is_checked_in_the_order_of_the_contract(
     browser: Browser, new_browser: MakeBrowser, github_registry: Registry
 ) -> None:
-    """Origin present, origin listed, token present, token right; and then nothing has been written."""
+    """Origin present, origin listed, token present, token right; nothing is written before all four."""
     await signed_in(browser)
     own = (await browser.session())["csrf_token"]
     stranger = await new_browser()
@@ -218,7 +214,7 @@ async def test_csrf_is_checked_in_the_order_of_the_contract(
 async def test_a_cookie_writes_with_origin_and_token_and_reads_without(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """The web UI's way to a token; the audit event names no token as its actor."""
+    """The web UI creates tokens like this; the audit event has no token as its actor."""
     await signed_in(browser)
     created = await browser.http.post("/v1/tokens", json={}, headers=await browser.write_headers())
     assert created.status_code == 200, created.text
@@ -234,7 +230,7 @@ async def test_a_cookie_writes_with_origin_and_token_and_reads_without(
 async def test_a_bearer_token_wins_over_the_cookie_and_needs_no_csrf(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """A present but bad one never falls back; two are refused; another scheme counts as none."""
+    """A bad one never falls back to the cookie; two are refused; another scheme counts as none."""
     await signed_in(browser)
     publisher = await github_registry.add_publisher("alice", "token.manage")
     created = await browser.http.post("/v1/tokens", json={"scopes": ["token.manage"]}, headers=publisher)
@@ -253,7 +249,7 @@ async def test_a_bearer_token_wins_over_the_cookie_and_needs_no_csrf(
 
 
 async def test_a_session_is_not_accepted_where_a_token_is_needed(browser: Browser) -> None:
-    """Account, token check and publish are for tokens."""
+    """The account, the token check and publishing require a token."""
     await signed_in(browser)
     headers = await browser.write_headers()
     for answer in (
@@ -285,7 +281,7 @@ async def test_an_administrator_is_one_by_the_settings_at_each_request(
 async def test_last_seen_is_written_soon_and_then_rarely_and_expiry_stays(
     new_browser: MakeBrowser, github_registry: Registry
 ) -> None:
-    """A session in use costs no write a request, and does not live longer for it."""
+    """A session in use does not cause a write per request, and does not live longer."""
     seen_since = "SELECT csrf_token, expires_at, xmin FROM web_sessions WHERE last_seen_at > '2021-01-01Z'"
     one, other = await new_browser(), await new_browser()
     await signed_in(one)
@@ -302,88 +298,3 @@ async def test_last_seen_is_written_soon_and_then_rarely_and_expiry_stays(
     written = await github_registry.until_row(seen_since)
     assert own != others == written.csrf_token
     assert len(await github_registry.rows(seen_since)) == 1
-
-
-@pytest.mark.parametrize("origins", [("*",), ("*", WEB_ORIGIN), ()])
-async def test_with_any_origin_or_none_allowed_a_cookie_writes_nothing(
-    origins: tuple[str, ...], github_settings: Settings
-) -> None:
-    """CORS with `*` never carries credentials, so nothing may be written with a cookie either."""
-    settings = github_settings.model_copy(update={"cors_origins": origins})
-    async with (
-        running_registry(settings, with_worker=False) as registry,
-        httpx.AsyncClient(base_url=registry.url) as client,
-    ):
-        browser = Browser(client, "")
-        await signed_in(browser)
-        token = {"x-x07-csrf": (await browser.session())["csrf_token"]}
-        for origin in (WEB_ORIGIN, "*"):
-            answer = await client.post("/v1/auth/logout", headers={**token, "origin": origin})
-            assert refusal(answer) == (403, CSRF + "ORIGIN_FORBIDDEN")
-            assert "access-control-allow-credentials" not in answer.headers
-
-
-@pytest.mark.parametrize(
-    ("changes", "start", "max_age", "suffix"),
-    [
-        ({"session_cookie_secure": True}, "", 2592000, "; Secure"),
-        ({"session_cookie_domain": "web.example"}, "", 2592000, "; Domain=web.example"),
-        (
-            {"session_cookie_domain": "web.example", "session_cookie_secure": True},
-            "",
-            2592000,
-            "; Domain=web.example; Secure",
-        ),
-        ({"session_ttl_seconds": 1}, "", 1, ""),
-        ({"public_base": "https://registry.invalid/x", "oauth_state_ttl_seconds": 60}, "/x", 2592000, ""),
-        (
-            {"public_base": "https://registry.invalid", "session_cookie_secure": True},
-            "",
-            2592000,
-            "; Secure",
-        ),
-    ],
-)
-async def test_cookies_have_the_attributes_that_the_settings_ask_for(
-    changes: dict[str, Any], start: str, max_age: int, suffix: str, github_settings: Settings
-) -> None:
-    """In the order of the contract, when set and when cleared; the database keeps at least a minute."""
-    settings = github_settings.model_copy(update=changes)
-    async with (
-        running_registry(settings, with_worker=False) as registry,
-        httpx.AsyncClient(base_url=registry.url) as client,
-    ):
-        browser = Browser(client, "")
-        started = await browser.start()
-        planted = started.headers["set-cookie"]
-        is_secure = settings.session_cookie_secure and settings.public_base.startswith("https")
-        assert planted.endswith(
-            f"; Path={start}/v1/auth/github; Max-Age={settings.oauth_state_ttl_seconds}"
-            f"; HttpOnly; SameSite=Lax{'; Secure' if is_secure else ''}"
-        )
-        back = await browser.approve(started.headers["location"], "octo")
-        path = back.removeprefix(start)
-        keep = {"cookie": planted.split(";")[0]}
-        answer = await client.get(path, headers=keep)
-        value, _, attributes = answer.headers["set-cookie"].partition("; ")
-        assert attributes == f"Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{suffix}"
-        headers = {"cookie": value}
-        token = (await client.get("/v1/auth/session", headers=headers)).json()["csrf_token"]
-        headers |= {"origin": WEB_ORIGIN, "x-x07-csrf": token}
-        cleared = await client.post("/v1/auth/logout", headers=headers)
-        assert cleared.headers["set-cookie"] == (
-            f"x07_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{suffix}"
-        )
-
-
-@pytest.mark.parametrize("origins", [("*",), ("*", WEB_ORIGIN), (WEB_ORIGIN,), ()])
-async def test_an_operator_who_allows_any_origin_is_told_what_that_ends(
-    origins: tuple[str, ...], github_settings: Settings
-) -> None:
-    """Every write of the web UI would fail, and nothing else would say why."""
-    settings = github_settings.model_copy(update={"cors_origins": origins})
-    with capture_logs() as logged:
-        async with running_registry(settings, with_worker=False):
-            pass
-    told = [line["event"] for line in logged if line["log_level"] == "warning"]
-    assert told == (["cors_allows_any_origin"] if "*" in origins else [])

@@ -1,4 +1,4 @@
-"""What a person signed in to the web UI may change, with the cookie and the CSRF token alone."""
+"""Changes that a signed-in person may make with only the cookie and the CSRF token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADVISORY = {"kind": "broken", "severity": "high", "summary": "Does not start."}
 
 
 async def publisher(browser: Browser, registry: Registry) -> dict[str, str]:
-    """Sign in, make a token and publish `hello` with it; the headers of the page's next writes."""
+    """Sign in, create a token and publish `hello` with it. Returns headers for the page's next writes."""
     assert (await browser.sign_in("octo")).status_code == 302
     headers = await browser.write_headers()
     made = await browser.http.post("/v1/tokens", json={"label": "ci"}, headers=headers)
@@ -29,7 +29,7 @@ async def publisher(browser: Browser, registry: Registry) -> dict[str, str]:
 async def test_a_session_makes_every_change_and_is_recorded_without_a_token(
     browser: Browser, github_registry: Registry
 ) -> None:
-    """Tokens, owners (removal too), yank, advisories; each audited with no token id."""
+    """Tokens, owners (including removal), yanks and advisories are each audited without a token id."""
     headers = await publisher(browser, github_registry)
     await github_registry.add_user("bob")
     (token,) = (await browser.http.get("/v1/tokens")).json()["tokens"]
@@ -81,7 +81,7 @@ async def test_a_session_without_its_csrf_token_changes_nothing(
 
 
 async def test_a_session_of_no_admin_grants_no_admin_token(browser: Browser) -> None:
-    """An account never grows by making tokens."""
+    """Nobody gains rights by creating tokens."""
     assert (await browser.sign_in("octo")).status_code == 302
     headers = await browser.write_headers()
     answer = await browser.http.post("/v1/tokens", json={"scopes": ["publish", "admin"]}, headers=headers)
@@ -92,7 +92,7 @@ async def test_a_session_of_no_admin_grants_no_admin_token(browser: Browser) -> 
 async def test_sessions_see_and_revoke_only_their_own_tokens(
     browser: Browser, new_browser: MakeBrowser, github: GithubServer, github_registry: Registry
 ) -> None:
-    """Somebody else's token looks like one that does not exist."""
+    """Somebody else's token appears not to exist."""
     await publisher(browser, github_registry)
     (token,) = (await browser.http.get("/v1/tokens")).json()["tokens"]
     github.add("eve", 7)
@@ -104,7 +104,7 @@ async def test_sessions_see_and_revoke_only_their_own_tokens(
 
 
 async def test_scale_evidence_takes_no_session(browser: Browser, github_registry: Registry) -> None:
-    """The contract has it for tokens only."""
+    """The contract allows it for tokens only."""
     headers = await publisher(browser, github_registry)
     path = "/v1/packs/hello/versions/0.1.0/scale-evidence"
     answer = await browser.http.post(path, json={"evidence_ref": "https://x07.io/e"}, headers=headers)

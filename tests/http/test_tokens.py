@@ -1,4 +1,4 @@
-"""API tokens over HTTP: made once, listed without secrets, revoked for good."""
+"""API tokens over HTTP: created, listed without secrets, revoked permanently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from api.write.principal import Principal
 from api.write.tokens import create_token
-from shared.errors import TokenGenerationFailed
+from shared.credential_errors import TokenGenerationFailed
 from tests.archives import hello_archive
 from tests.audit import Event, events
 from tests.stack import ALL_SCOPES, Registry, bearer
@@ -22,7 +22,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z")
 
 
 async def create(registry: Registry, headers: dict[str, str], **body: Any) -> dict[str, Any]:
-    """A token that was made."""
+    """Create a token and return it."""
     answer = await registry.http.post("/v1/tokens", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     created: dict[str, Any] = answer.json()
@@ -38,7 +38,7 @@ async def listed(registry: Registry, headers: dict[str, str]) -> list[dict[str, 
 
 
 async def test_a_token_is_told_once_and_works_at_once(fs_registry: Registry) -> None:
-    """Only its SHA-256 is stored, and what it made is recorded."""
+    """Only its SHA-256 is stored, and its actions are recorded."""
     manager = await fs_registry.add_publisher("alice", "token.manage", "publish")
 
     answer = await fs_registry.http.post(
@@ -46,7 +46,8 @@ async def test_a_token_is_told_once_and_works_at_once(fs_registry: Registry) -> 
     )
 
     created = answer.json()
-    assert list(created) == ["ok", "token_id", "token", "scopes"]
+    assert list(created) == ["ok", "token_id", "token", "scopes", "expires_at", "packages"]
+    assert created["expires_at"] is created["packages"] is None
     assert (answer.status_code, created["ok"], created["scopes"]) == (200, True, ["publish"])
     assert answer.headers["cache-control"] == "no-store"
     assert SECRET.fullmatch(created["token"])
@@ -59,7 +60,7 @@ async def test_a_token_is_told_once_and_works_at_once(fs_registry: Registry) -> 
 
 
 async def test_tokens_are_listed_newest_first_and_without_secrets(fs_registry: Registry) -> None:
-    """Revoked ones stay in the list; other people's are never in it, not even for an admin."""
+    """Revoked ones stay in the list; other people's are never in it, even for an admin."""
     alice = await fs_registry.add_publisher("alice", "token.manage", "publish")
     root = await fs_registry.add_publisher("root", *ALL_SCOPES)
     first = await create(fs_registry, alice, label="first")
@@ -69,7 +70,8 @@ async def test_tokens_are_listed_newest_first_and_without_secrets(fs_registry: R
     found = await listed(fs_registry, alice)
 
     assert [token["label"] for token in found] == ["second", "first", ""]
-    assert list(found[0]) == ["id", "label", "scopes", "created_at", "last_used_at", "revoked_at"]
+    assert list(found[0])[:6] == ["id", "label", "scopes", "created_at", "last_used_at", "revoked_at"]
+    assert list(found[0])[6:] == ["expires_at", "packages"]
     assert found[0]["id"] == second["token_id"]
     assert found[0]["scopes"] == ["publish", "token.manage"]
     assert found[0]["last_used_at"] is found[0]["revoked_at"] is None
@@ -99,7 +101,7 @@ async def test_an_empty_body_object_makes_an_unnamed_publish_token(fs_registry: 
 async def test_nobody_grants_what_they_do_not_hold(
     fs_registry: Registry, held: tuple[str, ...], asked: list[str], message: str
 ) -> None:
-    """The first offender in sorted order is named, and no token is made."""
+    """The first such scope in sorted order is named, and no token is created."""
     caller = await fs_registry.add_publisher("alice", *held)
     answer = await fs_registry.http.post("/v1/tokens", json={"scopes": asked}, headers=caller)
     assert (answer.status_code, answer.json()["code"]) == (403, "X07REG_FORBIDDEN")
@@ -109,7 +111,7 @@ async def test_nobody_grants_what_they_do_not_hold(
 
 
 async def test_an_admin_grants_every_scope(fs_registry: Registry) -> None:
-    """Whatever else the admin's token holds."""
+    """This holds whatever other scopes the admin's token has."""
     admin = await fs_registry.add_publisher("root", "admin", "token.manage")
     assert (await create(fs_registry, admin, scopes=list(ALL_SCOPES)))["scopes"] == sorted(ALL_SCOPES)
 
@@ -118,7 +120,7 @@ UNKNOWN_SCOPES = ["Publish", "publish ", "", "everything", "\0", "x" * 10_000]
 
 
 async def test_an_unknown_scope_is_refused(fs_registry: Registry) -> None:
-    """Compared exactly, before it matters who asks; the answer stays small."""
+    """Scopes are compared exactly, before the caller matters; the answer stays small."""
     admin = await fs_registry.add_publisher("root", "admin", "token.manage")
     for scope in UNKNOWN_SCOPES:
         answer = await fs_registry.http.post("/v1/tokens", json={"scopes": ["publish", scope]}, headers=admin)
@@ -140,7 +142,7 @@ MISSHAPEN = [
 
 
 async def test_a_body_of_another_shape_is_422(fs_registry: Registry) -> None:
-    """Null is not absent; a label has at most 256 characters, none of them NUL."""
+    """Null does not mean absent; a label has at most 256 characters without NUL."""
     admin = await fs_registry.add_publisher("root", *ALL_SCOPES)
     for body in MISSHAPEN:
         answer = await fs_registry.http.post("/v1/tokens", json=body, headers=admin)
@@ -149,7 +151,7 @@ async def test_a_body_of_another_shape_is_422(fs_registry: Registry) -> None:
 
 
 async def test_a_revoked_token_is_refused_and_keeps_its_first_moment(fs_registry: Registry) -> None:
-    """Revoking again is 200 and recorded again, and changes nothing."""
+    """Revoking again is 200 and recorded again, but changes nothing."""
     manager = await fs_registry.add_publisher("alice", "token.manage", "publish")
     created = await create(fs_registry, manager)
     path = f"/v1/tokens/{created['token_id']}/revoke"
@@ -167,7 +169,7 @@ async def test_a_revoked_token_is_refused_and_keeps_its_first_moment(fs_registry
 
 
 async def test_a_token_may_revoke_itself(fs_registry: Registry) -> None:
-    """And is refused from then on."""
+    """Afterwards it is refused."""
     manager = await fs_registry.add_publisher("alice", "token.manage")
     (own,) = await listed(fs_registry, manager)
     assert (await fs_registry.http.post(f"/v1/tokens/{own['id']}/revoke", headers=manager)).status_code == 200
@@ -175,7 +177,7 @@ async def test_a_token_may_revoke_itself(fs_registry: Registry) -> None:
 
 
 async def test_other_peoples_tokens_are_revoked_by_admins_only(fs_registry: Registry) -> None:
-    """To anybody else they look like tokens that do not exist."""
+    """For everyone else they appear not to exist."""
     alice = await fs_registry.add_publisher("alice", "token.manage", "publish")
     mallory = await fs_registry.add_publisher("mallory", "token.manage")
     root = await fs_registry.add_publisher("root", "admin", "token.manage")
@@ -190,7 +192,7 @@ async def test_other_peoples_tokens_are_revoked_by_admins_only(fs_registry: Regi
 
 
 async def test_a_token_id_is_a_uuid_in_any_of_its_forms(fs_registry: Registry) -> None:
-    """What is none is 400, before the token is looked for."""
+    """Any other text is 400, before the token is looked up."""
     manager = await fs_registry.add_publisher("alice", "token.manage")
     token_id = uuid4()
     for form in (str(token_id).upper(), token_id.hex, f"{{{token_id}}}", token_id.urn):
@@ -208,7 +210,7 @@ async def test_a_token_id_is_a_uuid_in_any_of_its_forms(fs_registry: Registry) -
 async def test_tokens_are_managed_with_their_scope_only(
     fs_registry: Registry, method: str, path: str
 ) -> None:
-    """Admin does not imply it, and nobody manages tokens without a credential."""
+    """`admin` does not include it, and a credential is required."""
     caller = await fs_registry.add_publisher("alice", "admin", "publish", "owner.manage")
     answer = await fs_registry.http.request(method, path, headers=caller)
     assert (answer.status_code, answer.json()["message"]) == (403, "missing scope: token.manage")
@@ -227,7 +229,7 @@ async def test_tokens_made_at_once_are_all_different(fs_registry: Registry) -> N
 
 
 async def test_a_secret_that_exists_is_never_given_twice(fs_registry: Registry) -> None:
-    """256 random bits do not repeat; if they did, nothing is written and nobody gets the other's token."""
+    """256 random bits do not repeat; if they did, nothing would be written."""
     user_id = await fs_registry.add_user("alice")
     secret = await fs_registry.add_token(user_id, "publish")
     caller = Principal(user_id, "alice", None, ("publish",), True)
@@ -237,7 +239,7 @@ async def test_a_secret_that_exists_is_never_given_twice(fs_registry: Registry) 
 
 
 async def test_bodies_that_do_not_parse_are_refused_in_json(fs_registry: Registry) -> None:
-    """By type, size and syntax; the connection serves the next request, and no token is made."""
+    """The type, the size or the syntax is wrong; the connection continues, and no token is created."""
     admin = await fs_registry.add_publisher("root", *ALL_SCOPES)
     for content_type, content, status, code in (
         ("text/plain", b"{}", 415, "X07REG_UNSUPPORTED_MEDIA_TYPE"),

@@ -1,4 +1,4 @@
-"""Yanking over HTTP: what readers see, which version is the latest, who may do it."""
+"""Yanking over HTTP: the index, the latest version, and the right to yank."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stack import Registry
 
 
 async def published(registry: Registry, *versions: str) -> dict[str, str]:
-    """Headers of the owner of package `hello` with these versions."""
+    """Publish `hello` with these versions. Returns the owner's headers."""
     headers = await registry.add_publisher("alice", "publish", "owner.manage")
     for version in versions or ("0.1.0",):
         answer = await registry.publish(hello_archive(version=version), headers)
@@ -48,7 +48,7 @@ async def latest(registry: Registry) -> str | None:
 
 
 async def test_a_yanked_version_is_marked_and_stays_downloadable(fs_registry: Registry) -> None:
-    """The whole effect: answer, index, catalog, download, audit."""
+    """It checks answer, index, catalog, download and audit log."""
     alice = await published(fs_registry)
 
     answer = await yank(fs_registry, alice)
@@ -67,7 +67,7 @@ async def test_a_yanked_version_is_marked_and_stays_downloadable(fs_registry: Re
 
 
 async def test_a_restored_version_is_as_it_was_before(fs_registry: Registry) -> None:
-    """The index file has the very bytes of before, and the version is the latest again."""
+    """The index file has its former bytes, and the version is the latest again."""
     alice = await published(fs_registry)
     before = await fs_registry.http.get("/index/he/ll/hello")
     await yank(fs_registry, alice)
@@ -80,7 +80,10 @@ async def test_a_restored_version_is_as_it_was_before(fs_registry: Registry) -> 
 
 
 async def test_a_yanked_latest_falls_back_to_the_greatest_version_left(fs_registry: Registry) -> None:
-    """Pre-releases count; yanking another version changes nothing; restoring takes over if greater."""
+    """Pre-releases count.
+
+    Yanking another version changes nothing; a restored greater one becomes the latest.
+    """
     alice = await published(fs_registry, "0.1.0", "1.0.0-rc.1", "0.10.0", "1.0.0")
     for version, yanked, expected in (
         ("0.1.0", True, "1.0.0"),
@@ -111,7 +114,7 @@ VERSIONS = ("0.1.0", "0.2.0-rc.1", "0.2.0", "0.2.0+build.2")
 def test_the_latest_version_is_always_the_greatest_that_is_not_yanked(
     changes: list[tuple[str, bool]],
 ) -> None:
-    """After any sequence of yanks and restores."""
+    """This holds after any sequence of yanks and restores."""
     left, latest_version = set(VERSIONS), greatest(VERSIONS)
     for version, yanked in changes:
         (left.discard if yanked else left.add)(version)
@@ -120,7 +123,7 @@ def test_the_latest_version_is_always_the_greatest_that_is_not_yanked(
 
 
 async def test_a_latest_that_is_no_version_gives_way_to_a_restored_one(fs_registry: Registry) -> None:
-    """As an old row may have it."""
+    """An old row may have such a value."""
     alice = await published(fs_registry)
     await yank(fs_registry, alice)
     await fs_registry.rows("UPDATE packages SET latest_version = 'v9' RETURNING 1")
@@ -129,7 +132,7 @@ async def test_a_latest_that_is_no_version_gives_way_to_a_restored_one(fs_regist
 
 
 async def test_yanking_again_changes_nothing_and_is_recorded(fs_registry: Registry) -> None:
-    """The same answer, no new generation, another event."""
+    """The answer is the same, there is no new generation, and another event is recorded."""
     alice = await published(fs_registry, "0.1.0", "0.2.0")
     first = await yank(fs_registry, alice)
     generation = await fs_registry.rows("SELECT generation FROM index_state")
@@ -141,7 +144,7 @@ async def test_yanking_again_changes_nothing_and_is_recorded(fs_registry: Regist
 
 
 async def test_versions_yanked_at_once_are_all_yanked(fs_registry: Registry) -> None:
-    """The package lock orders them: no latest version is lost or left behind."""
+    """The package lock orders them, so that no latest version is wrong."""
     versions = ("0.1.0", "0.2.0", "0.3.0", "0.4.0")
     alice = await published(fs_registry, *versions)
     answers = await asyncio.gather(*(yank(fs_registry, alice, version) for version in versions[1:]))
@@ -151,7 +154,7 @@ async def test_versions_yanked_at_once_are_all_yanked(fs_registry: Registry) -> 
 
 
 async def test_a_yank_and_a_restore_at_once_leave_index_and_rows_alike(fs_registry: Registry) -> None:
-    """Whichever of them is last."""
+    """It does not matter which of them is last."""
     alice = await published(fs_registry)
     await asyncio.gather(*(yank(fs_registry, alice, yanked=bool(turn % 2)) for turn in range(10)))
     (row,) = await fs_registry.rows("SELECT yanked FROM package_versions")
@@ -160,7 +163,7 @@ async def test_a_yank_and_a_restore_at_once_leave_index_and_rows_alike(fs_regist
 
 
 async def test_a_yank_answers_even_if_no_worker_runs(workerless_registry: Registry) -> None:
-    """200, and the header says that readers do not see it yet, to the one who repeats it too."""
+    """The answer is 200, and its header says that readers do not see it yet; this includes repeated yanks."""
     alice = await published(workerless_registry)
     for _ in range(2):
         answer = await yank(workerless_registry, alice)
@@ -168,7 +171,7 @@ async def test_a_yank_answers_even_if_no_worker_runs(workerless_registry: Regist
 
 
 async def test_only_owners_and_admins_yank(fs_registry: Registry) -> None:
-    """The refusal comes before it is known whether the version exists."""
+    """The refusal does not reveal whether the version exists."""
     await published(fs_registry)
     mallory = await fs_registry.add_publisher("mallory", "owner.manage")
     root = await fs_registry.add_publisher("root", "admin", "owner.manage")
@@ -192,7 +195,7 @@ async def test_only_owners_and_admins_yank(fs_registry: Registry) -> None:
 async def test_what_is_not_there_is_not_yanked(
     fs_registry: Registry, path: str, status: int, code: str
 ) -> None:
-    """Name, then version, then package, then version of the package."""
+    """The order is name, version, package, version of the package."""
     alice = await published(fs_registry)
     answer = await fs_registry.http.post(path, json={"yanked": True}, headers=alice)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -203,7 +206,7 @@ NOT_BOOLEANS = [None, "true", 1, 0, [], {}]
 
 
 async def test_yanked_is_a_boolean(fs_registry: Registry) -> None:
-    """Nothing else stands for one."""
+    """No other value is accepted."""
     alice = await fs_registry.add_publisher("alice", "owner.manage")
     for yanked in NOT_BOOLEANS:
         answer = await yank(fs_registry, alice, yanked=yanked)
@@ -211,7 +214,7 @@ async def test_yanked_is_a_boolean(fs_registry: Registry) -> None:
 
 
 async def test_yanking_needs_its_scope(fs_registry: Registry) -> None:
-    """Admin does not imply it."""
+    """`admin` does not include it."""
     caller = await fs_registry.add_publisher("alice", "admin", "publish", "token.manage")
     answer = await yank(fs_registry, caller)
     assert (answer.status_code, answer.json()["message"]) == (403, "missing scope: owner.manage")

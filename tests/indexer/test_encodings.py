@@ -1,4 +1,4 @@
-"""Variants: they decode to the identity body, belong to it by digest, and go when they are not worth it."""
+"""Variants decode to the identity body, contain its digest, and are removed if they save nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.encodings import compressed, delete_variants, put_variants_of_body, put_variants_of_file
-from shared.encodings import LEAST_BYTES, SUFFIXES, Coding
+from indexer.encodings import compressed, put_variants, read_chunks, variant_keys
+from indexer.fence import Fence, Rendered
+from shared.encodings import MIN_COMPRESSED_BYTES, SUFFIXES, Coding
 from shared.storage.filesystem import FileSystemStorage
-from shared.storage.interface import Found
+from shared.storage.interface import Found, Storage
 
 KEY = "index/he/ll/hello"
 BODY = b'{"schema_version":"x07.index-entry@0.1.0","name":"hello","version":"0.1.0"}\n' * 200
@@ -32,7 +33,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[FileSystemStorage]:
 
 
 def decoded(body: bytes, coding: Coding) -> bytes:
-    """What a client makes of it."""
+    """The body that a client decodes."""
     return (
         gzip.decompress(body)
         if coding == "gzip"
@@ -45,48 +46,70 @@ def decoded(body: bytes, coding: Coding) -> bytes:
 def test_a_variant_decodes_to_its_body_and_is_the_same_every_time(
     coding: Coding, chunks: list[bytes]
 ) -> None:
-    """No time and no name in it: a job run twice puts the same bytes."""
+    """It contains no time and no name, so that a repeated job puts the same bytes."""
     body = compressed(chunks, coding)
     assert decoded(body, coding) == b"".join(chunks)
     assert compressed(chunks, coding) == body
 
 
 async def keys(storage: FileSystemStorage) -> list[str]:
-    """All that is stored."""
+    """All keys in storage."""
     return [info.key async for info in storage.list("")]
+
+
+async def put_all(storage: Storage, body: bytes | Path, size_bytes: int, generation: int) -> str:
+    """Put the variants of a body or of a file. Returns the body's digest."""
+    chunks = (lambda: read_chunks(body)) if isinstance(body, Path) else (lambda: (body,))
+    digest = hashlib.sha256(b"".join(chunks())).hexdigest()
+    fence = Fence(storage, nothing_to_prove)
+    await fence.look(variant_keys(KEY))
+    file = Rendered(KEY, body, "text/plain", digest)
+    await put_variants(fence, file, size_bytes, chunks, generation)
+    return digest
+
+
+async def nothing_to_prove() -> None:
+    """A proof for a test without a lock."""
 
 
 @pytest.mark.parametrize("in_file", [False, True])
 async def test_variants_lie_beside_the_blob_and_name_the_body_they_were_made_from(
     storage: FileSystemStorage, tmp_path: Path, in_file: bool
 ) -> None:
-    """From memory or from a file, with digests of their own."""
-    digest = hashlib.sha256(BODY).hexdigest()
-    if in_file:
-        path = tmp_path / "catalog.json"
-        path.write_bytes(BODY)
-        await put_variants_of_file(
-            storage, KEY, path, size_bytes=len(BODY), content_type="text/plain", digest=digest
-        )
-    else:
-        await put_variants_of_body(storage, KEY, BODY, content_type="text/plain", digest=digest)
+    """The body is in memory or in a file; each variant has a digest of its own."""
+    path = tmp_path / "catalog.json"
+    path.write_bytes(BODY)
+    digest = await put_all(storage, path if in_file else BODY, len(BODY), 7)
     assert await keys(storage) == [f"{KEY}.gz", f"{KEY}.zst"]
     for coding, suffix in SUFFIXES.items():
         found = await storage.get(f"{KEY}{suffix}")
         assert isinstance(found, Found)
         assert decoded(found.body, coding) == BODY
-        assert found.info.identity_digest == digest
+        assert (found.info.identity_digest, found.info.generation) == (digest, 7)
         assert found.digest == hashlib.sha256(found.body).hexdigest()
-    await delete_variants(storage, KEY)
-    await delete_variants(storage, KEY)
-    assert await keys(storage) == []
 
 
-@pytest.mark.parametrize("body", [BODY[: LEAST_BYTES - 1], os.urandom(5000), b""])
-async def test_what_is_small_or_does_not_shrink_has_no_variants_any_more(
+SMALL = [BODY[: MIN_COMPRESSED_BYTES - 1], os.urandom(5000), b""]
+
+
+@pytest.mark.parametrize("body", SMALL)
+async def test_what_is_small_or_does_not_shrink_gets_no_variants(
     storage: FileSystemStorage, body: bytes
 ) -> None:
-    """Those of an older body are removed: a plain file server would still send them."""
-    await put_variants_of_body(storage, KEY, BODY, content_type="text/plain", digest="0" * 64)
-    await put_variants_of_body(storage, KEY, body, content_type="text/plain", digest="1" * 64)
+    """Variants would save no bytes."""
+    await put_all(storage, body, len(body), 1)
     assert await keys(storage) == []
+
+
+@pytest.mark.parametrize("body", SMALL)
+async def test_variants_that_are_there_are_never_those_of_an_older_body(
+    storage: FileSystemStorage, body: bytes
+) -> None:
+    """Old variants are replaced even where they save no bytes, because plain file servers send them."""
+    await put_all(storage, BODY, len(BODY), 1)
+    digest = await put_all(storage, body, len(body), 2)
+    for coding, suffix in SUFFIXES.items():
+        found = await storage.get(f"{KEY}{suffix}")
+        assert isinstance(found, Found)
+        assert decoded(found.body, coding) == body
+        assert found.info.identity_digest == digest

@@ -1,8 +1,9 @@
-"""Rendering is pure: rows in, exactly these bytes out. `make golden` rewrites the files."""
+"""Rendering is pure: rows give exactly these bytes. `make golden` rewrites the files."""
 
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from indexer.catalog import render_catalog, render_catalog_line
 from indexer.entry import render_index_file
 from indexer.metadata import render_metadata
+from indexer.package_page import render_package_page
 from indexer.rows import PackageRow, VersionRow
 from shared.errors import DatabaseCorrupt, MetadataCorrupt
 
 GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CASES = sorted(path.name for path in GOLDEN.iterdir())
 
 
@@ -28,8 +31,12 @@ def load_rows(case: str) -> PackageRow:
 
 
 def rendered(package: PackageRow) -> dict[str, bytes]:
-    """Every file that a package renders to, by golden file name."""
-    files = {"index.ndjson": render_index_file(package), "catalog_line.json": render_catalog_line(package)}
+    """Every file that a package is rendered to, by golden file name."""
+    files = {
+        "index.ndjson": render_index_file(package),
+        "catalog_line.json": render_catalog_line(package),
+        "page.json": render_package_page(package),
+    }
     for row in package.versions:
         files[f"metadata-{row.version}.json"] = render_metadata(package, row)
     return files
@@ -48,7 +55,11 @@ def test_rows_render_to_exactly_the_golden_bytes(case: str) -> None:
 
 versions = st.builds(
     lambda major, pre, yanked: VersionRow(
-        version=f"{major}.0.0{pre}", cksum="0" * 64, yanked=yanked, manifest={"description": pre}
+        version=f"{major}.0.0{pre}",
+        cksum="0" * 64,
+        yanked=yanked,
+        manifest={"description": pre},
+        published_at=NOW,
     ),
     st.integers(0, 30),
     st.sampled_from(["", "-rc.1", "-alpha", "+build.5", "-1+x"]),
@@ -58,7 +69,7 @@ versions = st.builds(
 
 @given(st.lists(versions, unique_by=lambda row: row.version))
 def test_the_order_of_rows_does_not_change_the_index_file(rows: list[VersionRow]) -> None:
-    """A query without ORDER BY is safe."""
+    """Queries therefore need no ORDER BY."""
     assert render_index_file(package_of(rows)) == render_index_file(package_of(rows[::-1]))
 
 
@@ -66,7 +77,7 @@ def test_the_order_of_rows_does_not_change_the_index_file(rows: list[VersionRow]
 def test_every_text_survives_rendering_and_parsing(description: str, docs: str) -> None:
     """parse(render(x)) == x for any text, one line each."""
     manifest = {"description": description, "docs": docs}
-    body = render_index_file(package_of([VersionRow("1.0.0", "0" * 64, False, manifest)]))
+    body = render_index_file(package_of([VersionRow("1.0.0", "0" * 64, False, manifest, published_at=NOW)]))
     assert body.count(b"\n") == 1
     line = msgspec.json.decode(body)
     assert (line["description"], line["docs"]) == (description, docs)
@@ -82,26 +93,34 @@ def test_every_text_survives_rendering_and_parsing(description: str, docs: str) 
     ],
 )
 def test_a_corrupt_stored_signature_is_not_published(field: str, value: dict[str, Any]) -> None:
-    """A line that clients could not read would fail their whole file."""
-    row = {"version": "1.0.0", "cksum": "0" * 64, "yanked": False, "manifest": {}, field: value}
+    """Clients could not read a file with such a line."""
+    row = {
+        "version": "1.0.0",
+        "cksum": "0" * 64,
+        "yanked": False,
+        "manifest": {},
+        "published_at": NOW,
+        field: value,
+    }
     with pytest.raises(DatabaseCorrupt):
         render_index_file(package_of([msgspec.convert(row, VersionRow, strict=False)]))
 
 
 def test_metadata_of_a_manifest_without_modules_is_corrupt() -> None:
-    """Old manifests may lack texts, but not what clients need."""
-    row = VersionRow("1.0.0", "0" * 64, False, {"schema_version": "x07.package@0.1.0", "name": "a"})
+    """Old manifests may lack texts, but not the fields that clients need."""
+    manifest = {"schema_version": "x07.package@0.1.0", "name": "a"}
+    row = VersionRow("1.0.0", "0" * 64, False, manifest, published_at=NOW)
     with pytest.raises(MetadataCorrupt):
         render_metadata(package_of([row]), row)
 
 
 async def test_an_empty_catalog_is_still_a_catalog() -> None:
-    """A registry without packages answers the smoke check's parser."""
+    """The smoke check can parse the catalog of a registry without packages."""
     assert await catalog_of([]) == b'{"schema_version":"x07.index-catalog@0.1.0","packages":[]}\n'
 
 
 async def test_a_catalog_joins_ready_made_lines() -> None:
-    """Commas between lines, nothing else."""
+    """There are commas between lines, and nothing else is added."""
     assert await catalog_of([b"{1}", b"{2}"]) == (
         b'{"schema_version":"x07.index-catalog@0.1.0","packages":[{1},{2}]}\n'
     )
@@ -118,7 +137,7 @@ async def catalog_of(lines: list[bytes]) -> bytes:
 
 
 def package_of(rows: list[VersionRow]) -> PackageRow:
-    """A package with these versions and nothing else."""
+    """A package with only these versions."""
     return PackageRow(
         id=UUID(int=1),
         name="hello",

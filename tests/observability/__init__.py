@@ -1,1 +1,1 @@
-"""What operators see of a running registry."""
+"""Logs, metrics and traces of a running registry, as operators see them."""

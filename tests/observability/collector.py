@@ -1,4 +1,4 @@
-"""A small real OTLP/HTTP receiver: it keeps the spans that it is sent."""
+"""A small real OTLP/HTTP receiver that keeps the spans it is sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.stack import serving
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it arrived. Ids: hex; parent_id empty for the first of a trace."""
+    """A received span. Ids: hex; parent_id is empty for the first span of a trace."""
 
     name: str
     service: str
@@ -32,13 +32,13 @@ class Span:
 
 @dataclass
 class Collector:
-    """What arrived so far. url: without /v1/traces."""
+    """All received spans. url: without /v1/traces."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
 
     async def receive(self, request: Request) -> Response:
-        """Take a batch (OTLP/HTTP, binary protobuf)."""
+        """Receive a batch (OTLP/HTTP, binary protobuf)."""
         body = await request.body()
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)

@@ -1,4 +1,4 @@
-"""A registry of three processes that was used a little: one of each role, with an operators' address."""
+"""A registry of three processes after a little use: one of each role, with an address for operators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROLES: tuple[Kind, ...] = ("write", "read", "worker")
 
 @dataclass
 class Roles:
-    """The processes by role, and where each answers operators."""
+    """The processes by role, and their addresses for operators."""
 
     cluster: Cluster
     processes: dict[str, Process]
@@ -30,25 +30,25 @@ class Roles:
     collector: Collector
 
     async def metrics(self, role: str) -> str:
-        """What the role's /metrics says now."""
+        """The present text of the role's /metrics."""
         async with httpx.AsyncClient(base_url=self.operations[role], timeout=10) as http:
             answer = await http.get("/metrics")
         assert answer.status_code == 200
         return answer.text
 
     def log(self, role: str, event: str) -> list[dict[str, Any]]:
-        """The events of this name that a role logged."""
+        """The events of this name in a role's log."""
         return [line for line in events(self.processes[role]) if line.get("event") == event]
 
 
 def events(process: Process) -> list[dict[str, Any]]:
-    """Every line of a process's log that is JSON; the command line's own words are not."""
+    """Every JSON line of a process's log, without the command line's own messages."""
     lines = process.log.read_text().splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 async def operations_url(process: Process) -> str:
-    """Where a process answers operators, as it says itself."""
+    """The address for operators that a process prints."""
 
     async def said() -> list[dict[str, Any]]:
         return [line for line in events(process) if line["event"] == "operations_listening"]
@@ -83,7 +83,7 @@ async def roles(
 
 
 async def use(roles: Roles) -> None:
-    """Do a little of everything."""
+    """Use every role a little."""
     write, read = roles.processes["write"].http, roles.processes["read"].http
     headers = await roles.cluster.registry.add_publisher("octo")
     published = await write.post("/v1/packages/publish", content=hello_archive(), headers=headers)

@@ -7,7 +7,7 @@ from tests.stack import eventually
 
 
 async def test_a_publish_is_followed_through_the_logs_by_request_id_actor_and_package(roles: Roles) -> None:
-    """Every line that the writer logs for a request carries them; the worker's carry the package."""
+    """Every line of the writer for a request has all three; the worker's lines have the package."""
     (published,) = roles.log("write", "version_published")
     assert (published["actor"], published["package"], published["level"]) == ("octo", "hello", "info")
     answered = [line for line in roles.log("write", "http_request") if line["status"] == 200]

@@ -1,4 +1,4 @@
-"""The dashboard, the alerts and the runbook speak of metrics that are there, and of each other."""
+"""The dashboard, the alerts and the runbook refer to existing metrics and to each other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import promql_parser
 import yaml
 
-from deploy.docs_variables import variables_of
 from shared.settings import Settings
+from shared.variables import variables_of
 from tests.observability.conftest import ROLES, Roles
 
 ROOT = Path(__file__).parents[2]
@@ -27,14 +27,14 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def expressions() -> list[str]:
-    """Every expression of the alerts and of the dashboard, as Prometheus would get it."""
+    """Every expression of the alerts and the dashboard, in the form that Prometheus gets."""
     panels = json.loads((OBSERVABILITY / "dashboard.json").read_text())["panels"]
     shown = [target["expr"] for panel in panels for target in panel.get("targets", ())]
     return [text.replace("$__rate_interval", "5m") for text in [*(one["expr"] for one in alerts()), *shown]]
 
 
 async def names_of(roles: Roles) -> set[str]:
-    """Every name that a role of the registry has samples of, or announces."""
+    """Every metric name that a role of the registry exports."""
     found: set[str] = set()
     for role in ROLES:
         for line in (await roles.metrics(role)).splitlines():
@@ -44,13 +44,13 @@ async def names_of(roles: Roles) -> set[str]:
 
 
 def test_every_expression_is_promql() -> None:
-    """One that does not parse takes a whole file of rules with it."""
+    """One invalid expression invalidates a whole file of rules."""
     for expression in expressions():
         promql_parser.parse(expression)
 
 
 async def test_every_metric_in_dashboard_alerts_and_runbook_is_in_a_live_endpoint(roles: Roles) -> None:
-    """A renamed metric makes an alert silent for ever."""
+    """A renamed metric would silence an alert forever."""
     live = await names_of(roles)
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     manifests = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes").iterdir())
@@ -60,20 +60,20 @@ async def test_every_metric_in_dashboard_alerts_and_runbook_is_in_a_live_endpoin
 
 
 async def test_every_label_that_an_expression_asks_for_is_in_a_live_endpoint(roles: Roles) -> None:
-    """A renamed route or state makes an alert as silent as a renamed metric."""
+    """A renamed route or state would silence an alert like a renamed metric."""
     live = {pair for role in ROLES for pair in LABEL.findall(await roles.metrics(role))}
     assert set(LABEL.findall("\n".join(expressions()))) - live == set()
 
 
 async def test_every_metric_of_ours_is_on_the_dashboard(roles: Roles) -> None:
-    """What nobody looks at need not be measured."""
+    """A metric that nobody looks at is not needed."""
     live = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in await names_of(roles)}
     shown = {re.sub(r"_(bucket|count|sum)$", "", name) for name in METRIC.findall("\n".join(expressions()))}
     assert {name for name in live if name.startswith("x07_")} - shown == set()
 
 
 def test_every_alert_has_a_section_in_the_runbook_and_no_section_is_left_over() -> None:
-    """Somebody reads it at night: what it means, and what to do."""
+    """A person on call reads what the alert means and what to do."""
     text = (ROOT / "docs" / "runbook.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     assert sorted(sections) == sorted(alert["alert"] for alert in alerts())
@@ -83,7 +83,7 @@ def test_every_alert_has_a_section_in_the_runbook_and_no_section_is_left_over() 
 
 
 def test_every_setting_in_the_runbook_exists() -> None:
-    """A variable that is not there wastes the night."""
+    """A wrong name would waste the time of a person on call."""
     known = {one for field, info in Settings.model_fields.items() for one in variables_of(field, info)}
     for path in (ROOT / "docs" / "runbook.md", OBSERVABILITY / "README.md", ROOT / "deploy/nginx/README.md"):
         assert set(re.findall(r"X07_REGISTRY_[A-Z0-9_]+", path.read_text())) <= known, path.name

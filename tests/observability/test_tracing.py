@@ -1,4 +1,4 @@
-"""Traces: one from the request over the job to the publication, sent to a real OTLP receiver."""
+"""Traces from the request through the job to the publication, sent to a real OTLP receiver."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import time
 import pytest
 
 from shared import tracing
-from shared.settings import Settings, SettingsError
+from shared.settings import Settings
 from shared.tracing import start_tracing
+from shared.variables import SettingsError
 from tests.observability.collector import Span
 from tests.observability.conftest import Roles
 from tests.stack import eventually
 
 
 async def test_a_publish_its_job_and_its_publication_are_one_trace(roles: Roles) -> None:
-    """The context travels in the job, so an operator sees what the wait was for, across processes."""
+    """The job carries the context, so that an operator sees across processes what a publish waited for."""
 
     wanted = {"POST /v1/packages/publish", "publish_package", "publication"}
 
@@ -37,9 +38,9 @@ async def test_a_publish_its_job_and_its_publication_are_one_trace(roles: Roles)
 
 
 def test_without_an_endpoint_nothing_of_opentelemetry_is_imported() -> None:
-    """It costs memory and start-up time, and may not be installed."""
+    """The import costs memory and start-up time, and the package may not be installed."""
     code = (
-        "import sys, deploy.asgi, worker.settings, shared.tracing as t;"
+        "import sys, deploy.asgi, worker.process, shared.tracing as t;"
         "from shared.settings import Settings; t.start_tracing(Settings(otlp_endpoint=None), 'read');"
         "exec('with t.span(\"x\"): pass'); assert t.carrier() is None;"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
@@ -48,16 +49,16 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_imported() -> None:
 
 
 def test_an_endpoint_without_opentelemetry_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traces that silently go nowhere are found out when they are needed."""
+    """Otherwise missing traces would be noticed only when they are needed."""
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(SettingsError, match="OTLP_ENDPOINT is set, but OpenTelemetry is not installed"):
         start_tracing(Settings(otlp_endpoint="http://127.0.0.1:4318"), "read")
 
 
 def test_a_receiver_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ends a process waits some seconds, and the exporter would retry for half a minute."""
+    """A process has only some seconds to end, but the exporter would retry for half a minute."""
     monkeypatch.setattr(tracing, "STOP_S", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, and that is all
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, but nothing answers
         start_tracing(Settings(otlp_endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}"), "write")
         with tracing.span("a span"):
             pass

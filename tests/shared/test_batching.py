@@ -1,4 +1,4 @@
-"""Work that is done a batch at a time."""
+"""Batches of work."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shared.errors import NotFound
 
 
 class Work:
-    """Doubles numbers when it is told to go on; keeps what each batch was."""
+    """Doubles numbers when it may continue; records each batch."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.go_on = asyncio.Event()
 
     async def __call__(self, items: list[int]) -> Sequence[int | Exception]:
-        """One batch. Zero is refused; a negative number refuses the whole batch."""
+        """Handle one batch. Zero is refused; a negative number refuses the whole batch."""
         self.batches.append(items)
         await self.go_on.wait()
         if min(items) < 0:
@@ -28,7 +28,7 @@ class Work:
 
 
 async def test_what_comes_during_a_batch_makes_up_the_next_one() -> None:
-    """That is where many callers save: nobody waits for company, but whoever waits has it."""
+    """Callers do not wait for a batch to fill, but those that wait share one."""
     work = Work()
     batcher = Batcher(work, largest=3)
     callers = [asyncio.create_task(batcher.submit(1))]
@@ -42,7 +42,7 @@ async def test_what_comes_during_a_batch_makes_up_the_next_one() -> None:
 
 
 async def test_an_outcome_reaches_its_own_caller_alone() -> None:
-    """A refusal of one item is nothing to the others of its batch."""
+    """An item's refusal does not affect the others of its batch."""
     work = Work()
     work.go_on.set()
     batcher = Batcher(work, largest=10)
@@ -52,7 +52,7 @@ async def test_an_outcome_reaches_its_own_caller_alone() -> None:
 
 
 async def test_what_the_work_raises_reaches_every_caller_of_the_batch_and_the_next_one_goes_on() -> None:
-    """A broken connection must not leave anybody waiting."""
+    """A broken connection must not leave a caller waiting."""
     work = Work()
     work.go_on.set()
     batcher = Batcher(work, largest=2)
@@ -61,7 +61,7 @@ async def test_what_the_work_raises_reaches_every_caller_of_the_batch_and_the_ne
 
 
 async def test_a_caller_that_is_cancelled_does_not_take_the_batch_with_it() -> None:
-    """A client that hangs up must not undo what others of its batch were promised."""
+    """A client that disconnects must not undo the acknowledged work of others."""
     work = Work()
     batcher = Batcher(work, largest=2)
     gone, stays = (asyncio.create_task(batcher.submit(number)) for number in (1, 2))
@@ -76,7 +76,7 @@ async def test_a_caller_that_is_cancelled_does_not_take_the_batch_with_it() -> N
 
 
 async def test_what_comes_in_the_very_moment_that_a_batch_ends_is_worked_on_too() -> None:
-    """The task of that batch is done, but its end not yet announced: a publish hung there for ever."""
+    """The batch's task is done, but its end not yet announced: in this case a publish once hung forever."""
 
     async def double(items: list[int]) -> Sequence[int | Exception]:
         return [2 * item for item in items]
@@ -84,7 +84,7 @@ async def test_what_comes_in_the_very_moment_that_a_batch_ends_is_worked_on_too(
     batcher: Batcher[int, int] = Batcher(double, largest=3)
 
     async def submit_a_turn_later() -> int:
-        await asyncio.sleep(0)  # first in the queue of the next turn is the batch
+        await asyncio.sleep(0)  # the batch is first in the queue of the next turn
         return await batcher.submit(2)
 
     async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""Connections: URLs as libpq writes them, and the driver's errors as ours."""
+"""Connections: URLs in libpq's form, and the driver's errors as ours."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ from shared.settings import Settings
     ],
 )
 def test_a_url_of_a_deployment_reaches_the_driver(url: str, dsn: str) -> None:
-    """Both schemes, sockets, several hosts; what only libpq or the older server's driver knows is left out
-    or put in our driver's words.
+    """Both schemes, sockets and several hosts work.
+
+    Parameters that only libpq or the older server's driver knows are dropped or translated for our driver.
     """
     assert driver_dsn(url) == dsn
 
@@ -72,7 +73,7 @@ async def run(database: Database, sql: str) -> None:
 async def test_what_the_driver_raises_is_one_of_ours(
     postgres: EmbeddedPostgres, sql: str, error: type[RegistryError]
 ) -> None:
-    """503 where a retry may work (also where a migration is missing), 400 for a bad value, else 500."""
+    """503 if a retry may help (or a migration is missing), 400 for a bad value, else 500."""
     database = Database(Settings(database_url=postgres.url))
     try:
         with pytest.raises(error):
@@ -83,7 +84,7 @@ async def test_what_the_driver_raises_is_one_of_ours(
 
 
 async def test_a_database_that_is_away_is_unavailable() -> None:
-    """Nothing listens there; the message tells no address."""
+    """Nothing listens at its address; the message does not contain the address."""
     database = Database(Settings(database_url="postgres://u:secret@127.0.0.1:1/d"))
     with pytest.raises(DatabaseUnavailable) as refusal:
         await database.check()
@@ -95,7 +96,7 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
 async def test_a_full_pool_is_unavailable_not_endless(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wait for a connection is bounded."""
+    """The wait for a connection is limited."""
     monkeypatch.setattr("shared.database.POOL_WAIT_S", 0.05)
     database = Database(Settings(database_url=postgres.url, database_pool_size=1))
     try:
@@ -107,7 +108,7 @@ async def test_a_full_pool_is_unavailable_not_endless(
 
 
 async def test_the_schema_of_the_settings_comes_first(postgres: EmbeddedPostgres) -> None:
-    """Every connection has it in its search_path, then public."""
+    """It is first in every connection's search_path, followed by public."""
     database = Database(Settings(database_url=postgres.url, database_schema="x07_own"))
     async with database.transaction() as tx:
         path = (await tx.execute(text("SHOW search_path"))).scalar_one()
@@ -118,14 +119,14 @@ async def test_the_schema_of_the_settings_comes_first(postgres: EmbeddedPostgres
 async def test_a_patient_database_lets_a_statement_take_its_time(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index on a large table is made by a migration, however long that takes; a request is cut off."""
-    monkeypatch.setattr("shared.database.SILENCE_S", 0.1)
+    """A migration may build an index on a large table for any length of time; a request is limited."""
+    monkeypatch.setattr("shared.postgres_connections.SILENCE_S", 0.1)
     settings = Settings(database_url=postgres.url, database_timeout_seconds=0.2)
     patient, hasty = Database(settings, is_patient=True), Database(settings)
     await run(patient, "SELECT pg_sleep(0.6)")
     with pytest.raises(DatabaseUnavailable):
         await run(hasty, "SELECT pg_sleep(0.6)")
-    with pytest.raises(DatabaseUnavailable):  # also if Postgres itself sets no limit
+    with pytest.raises(DatabaseUnavailable):  # even if Postgres itself sets no limit
         await run(hasty, "SET LOCAL statement_timeout = 0; SELECT pg_sleep(0.6)")
     await patient.close()
     await hasty.close()

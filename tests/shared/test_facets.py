@@ -11,7 +11,7 @@ from shared.strict_json import Json
 
 
 def test_the_example_of_the_contract() -> None:
-    """Name and meta together, trimmed, lower-cased, sorted, unique (3.7)."""
+    """Facets of name and meta, trimmed, lower-cased, sorted and unique (3.7)."""
     meta: Json = {
         "facets": ["  curated  ", "binding:s3"],
         "bindings": [" Postgres ", "s3"],
@@ -45,7 +45,7 @@ def test_the_example_of_the_contract() -> None:
     ],
 )
 def test_a_name_tells_its_family_and_bindings(name: str, facets: tuple[str, ...]) -> None:
-    """Families are prefixes, bindings are found anywhere."""
+    """A family is a prefix, a binding may be anywhere in the name."""
     assert facets_of(name, None) == facets
 
 
@@ -66,7 +66,7 @@ def test_a_name_tells_its_family_and_bindings(name: str, facets: tuple[str, ...]
     ],
 )
 def test_each_key_of_meta_has_its_prefix(key: str, prefix: str) -> None:
-    """A string or an array; what is not text, or is blank, is passed over."""
+    """Values are a string or an array; other types and blank texts are ignored."""
     assert facets_of("hello", {key: " CLI\u3000"}) == (f"{prefix}cli",)
     assert facets_of("hello", {key: ["b", 1, None, ["c"], " ", "A\u212a"]}) == (
         f"{prefix}a\u212a",
@@ -81,6 +81,6 @@ def test_each_key_of_meta_has_its_prefix(key: str, prefix: str) -> None:
     )
 )
 def test_any_stored_meta_has_facets(meta: Json) -> None:
-    """Reads must not fail on an old manifest; the result is sorted and unique."""
+    """Old manifests must not cause errors; the result is sorted and unique."""
     facets = facets_of("hello", meta)
     assert list(facets) == sorted(set(facets))

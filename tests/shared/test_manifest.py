@@ -1,4 +1,4 @@
-"""The manifest: its shape, and each check of a publish that needs nothing else."""
+"""The manifest: its form, and every check that needs nothing else."""
 
 from __future__ import annotations
 
@@ -10,18 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import (
-    BadManifest,
-    CompatInvalid,
-    CompatRequired,
-    DescriptionRequired,
-    DocsRequired,
-    InvalidName,
-    InvalidVersion,
-    LicenseRequired,
-    RegistryError,
-    SchemaVersionUnsupported,
-)
+from shared.errors import RegistryError
 from shared.manifest import (
     KNOWN_KEYS,
     Manifest,
@@ -31,6 +20,17 @@ from shared.manifest import (
     check_publishable,
     module_path,
     parse_manifest,
+)
+from shared.publish_errors import (
+    BadManifest,
+    CompatInvalid,
+    CompatRequired,
+    DescriptionRequired,
+    DocsRequired,
+    InvalidName,
+    InvalidVersion,
+    LicenseRequired,
+    SchemaVersionUnsupported,
 )
 from shared.strict_json import Json
 
@@ -67,13 +67,13 @@ def test_a_manifest_holds_its_fields_and_the_whole_object() -> None:
 
 
 def test_optional_fields_may_be_absent() -> None:
-    """Their absence is told by later checks."""
+    """Later checks report their absence."""
     manifest = parse_manifest(_without("description", "docs", "license", "meta"))
     assert (manifest.description, manifest.docs, manifest.license, manifest.meta) == (None,) * 4
 
 
 def test_every_published_manifest_parses() -> None:
-    """And lacks nothing for a publish but the texts that were not required of old versions."""
+    """Old versions lack only texts that became required later."""
     lines = REAL_MANIFESTS.read_bytes().splitlines()
     assert len(lines) == 140
     for line in lines:
@@ -99,7 +99,7 @@ def _with_missing_texts(manifest: Manifest) -> bytes:
         (json.dumps(list(PUBLISHABLE.values())).encode(), "expected an object"),
         (b"null", "expected an object"),
         (_encode() + b"{}", "extra data at line 1 column"),
-        (b"\xef\xbb\xbf" + _encode(), "BOM"),
+        (b"\xef\xbb\xbf" + _encode(), "byte order mark"),
         (_encode(description=float("nan")), "expecting value"),
         (_encode().replace(b"hello", b"h\xff"), "invalid UTF-8"),
         (_encode(docs="\ud800"), "lone surrogate"),
@@ -116,7 +116,7 @@ def _with_missing_texts(manifest: Manifest) -> bytes:
     ],
 )
 def test_what_is_not_a_manifest_is_refused(data: bytes, reason: str) -> None:
-    """Check 5: JSON, an object, the right types, nothing that the database cannot hold."""
+    """Check 5: JSON, an object, the right types, nothing that the database cannot store."""
     with pytest.raises(BadManifest) as refusal:
         parse_manifest(data)
     assert refusal.value.message.startswith("parse x07-package.json: ")
@@ -125,21 +125,21 @@ def test_what_is_not_a_manifest_is_refused(data: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("key", ["schema_version", "name", "version", "module_root", "modules"])
 def test_a_required_field_may_not_be_missing(key: str) -> None:
-    """The five without which the old server did not read a manifest."""
+    """Without one of the five, the old server did not read a manifest."""
     with pytest.raises(BadManifest, match=f'missing field "{key}"'):
         parse_manifest(_without(key))
 
 
 @pytest.mark.parametrize("key", sorted(KNOWN_KEYS))
 def test_a_known_field_may_not_be_repeated(key: str) -> None:
-    """Not even with the same value."""
+    """This holds even with the same value."""
     data = _encode()[:-1] + f",{json.dumps(key)}:{json.dumps(PUBLISHABLE[key])}}}".encode()
     with pytest.raises(BadManifest, match=f'duplicate field "{key}"'):
         parse_manifest(data)
 
 
 def test_a_free_field_may_be_repeated() -> None:
-    """The last one counts; so does a backslash before u0000, which is no NUL."""
+    """The last one counts; a backslash before u0000 is not a NUL."""
     data = _encode()[:-1] + rb',"free":1,"free":"\\u0000"}'
     assert parse_manifest(data).raw["free"] == r"\u0000"
 
@@ -174,13 +174,13 @@ def test_a_package_has_modules() -> None:
     ],
 )
 def test_a_module_lies_where_its_id_says(root: str, module: str, path: str) -> None:
-    """Dots become slashes; the path has one spelling."""
+    """Dots become slashes; a path has one spelling."""
     assert module_path(root, module) == path
 
 
 @pytest.mark.parametrize("root", ["", "..", "/", "./a"])
 def test_a_module_outside_the_archive_is_refused(root: str) -> None:
-    """Check 9, also for a caller that has skipped check 6."""
+    """Check 9, which also works if the caller has skipped check 6."""
     with pytest.raises(BadManifest, match='invalid module id path for "hello"'):
         module_path(root, "hello")
 
@@ -202,12 +202,12 @@ def test_only_the_exact_import_mode_wants_ffi_files(meta: Json, imports_ffi: boo
 
 
 def test_a_publishable_manifest_names_its_release() -> None:
-    """Name, version and worlds, typed for what follows."""
+    """Name, version and worlds are typed."""
     manifest = parse_manifest(_encode(schema_version=" x07.package@0.1.0\n"))
     assert check_publishable(manifest) == Release("hello", "0.1.0", ("solve-full",))
 
 
-# Each row breaks one check of 4.1, numbers 12 to 20, in that order.
+# Each row fails one check of 4.1, numbers 12 to 20, in that order.
 BROKEN: list[tuple[dict[str, Json], type[RegistryError]]] = [
     ({"schema_version": "x07.package@0.2.0"}, SchemaVersionUnsupported),
     ({"name": "Hello"}, InvalidName),
@@ -223,7 +223,7 @@ BROKEN: list[tuple[dict[str, Json], type[RegistryError]]] = [
 
 @pytest.mark.parametrize("first", range(len(BROKEN)))
 def test_the_first_failing_check_is_the_one_that_is_told(first: int) -> None:
-    """With every later check failing too."""
+    """Every later check fails too."""
     changes: dict[str, Json] = {}
     for change, _ in reversed(BROKEN[first:]):
         changes |= change
@@ -234,20 +234,20 @@ def test_the_first_failing_check_is_the_one_that_is_told(first: int) -> None:
 
 @pytest.mark.parametrize("meta", [None, [], "x", {}, {"x07c_compat": ""}, {"x07c_compat": " \u3000"}])
 def test_a_compatibility_range_is_required(meta: Json) -> None:
-    """Check 18: absent, blank, or no place for it."""
+    """Check 18: it is absent, blank, or meta is missing."""
     with pytest.raises(CompatRequired):
         check_publishable(parse_manifest(_encode(meta=meta)))
 
 
 @pytest.mark.parametrize("compat", [None, 1, ["*"], "latest", ">= 1", "1 || 2"])
 def test_a_compatibility_range_is_a_requirement(compat: Json) -> None:
-    """Check 19: a string that Cargo would read."""
+    """Check 19: a string that Cargo would accept."""
     with pytest.raises(CompatInvalid):
         check_publishable(parse_manifest(_encode(meta={"x07c_compat": compat})))
 
 
 def test_a_refusal_does_not_repeat_a_long_value() -> None:
-    """A message is for people."""
+    """Messages are for people."""
     with pytest.raises(InvalidVersion) as refusal:
         check_publishable(parse_manifest(_encode(version="9" * 1_000_000)))
     assert len(refusal.value.message) < 1000
@@ -255,7 +255,7 @@ def test_a_refusal_does_not_repeat_a_long_value() -> None:
 
 @given(st.binary())
 def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
-    """Whatever an archive holds under the manifest's name."""
+    """This holds for any bytes under the manifest's name."""
     with suppress(BadManifest):
         parse_manifest(data)
 
@@ -274,7 +274,7 @@ def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     )
 )
 def test_no_values_raise_anything_but_a_refusal(changes: dict[str, Json]) -> None:
-    """Through every check."""
+    """This holds for every check."""
     with suppress(RegistryError):
         manifest = parse_manifest(_encode(**changes))
         check_module_root(manifest)

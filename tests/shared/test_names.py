@@ -1,4 +1,4 @@
-"""Names, handles, and the one path that each index file has."""
+"""Names and handles, and the single path of each index file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import IndexPathInvalid, InvalidName, RegistryError
+from shared.errors import IndexPathInvalid, RegistryError
 from shared.names import PackageName, parse_handle, parse_index_path, parse_name, parse_new_name, shard_path
+from shared.publish_errors import InvalidName
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=200)
 
 
 @pytest.mark.parametrize("text", ["a", "hello", "x07-ext_db", "0", "-", "_", "9lives", "a" * 4000])
 def test_a_name_that_the_old_server_took_is_read(text: str) -> None:
-    """No length limit, any allowed character first."""
+    """Any length, and any allowed character first, are accepted."""
     assert parse_name(text) == text
     assert parse_handle(text) == text
 
@@ -39,7 +40,7 @@ def test_a_name_that_the_old_server_took_is_read(text: str) -> None:
     ],
 )
 def test_a_name_outside_the_rule_is_refused(text: str, reason: str) -> None:
-    """The first failing rule is the one that is told."""
+    """The first violated rule is reported."""
     with pytest.raises(InvalidName, match=reason):
         parse_name(text)
     with pytest.raises(InvalidName, match="handle"):
@@ -54,7 +55,7 @@ def test_a_new_name_follows_the_manifest_schema_too(text: str) -> None:
 
 
 def test_the_longest_new_name_has_128_bytes() -> None:
-    """The limit itself passes."""
+    """The limit itself is allowed."""
     assert parse_new_name("a" * 128)
 
 
@@ -69,7 +70,7 @@ def test_the_shard_depends_on_the_length_of_the_name(name: str, path: str) -> No
 
 @given(NAMES)
 def test_a_name_is_read_back_from_its_path(text: str) -> None:
-    """And no two names share one."""
+    """Two names never share a path."""
     name = parse_name(text)
     assert parse_index_path(shard_path(name)) == name
 
@@ -102,6 +103,6 @@ def test_any_other_spelling_of_a_path_is_refused(path: str, error: type[Registry
 
 @given(st.text(st.characters()))
 def test_no_path_raises_anything_but_a_refusal(path: str) -> None:
-    """Whatever the URL decodes to."""
+    """This holds for every decoded URL."""
     with suppress(IndexPathInvalid, InvalidName):
         assert shard_path(parse_index_path(path)) == path

@@ -22,7 +22,7 @@ from shared.relative_path import parse_relative_path
     ],
 )
 def test_a_clean_path_is_compared_by_components(text: str, path: str) -> None:
-    """Repeated slashes, inner dots and a trailing slash do not count."""
+    """Repeated slashes, inner dots and a trailing slash do not matter."""
     assert parse_relative_path(text) == path
 
 
@@ -42,7 +42,7 @@ def test_a_clean_path_is_compared_by_components(text: str, path: str) -> None:
     ],
 )
 def test_a_path_that_may_leave_the_archive_is_refused(text: str, reason: str) -> None:
-    """So is one that only another spelling keeps inside."""
+    """So is a path that stays inside only in another spelling."""
     with pytest.raises(ValueError, match=reason):
         parse_relative_path(text)
 

@@ -62,7 +62,7 @@ def _matches(requirement: str, text: str) -> bool:
     ],
 )
 def test_a_requirement_of_cargo_is_accepted(text: str) -> None:
-    """With a comma as it is; without one, white space separates."""
+    """Comparators are separated by commas, or by white space if there is no comma."""
     assert parse_requirement(text)
 
 
@@ -124,7 +124,7 @@ def test_a_requirement_of_cargo_is_accepted(text: str) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    """An operator that stands apart, a wildcard in company, a trailing comma, too many or too large."""
+    """A separate operator, a wildcard beside others, a trailing comma, too many or too large numbers."""
     with pytest.raises(RequirementInvalid):
         parse_requirement(text)
 
@@ -184,14 +184,14 @@ def test_a_requirement_means_what_cargo_says(requirement: str, inside: str, outs
     ],
 )
 def test_a_pre_release_needs_a_comparator_that_names_one(requirement: str, inside: str, outside: str) -> None:
-    """Of the same MAJOR.MINOR.PATCH, anywhere in the requirement."""
+    """It must have the same MAJOR.MINOR.PATCH, anywhere in the requirement."""
     assert all(_matches(requirement, version) for version in inside.split())
     assert not any(_matches(requirement, version) for version in outside.split())
 
 
 @given(VERSIONS, VERSIONS)
 def test_each_full_comparator_is_its_order(bound: Version, version: Version) -> None:
-    """Apart from who may be a pre-release, the four inequalities split all versions at the bound."""
+    """Apart from pre-releases, the four inequalities split all versions at the bound."""
     text = f"{bound.major}.{bound.minor}.{bound.patch}" + (f"-{bound.pre}" if bound.pre else "")
     truth = {
         operator: parse_requirement(operator + text).comparators[0].matches(version)
@@ -205,7 +205,7 @@ def test_each_full_comparator_is_its_order(bound: Version, version: Version) -> 
 
 @given(VERSIONS, VERSIONS)
 def test_a_caret_or_tilde_never_reaches_below_its_bound(bound: Version, version: Version) -> None:
-    """And a tilde allows no more than a caret does, but for a major of 0."""
+    """A tilde allows no more than a caret does, except for a major of 0."""
     text = f"{bound.major}.{bound.minor}.{bound.patch}"
     caret, tilde, at_least = (matches(parse_requirement(op + text), version) for op in ("^", "~", ">="))
     assert at_least or not (caret or tilde)
@@ -215,7 +215,7 @@ def test_a_caret_or_tilde_never_reaches_below_its_bound(bound: Version, version:
 
 @given(st.text(st.characters()) | st.text("<>=~^*xX.,0123-+a \t", max_size=30))
 def test_no_text_raises_anything_but_a_refusal(text: str) -> None:
-    """And adding white space at the ends changes nothing."""
+    """White space at the ends changes nothing."""
     try:
         requirement = parse_requirement(text)
     except RequirementInvalid:

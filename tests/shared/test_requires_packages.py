@@ -1,4 +1,4 @@
-"""What manifests require of other packages, and which versions meet it."""
+"""Requirements in manifests, and which versions meet them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(*entries: Any) -> list[tuple[str, str]]:
 
 
 def test_pins_and_ranges_are_read_sorted_and_once() -> None:
-    """As they were written, without the white space around them."""
+    """They are unchanged, except that surrounding white space is removed."""
     assert read("b@0.1.0", " a @ >=0.1.4 <0.2.0 ", "b@0.1.0", "b@*") == [
         ("a", ">=0.1.4 <0.2.0"),
         ("b", "*"),
@@ -47,7 +47,7 @@ def test_pins_and_ranges_are_read_sorted_and_once() -> None:
     ],
 )
 def test_what_makes_no_sense_is_passed_over(entry: str) -> None:
-    """The entries beside it count."""
+    """The other entries still count."""
     assert read(entry, "b@1.0.0") == [("b", "1.0.0")]
 
 
@@ -55,19 +55,19 @@ def test_what_makes_no_sense_is_passed_over(entry: str) -> None:
     "meta", [None, [], "a@1.0.0", {}, {"requires_packages": "a@1.0.0"}, {"requires_packages": None}]
 )
 def test_other_shapes_require_nothing(meta: Any) -> None:
-    """Only an array in an object is looked at."""
+    """Only an array in an object is read."""
     assert required_packages(meta) == ()
 
 
 def test_entries_are_bounded() -> None:
-    """In number and in length: one manifest does not fill a table."""
+    """Number and length are limited, so that one manifest cannot fill a table."""
     assert len(read(*(f"p{number}@*" for number in range(2 * MAX_ENTRIES)))) == MAX_ENTRIES
     assert read("a@" + ",".join(["1"] * 129)) == []
 
 
 @given(JSON | st.fixed_dictionaries({"requires_packages": st.lists(JSON | st.text("a@1.<>= ^*"))}))
 def test_no_manifest_makes_it_raise(meta: Any) -> None:
-    """What it reads can be evaluated."""
+    """Every result can be evaluated."""
     for entry in required_packages(meta):
         assert is_met(entry.requirement, "1.0.0") in (True, False)
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import InvalidScaleEvidence, InvalidScaleMeta, RegistryError
+from shared.errors import RegistryError
+from shared.publish_errors import InvalidScaleEvidence, InvalidScaleMeta
 from shared.scale import Scale, parse_evidence_ref, parse_scale
 from shared.strict_json import Json
 
@@ -19,12 +20,12 @@ HOSTS = ("x07.io",)
     "meta", [None, [], "x", 1, {}, {"scale_classes_supported": None, "scale_tested": None}]
 )
 def test_a_manifest_without_scale_keys_has_the_defaults(meta: Json) -> None:
-    """Also when meta is not an object."""
+    """This includes a meta that is not an object."""
     assert parse_scale(meta, HOSTS, ()) == Scale(classes=(), tested=False, evidence_ref=None)
 
 
 def test_classes_are_trimmed_lower_cased_sorted_and_unique() -> None:
-    """Blank ones are dropped; one may stand alone."""
+    """Blank ones are dropped; the value may be a single string."""
     meta: Json = {"scale_classes_supported": [" Small-Team ", "a1", "", "small-team", "z" * 64]}
     assert parse_scale(meta, HOSTS, ()).classes == ("a1", "small-team", "z" * 64)
     assert parse_scale({"scale_classes_supported": " Solo "}, HOSTS, ()).classes == ("solo",)
@@ -50,7 +51,7 @@ def test_classes_are_trimmed_lower_cased_sorted_and_unique() -> None:
     ],
 )
 def test_a_scale_key_of_a_wrong_type_or_value_is_refused(meta: Json) -> None:
-    """All with one code."""
+    """All have the same code."""
     with pytest.raises(InvalidScaleMeta):
         parse_scale(meta, HOSTS, ())
 
@@ -71,7 +72,7 @@ def test_the_first_wrong_key_in_the_order_of_the_contract_is_told() -> None:
 
 
 def test_evidence_makes_a_version_tested() -> None:
-    """Even when the manifest says otherwise; a blank reference is none."""
+    """This holds even if the manifest says otherwise; a blank reference does not count."""
     meta: Json = {"scale_tested": False, "scale_test_evidence_ref": " https://X07.io/e/1.json "}
     assert parse_scale(meta, HOSTS, ()) == Scale((), True, "https://x07.io/e/1.json")
     assert parse_scale({"scale_test_evidence_ref": " "}, HOSTS, ()) == Scale()
@@ -95,7 +96,7 @@ def test_evidence_makes_a_version_tested() -> None:
     ],
 )
 def test_a_reference_is_normalised_by_whatwg_rules(text: str, normalised: str) -> None:
-    """What is stored, compared and returned; normalising again changes nothing."""
+    """The normalised form is stored, compared and returned; it is a fixed point."""
     hosts = ("x07.io", "xn--fa-hia.example")
     assert parse_evidence_ref(text, hosts, ()) == normalised
     assert parse_evidence_ref(normalised, hosts, ()) == normalised
@@ -146,13 +147,13 @@ def test_any_other_reference_is_refused(text: str, reason: str) -> None:
 
 
 def test_no_allowed_host_means_no_https_reference() -> None:
-    """Unlike buckets, where an empty list allows any."""
+    """For buckets, in contrast, an empty list allows all."""
     with pytest.raises(InvalidScaleEvidence):
         parse_evidence_ref("https://x07.io/", (), ())
 
 
 def test_a_list_of_buckets_is_exact_and_case_sensitive() -> None:
-    """A bucket is no domain: nothing is inside it."""
+    """A bucket is not a domain, so nothing is inside it."""
     assert parse_evidence_ref("s3://proof/k", (), ("proof",)) == "s3://proof/k"
     for bucket in ("Proof", "sub.proof", "other"):
         with pytest.raises(InvalidScaleEvidence, match="not allowed"):
@@ -165,7 +166,7 @@ def test_a_list_of_buckets_is_exact_and_case_sensitive() -> None:
     | st.text("/.@:?#[]%a\\", max_size=40).map("s3:".__add__)
 )
 def test_no_text_raises_anything_but_a_refusal(text: str) -> None:
-    """And what passes is a fixed point."""
+    """An accepted reference is a fixed point."""
     with suppress(RegistryError):
         normalised = parse_evidence_ref(text, HOSTS, ())
         assert parse_evidence_ref(normalised, HOSTS, ()) == normalised

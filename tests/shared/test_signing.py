@@ -1,4 +1,4 @@
-"""Signatures: the exact message, the vectors of RFC 8032, and what a key in the settings must be."""
+"""Signatures: the exact message, the vectors of RFC 8032, and keys in the settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PUBLIC_KEY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af02
 
 
 def test_the_message_is_the_one_of_the_contract() -> None:
-    """Four lines, LF, a final newline."""
+    """Four lines with LF and a final newline."""
     expected = f"x07.pkg.sig.v1\nname=hello\nversion=0.1.0\nsha256={SHA256}\n".encode()
     assert message("hello", "0.1.0", SHA256) == expected
 
 
 def test_values_in_the_message_are_trimmed() -> None:
-    """Old rows may hold white space around a value."""
+    """Old rows may have white space around a value."""
     assert message(" hello\u3000", "\t0.1.0", f"{SHA256}\n") == message("hello", "0.1.0", SHA256)
 
 
@@ -34,7 +34,7 @@ def test_the_public_key_is_derived_from_the_seed() -> None:
 
 
 def test_a_signature_verifies_with_plain_ed25519() -> None:
-    """A client that knows only RFC 8032 and the message can check it."""
+    """A client needs only RFC 8032 and the message to check it."""
     signature = Signer("k", SEED).sign("hello", "0.1.0", SHA256)
     assert len(signature) == 64
     VerifyKey(PUBLIC_KEY).verify(message("hello", "0.1.0", SHA256), signature)
@@ -53,13 +53,13 @@ def test_a_signature_holds_for_one_version_only(name: str, version: str, sha256:
 
 @given(st.binary(max_size=80))
 def test_junk_is_never_a_signature(junk: bytes) -> None:
-    """Whatever its length."""
+    """This holds for any length."""
     assert not verify(PUBLIC_KEY, junk, name="hello", version="0.1.0", sha256=SHA256)
 
 
 @given(st.binary(min_size=32, max_size=32))
 def test_a_key_is_read_back_from_its_base64(seed: bytes) -> None:
-    """White space around either part does not matter."""
+    """White space around either part is ignored."""
     key = SigningKey.parse(" key-1 ", f" {base64.b64encode(seed).decode()}\n")
     assert key == SigningKey("key-1", seed)
 
@@ -78,7 +78,7 @@ def test_a_key_is_read_back_from_its_base64(seed: bytes) -> None:
     ],
 )
 def test_a_key_that_is_not_base64_of_32_bytes_is_refused(text: str) -> None:
-    """Length, padding, alphabet and unused bits all count; the message keeps the secret."""
+    """Length, padding, alphabet and unused bits are checked; the message omits the secret."""
     with pytest.raises(ValueError, match="exactly 32 bytes") as refusal:
         SigningKey.parse("key-1", text)
     assert not text or text not in str(refusal.value)
@@ -91,7 +91,7 @@ def test_a_key_needs_an_id() -> None:
 
 
 def test_a_key_does_not_print_its_seed() -> None:
-    """Settings are logged at start."""
+    """Settings are logged at the start."""
     assert repr(SigningKey("key-1", SEED)) == "SigningKey(key_id='key-1')"
 
 
@@ -102,6 +102,6 @@ def test_a_public_key_is_written_with_its_id() -> None:
 
 @pytest.mark.parametrize("entry", ["", "old", "=AAAA", "old=", "old=AAAA"])
 def test_a_malformed_public_key_is_refused(entry: str) -> None:
-    """No id, no key, or a key of the wrong length."""
+    """It has no id, no key, or a key of the wrong length."""
     with pytest.raises(ValueError, match="key"):
         parse_public_key(entry)

@@ -1,4 +1,4 @@
-"""JSON as strict as the contract: what passes, what is refused and where, and that nothing else happens."""
+"""JSON as strict as the contract requires: accepted texts, refused texts, and the place of a fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.strict_json import Json, JsonInvalid, RepeatedKey, parse_json
+from shared.strict_json import Json, JsonInvalid, RepeatedKey, parse_json, parse_stored_json
 
 NOT_SURROGATES = st.text(st.characters(exclude_categories=("Cs",)))
 VALUES = st.recursive(
@@ -45,7 +45,7 @@ FRAGMENTS = [
 
 @st.composite
 def almost_json(draw: st.DrawFn) -> str:
-    """A JSON text with something put in, or in the place of one character."""
+    """A JSON text with an insertion, or with one character replaced."""
     text = json.dumps(draw(VALUES))
     position = draw(st.integers(0, len(text)))
     return text[:position] + draw(st.sampled_from(FRAGMENTS)) + text[position + draw(st.integers(0, 1)) :]
@@ -56,7 +56,7 @@ ALMOST_JSON = almost_json()
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 1]))
 def test_what_json_can_write_is_read_back(value: Json, ensure_ascii: bool, indent: int | None) -> None:
-    """Escaped or raw, compact or spread over lines."""
+    """Escaped or not, compact or on several lines."""
     text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
     assert parse_json(text.encode()) == value
 
@@ -79,7 +79,7 @@ def test_what_json_can_write_is_read_back(value: Json, ensure_ascii: bool, inden
     ],
 )
 def test_strict_json_is_read(data: bytes, value: Json) -> None:
-    """White space, limits, escapes, last-wins, 127 levels; brackets in strings are no levels."""
+    """White space, limits, escapes, the last of repeated keys, 127 levels, brackets in strings."""
     assert parse_json(data) == value
 
 
@@ -88,7 +88,7 @@ def test_strict_json_is_read(data: bytes, value: Json) -> None:
     [("18446744073709551616", 2.0**64), ("-9223372036854775809", -(2.0**63)), ("1" + "0" * 300, 1e300)],
 )
 def test_integers_outside_64_bits_become_floats(lexeme: str, value: float) -> None:
-    """As in the old server, whose rows hold them so."""
+    """The old server stored them like this."""
     parsed = parse_json(f"[{lexeme}]".encode())
     assert parsed == [value]
     assert isinstance(parsed, list)
@@ -99,10 +99,10 @@ def test_integers_outside_64_bits_become_floats(lexeme: str, value: float) -> No
     ("data", "message"),
     [
         (b"", "expecting value at line 1 column 1"),
-        (b"\xef\xbb\xbf{}", "unexpected UTF-8 BOM (decode using utf-8-sig) at line 1 column 1"),
+        (b"\xef\xbb\xbf{}", "byte order mark (save as UTF-8 without one) at line 1 column 1"),
         (b'{\n "\xff"}', "invalid UTF-8 at line 2 column 3"),
         ('["\u00e9'.encode() + b'\xed\xa0\x80"]', "invalid UTF-8 at line 1 column 4"),
-        ("{}".encode("utf-16"), "invalid UTF-8 at line 1 column 1"),
+        ("{}".encode("utf-16"), "byte order mark (save as UTF-8 without one) at line 1 column 1"),
         (b"{} x", "extra data at line 1 column 4"),
         (b"01", "extra data at line 1 column 2"),
         (b"[1,]", "expecting value at line 1 column 4"),
@@ -131,7 +131,7 @@ def test_what_is_not_strict_json_is_refused_with_its_place(data: bytes, message:
 
 
 def test_a_known_field_may_not_be_repeated() -> None:
-    """At the top level only, and whatever lies between or inside."""
+    """This applies at the top level only, whatever is between or inside."""
     known = frozenset({"a", "b"})
     with pytest.raises(RepeatedKey, match='duplicate field "a"'):
         parse_json(b'{"a":{"x":1},"c":[{}],"a":{"x":1}}', known_keys=known)
@@ -140,7 +140,7 @@ def test_a_known_field_may_not_be_repeated() -> None:
 
 
 def test_free_keys_may_be_repeated() -> None:
-    """Unknown ones, and known names inside other values: the last one counts."""
+    """Unknown fields, and known names inside other values: the last one counts."""
     data = b'{"a":{"b":1,"b":2},"c":1,"c":{"a":1,"a":3}}'
     assert parse_json(data, known_keys=frozenset({"a", "b"})) == {"a": {"b": 2}, "c": {"a": 3}}
     assert parse_json(b'[{"a":1,"a":2}]', known_keys=frozenset({"a"})) == [{"a": 2}]
@@ -149,7 +149,7 @@ def test_free_keys_may_be_repeated() -> None:
 @given(st.binary() | JSON_LIKE.map(str.encode), st.sampled_from([frozenset(), frozenset({"", "a"})]))
 @example(b"\\", frozenset())
 def test_no_bytes_raise_anything_but_a_refusal(data: bytes, known_keys: frozenset[str]) -> None:
-    """Neither RecursionError nor a bare ValueError."""
+    """Neither RecursionError nor a plain ValueError."""
     with suppress(JsonInvalid):
         parse_json(data, known_keys=known_keys)
 
@@ -158,7 +158,7 @@ def test_no_bytes_raise_anything_but_a_refusal(data: bytes, known_keys: frozense
 @example('{"":NaN,"":1}')
 @example("[1e999-1]")
 def test_the_standard_library_reads_the_same_or_is_too_lax(text: str) -> None:
-    """Too lax: a number that no double holds, or half a surrogate pair."""
+    """It is too lax for numbers beyond doubles and for half a surrogate pair."""
     try:
         everything = json.loads(text, object_pairs_hook=list)
     except ValueError:
@@ -173,7 +173,7 @@ def test_the_standard_library_reads_the_same_or_is_too_lax(text: str) -> None:
 
 
 def _is_strict(value: object) -> bool:
-    """True if nothing in a value, whose objects are lists of pairs, is beyond strict JSON."""
+    """True if a value, whose objects are lists of pairs, is strict JSON."""
     match value:
         case float():
             return math.isfinite(value)
@@ -205,8 +205,21 @@ def _integer_or_float(lexeme: str) -> int | float:
     ids=["deep", "wide", "integer", "minus", "fraction", "string", "quotes", "surrogates", "late-nan"],
 )
 def test_five_hostile_megabytes_take_linear_time(data: bytes) -> None:
-    """Seconds would be seen; a quadratic step would take hours."""
+    """Linear steps take less than a second; a quadratic step would take hours."""
     began = time.process_time()
     with suppress(JsonInvalid):
         parse_json(data)
     assert time.process_time() - began < 10
+
+
+@given(VALUES | st.integers())
+def test_a_stored_value_is_the_value_that_came_in(value: Json) -> None:
+    """jsonb writes numbers without exponents; beyond 64 bits they are floats in both directions."""
+    text = json.dumps(value)
+    assert parse_stored_json(text) == parse_json(text.encode())
+
+
+def test_a_stored_number_of_any_length_is_read() -> None:
+    """Foreign SQL can store numbers beyond doubles; the row must still be readable."""
+    assert parse_stored_json("9" * 10_000) == math.inf
+    assert parse_stored_json(f"[1{'0' * 308}]") == [1e308]

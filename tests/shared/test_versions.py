@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import InvalidVersion
+from shared.publish_errors import InvalidVersion
 from shared.versions import (
     VersionText,
     greatest,
@@ -38,7 +38,7 @@ _BUILD = st.lists(_WORDS, min_size=1, max_size=3).map(".".join)
 
 @st.composite
 def versions(draw: st.DrawFn) -> str:
-    """Valid versions, close to each other often enough for every rule to decide."""
+    """Valid versions, often close enough to each other that every rule matters."""
     core = ".".join(draw(_NUMBERS) for _ in range(3))
     pre = draw(st.none() | _PRE)
     build = draw(st.none() | _BUILD)
@@ -47,7 +47,7 @@ def versions(draw: st.DrawFn) -> str:
 
 @pytest.mark.parametrize("text", [*ASCENDING, "1.0.0-a-b.--.0-0", f"1.0.0-{'9' * 10_000}", "1.0.0+001"])
 def test_strict_semver_is_a_version(text: str) -> None:
-    """And stays literal text."""
+    """The text is unchanged."""
     assert parse_version(text) == text
 
 
@@ -84,7 +84,7 @@ def test_strict_semver_is_a_version(text: str) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    """Also numbers over 2^64-1, of any length."""
+    """This includes numbers over 2^64-1, of any length."""
     with pytest.raises(InvalidVersion):
         parse_version(text)
     with pytest.raises(InvalidVersion):
@@ -104,7 +104,7 @@ def test_sorting_does_not_depend_on_the_order_of_rows(rows: list[str]) -> None:
 
 @given(versions(), versions(), versions())
 def test_the_order_is_total(a: str, b: str, c: str) -> None:
-    """Exactly one of <, =, >; equal only for the same text; transitive."""
+    """Exactly one of <, =, > holds; only equal texts are equal; the order is transitive."""
     key_a, key_b, key_c = version_key(a), version_key(b), version_key(c)
     assert (key_a < key_b) + (key_a == key_b) + (key_a > key_b) == 1
     assert (key_a == key_b) == (a == b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import BadManifest
+from shared.publish_errors import BadManifest
 from shared.strict_json import Json
 from shared.worlds import parse_worlds
 
@@ -35,7 +35,7 @@ def test_worlds_are_trimmed_sorted_and_unique() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_by_its_index(meta: Json, message: str) -> None:
-    """The publisher learns which item to mend."""
+    """The publisher learns which item to correct."""
     with pytest.raises(BadManifest) as refusal:
         parse_worlds(meta)
     assert refusal.value.message == message

@@ -1,6 +1,6 @@
-"""A person's way in a real browser, from sign-in to a yanked version (`make browser-test`).
+"""A person's steps in a real browser, from sign-in to a yanked version (`make browser-test`).
 
-The page is a small web UI on an origin of its own. Not part of `make test`, which needs no browser.
+The page is a small web UI on its own origin. It is not part of `make test`, which needs no browser.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def page(_: Request) -> Response:
 
 @dataclass
 class Web:
-    """A registry, a web UI that it knows and one that it does not, and a browser. Addresses are URLs."""
+    """A registry, a web UI that it knows, one that it does not know, and a browser. Addresses are URLs."""
 
     registry: Registry
     known: str
@@ -42,13 +42,13 @@ class Web:
     window: Chromium
 
     def page_of(self, origin: str) -> str:
-        """The page of an origin, told where the registry is."""
+        """The page of an origin, with the registry's address."""
         return f"{origin}/?api={self.registry.url.removeprefix('http://')}"
 
 
 @pytest_asyncio.fixture
 async def web(new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path: Path) -> AsyncIterator[Web]:
-    """Everything on loopback, each at a port of its own; octo and bob are at GitHub."""
+    """All servers on loopback, each at its own port; octo and bob have GitHub accounts."""
     github, site = GithubServer(), Starlette(routes=[Route("/", page)])
     async with AsyncExitStack() as stack:
         github.url = await stack.enter_async_context(serving(github.app))
@@ -79,7 +79,7 @@ async def web(new_database: Callable[[], Awaitable[str]], valkey: Any, tmp_path:
 
 
 async def test_a_person_signs_in_makes_a_token_publishes_adds_an_owner_and_yanks(web: Web) -> None:
-    """Each change is seen in the index, by the browser; and another site can do nothing of it."""
+    """The browser sees each change in the index, and another site can do none of it."""
     window, registry = web.window, web.registry
     await window.open(web.page_of(web.known))
     await window.until_text("#handle", "nobody")
@@ -112,7 +112,7 @@ async def test_a_person_signs_in_makes_a_token_publishes_adds_an_owner_and_yanks
 
 
 async def until_seen(window: Chromium, *wanted: str, without: str = "\0") -> None:
-    """Look at index, owners and catalog until the browser sees all this, and not what it is to be without."""
+    """Read index, owners and catalog until the browser sees all of this, and nothing that must be gone."""
 
     async def is_seen() -> bool:
         await window.click("#look")
@@ -123,7 +123,7 @@ async def until_seen(window: Chromium, *wanted: str, without: str = "\0") -> Non
 
 
 async def require_powerless(web: Web) -> None:
-    """A page of another origin, in the browser that is signed in: it reads nothing and changes nothing."""
+    """A page of another origin in the signed-in browser reads nothing and changes nothing."""
     window = web.window
     await window.open(web.page_of(web.stranger))
     await window.until_text("#said", "GET /v1/auth/session: blocked")

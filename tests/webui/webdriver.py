@@ -1,4 +1,4 @@
-"""A real Chromium, driven over WebDriver (W3C): as much of the protocol as one walk needs."""
+"""Drives a real Chromium over WebDriver (W3C), with the few commands that the walk needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stack import eventually
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # Chromium refuses to run as root with it
+    "--no-sandbox",  # without it, Chromium refuses to run as root
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -39,11 +39,11 @@ class Chromium:
         await self._command("POST", "/url", {"url": url})
 
     async def url(self) -> str:
-        """Where it is."""
+        """Its present URL."""
         return str(await self._command("GET", "/url"))
 
     async def click(self, selector: str) -> None:
-        """Click what a CSS selector finds, as soon as it is there."""
+        """Click the element of a CSS selector, once it exists."""
         await self._command("POST", f"/element/{await self._find(selector)}/click", {})
 
     async def type(self, selector: str, text: str) -> None:
@@ -51,11 +51,11 @@ class Chromium:
         await self._command("POST", f"/element/{await self._find(selector)}/value", {"text": text})
 
     async def text(self, selector: str) -> str:
-        """What an element shows."""
+        """The text of an element."""
         return str(await self._command("GET", f"/element/{await self._find(selector)}/text"))
 
     async def until_text(self, selector: str, wanted: str) -> str:
-        """Wait until an element's text has this in it; the text."""
+        """Wait until an element's text contains this. Returns the text."""
 
         async def has_it() -> str | None:
             text = await self.text(selector)
@@ -69,7 +69,7 @@ class Chromium:
         return found
 
     async def run(self, script: str) -> Any:
-        """What a script returns."""
+        """The result of a script."""
         return await self._command("POST", "/execute/sync", {"script": script, "args": []})
 
     async def _find(self, selector: str) -> str:
@@ -110,7 +110,7 @@ async def chromium() -> AsyncIterator[Chromium]:
 
 
 async def _port(driver: asyncio.subprocess.Process) -> int:
-    """The port that the driver says it has."""
+    """The port that the driver prints."""
     assert driver.stdout is not None
     async with asyncio.timeout(DEADLINE_S):
         async for line in driver.stdout:

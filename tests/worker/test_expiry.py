@@ -1,12 +1,12 @@
-"""What expired goes by itself: the worker removes sessions and sign-in attempts that nobody presents."""
+"""The worker removes expired sessions and sign-in attempts."""
 
 from __future__ import annotations
 
 import asyncio
 
-from shared.expiry import remove_expired
+from indexer.queries.expiry import remove_expired
 from tests.stack import Registry
-from worker.settings import run as run_worker
+from worker.process import run as run_worker
 
 EXPIRING = """
 WITH octo AS (INSERT INTO users (handle) VALUES ('octo') RETURNING id),
@@ -24,7 +24,7 @@ SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM web_sessions WHERE expires_at <= now())
 
 
 async def test_what_expired_is_removed_and_the_rest_stays(workerless_registry: Registry) -> None:
-    """Secrets of an attempt go with it; the counts are for the log."""
+    """The secrets of an attempt are deleted with it; the counts are for the log."""
     await workerless_registry.rows(EXPIRING)
     await workerless_registry.rows(
         "INSERT INTO oauth_state_secrets SELECT state, 'verifier', 'hash' FROM oauth_states RETURNING 1"
@@ -38,7 +38,7 @@ async def test_what_expired_is_removed_and_the_rest_stays(workerless_registry: R
 
 
 async def test_a_worker_removes_what_expired_when_it_starts(workerless_registry: Registry) -> None:
-    """And then at intervals; nobody has to present a session for it to go."""
+    """It repeats this at intervals, so that sessions are removed without being used."""
     await workerless_registry.rows(EXPIRING)
     worker = asyncio.create_task(run_worker(workerless_registry.settings))
     try:

@@ -1,29 +1,33 @@
-"""The worker: whatever a lost, late or doubled job left undone is done by the sweep, with the same bytes."""
+"""The sweep does the work of lost, late or repeated wake-ups, with the same bytes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from indexer.catalog_publication import publish_catalog
-from indexer.publication import Parts, publish_config, publish_package
+from indexer.config_publication import publish_config
+from indexer.parts import Parts
+from indexer.publication import publish_package
 from shared.blobs import CATALOG_KEY, archive_key, index_key, metadata_key
-from shared.jobs import Change, ChangeListener
+from shared.change_listener import ChangeListener
+from shared.messages import Change
 from shared.names import PackageName
 from shared.storage.interface import Found
 from shared.versions import VersionText
 from tests.archives import hello_archive
 from tests.stack import Registry, eventually
+from worker.process import open_parts
 from worker.schedule import Schedule
-from worker.settings import open_parts
 
 HELLO, VERSION = PackageName("hello"), VersionText("0.1.0")
 
 
 @asynccontextmanager
 async def parts_of(registry: Registry) -> AsyncIterator[Parts]:
-    """A worker's parts over a registry whose own worker is away."""
+    """A worker's parts over a registry whose own worker is not running."""
     async with open_parts(registry.settings) as parts:
         yield parts
 
@@ -36,7 +40,7 @@ async def body_of(registry: Registry, key: str) -> bytes:
 
 
 async def test_a_sweep_publishes_what_no_job_did(workerless_registry: Registry) -> None:
-    """Redis may have lost every message: dirty generations are found by a query."""
+    """If Redis lost every message, a query still finds dirty generations."""
     registry = workerless_registry
     headers = await registry.add_publisher()
     for name in ("hello", "world"):
@@ -49,7 +53,7 @@ async def test_a_sweep_publishes_what_no_job_did(workerless_registry: Registry) 
 
 
 async def test_a_publication_done_twice_gives_the_same_files(workerless_registry: Registry) -> None:
-    """The second does nothing; forced again, it writes the same bytes."""
+    """The second publication does nothing; if forced, it writes the same bytes."""
     registry = workerless_registry
     await registry.publish(hello_archive(), await registry.add_publisher())
     keys = [index_key(HELLO), metadata_key(HELLO, VERSION), archive_key(HELLO, VERSION)]
@@ -80,7 +84,7 @@ async def test_a_publication_that_was_cut_off_is_finished_by_the_next(workerless
 async def test_a_package_whose_archive_is_lost_does_not_stop_the_others(
     workerless_registry: Registry,
 ) -> None:
-    """It stays dirty; nothing of it is shown, for an index line needs its archive."""
+    """It stays dirty, and none of it is shown, because an index line needs its archive."""
     registry = workerless_registry
     headers = await registry.add_publisher()
     await registry.publish(hello_archive(), headers)
@@ -94,7 +98,7 @@ async def test_a_package_whose_archive_is_lost_does_not_stop_the_others(
 
 
 async def test_two_workers_on_one_package_publish_it_once(workerless_registry: Registry) -> None:
-    """The row lock lets one through; the other finds nothing left to do."""
+    """The row lock admits one; the other finds nothing left to do."""
     registry = workerless_registry
     await registry.publish(hello_archive(), await registry.add_publisher())
     heard: list[Change] = []
@@ -120,7 +124,7 @@ async def _is_heard(heard: list[Change]) -> bool:
 async def test_the_catalog_is_written_when_a_package_changed_and_only_then(
     workerless_registry: Registry,
 ) -> None:
-    """An empty registry has one too; a clean catalog is left alone."""
+    """An empty registry has a catalog too; an up-to-date one is left alone."""
     registry = workerless_registry
     async with parts_of(registry) as parts:
         assert await publish_catalog(parts)
@@ -135,7 +139,7 @@ async def test_the_catalog_is_written_when_a_package_changed_and_only_then(
 
 
 async def test_the_configuration_is_rewritten_when_a_setting_changed(workerless_registry: Registry) -> None:
-    """A worker with another public base replaces it; one with the same leaves it alone."""
+    """A worker with another public base replaces it; one with the same does not."""
     registry = workerless_registry
     async with parts_of(registry) as parts:
         await publish_config(parts)
@@ -143,14 +147,14 @@ async def test_the_configuration_is_rewritten_when_a_setting_changed(workerless_
         await publish_config(parts)
         assert await registry.storage.head("index/config.json") == before
         moved = registry.settings.model_copy(update={"public_base": "https://moved.example"})
-        await publish_config(Parts(moved, parts.database, parts.storage, parts.notifier))
+        await publish_config(replace(parts, settings=moved))
     assert b"https://moved.example/v1/" in await body_of(registry, "index/config.json")
 
 
 async def test_a_package_that_cannot_be_rendered_does_not_stop_the_others(
     workerless_registry: Registry,
 ) -> None:
-    """A row that no code of ours writes: whatever it makes go wrong is told, and the sweep goes on."""
+    """No code of ours writes such a row; the error is logged, and the sweep continues."""
     registry = workerless_registry
     headers = await registry.add_publisher()
     for name in ("hello", "world"):

@@ -1,1 +1,1 @@
-"""All SQL of the write API, one file a table family, one function a question."""
+"""The SQL of the write API: one module per group of tables, one function per query."""

@@ -13,7 +13,7 @@ from shared.tables import package_version_advisories as advisories
 
 
 @dataclass(frozen=True, slots=True)
-class AdvisoryRow:
+class StoredAdvisory:
     """A stored advisory, withdrawn or not. details: blank when there are none."""
 
     id: UUID
@@ -38,17 +38,28 @@ _COLUMNS = (
 )
 
 
-async def of_version(tx: AsyncConnection, package_id: UUID, version: str) -> list[AdvisoryRow]:
-    """Every advisory of a version, newest first (…_package_id_version_idx)."""
-    statement = (
-        select(*_COLUMNS)
-        .where(advisories.c.package_id == package_id, advisories.c.version == version)
-        .order_by(advisories.c.created_at.desc(), advisories.c.id.desc())
+async def count(tx: AsyncConnection, package_id: UUID, version: str) -> tuple[int, int, int]:
+    """How many advisories of a version are in force, the bytes of their texts, and how many there are.
+
+    By …_package_id_version_idx.
+    """
+    in_force = advisories.c.withdrawn_at.is_(None)
+    size = sum(
+        (func.octet_length(func.coalesce(column, "")) for column in (advisories.c.details, advisories.c.url)),
+        func.octet_length(advisories.c.summary),
     )
-    return [AdvisoryRow(**row._mapping) for row in await tx.execute(statement)]
+    statement = select(
+        func.count().filter(in_force),
+        func.coalesce(func.sum(size).filter(in_force), 0),
+        func.count(advisories.c.id),
+    ).where(advisories.c.package_id == package_id, advisories.c.version == version)
+    number, size_bytes, ever = (await tx.execute(statement)).one()
+    return number, int(size_bytes), ever
 
 
-async def find(tx: AsyncConnection, package_id: UUID, version: str, advisory_id: UUID) -> AdvisoryRow | None:
+async def find(
+    tx: AsyncConnection, package_id: UUID, version: str, advisory_id: UUID
+) -> StoredAdvisory | None:
     """The advisory, if it is one of this version (primary key)."""
     statement = select(*_COLUMNS).where(
         advisories.c.id == advisory_id,
@@ -56,7 +67,7 @@ async def find(tx: AsyncConnection, package_id: UUID, version: str, advisory_id:
         advisories.c.version == version,
     )
     row = (await tx.execute(statement)).one_or_none()
-    return AdvisoryRow(**row._mapping) if row is not None else None
+    return StoredAdvisory(**row._mapping) if row is not None else None
 
 
 async def add(
@@ -70,7 +81,7 @@ async def add(
     url: str | None,
     details: str,
     created_by: UUID,
-) -> AdvisoryRow:
+) -> StoredAdvisory:
     """Insert an advisory of a version; the whole row."""
     statement = insert(advisories).values(
         package_id=package_id,
@@ -83,10 +94,10 @@ async def add(
         created_by=created_by,
     )
     row = (await tx.execute(statement.returning(*_COLUMNS))).one()
-    return AdvisoryRow(**row._mapping)
+    return StoredAdvisory(**row._mapping)
 
 
-async def withdraw(tx: AsyncConnection, advisory_id: UUID, withdrawn_by: UUID) -> AdvisoryRow:
+async def withdraw(tx: AsyncConnection, advisory_id: UUID, withdrawn_by: UUID) -> StoredAdvisory:
     """Withdraw an advisory that is in force; the whole row (primary key)."""
     statement = (
         update(advisories)
@@ -94,4 +105,4 @@ async def withdraw(tx: AsyncConnection, advisory_id: UUID, withdrawn_by: UUID) -
         .values(withdrawn_at=func.now(), withdrawn_by=withdrawn_by)
     )
     row = (await tx.execute(statement.returning(*_COLUMNS))).one()
-    return AdvisoryRow(**row._mapping)
+    return StoredAdvisory(**row._mapping)

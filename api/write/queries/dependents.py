@@ -1,4 +1,4 @@
-"""SQL on what latest versions require of a package (package_requirements_pkey serves every function)."""
+"""SQL on the requirements of latest versions (package_requirements_pkey serves every function)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.paging import Page
+from api.write.query_params import Page
 from shared.names import PackageName
 
 
@@ -49,14 +49,14 @@ _WITH_REQUIREMENT = text(
 async def page_of_dependents(
     tx: AsyncConnection, required: PackageName, page: Page
 ) -> tuple[int, list[Dependent]]:
-    """How many requirements name the package, and a page of them, by dependent; of one snapshot."""
+    """How many requirements name the package, and one page of them by dependent, in one snapshot."""
     values = {"required": required, "limit": page.limit, "offset": page.offset}
     rows = (await tx.execute(_PAGE, values)).all()
     return int(rows[0].total), [Dependent(*row[1:]) for row in rows if row.name is not None]
 
 
 async def requirements_on(tx: AsyncConnection, required: PackageName, limit: int) -> Sequence[str]:
-    """The different requirements that other packages have of this one, at most `limit`."""
+    """The distinct requirements of other packages on this one, at most `limit`."""
     result = await tx.execute(
         text(
             """
@@ -73,6 +73,6 @@ async def requirements_on(tx: AsyncConnection, required: PackageName, limit: int
 async def dependents_with(
     tx: AsyncConnection, required: PackageName, requirements: Sequence[str], limit: int
 ) -> list[Dependent]:
-    """Other packages that have one of these requirements, by name, at most `limit`."""
+    """The other packages with one of these requirements, by name, at most `limit`."""
     values = {"required": required, "requirements": list(requirements), "limit": limit}
     return [Dependent(*row) for row in await tx.execute(_WITH_REQUIREMENT, values)]

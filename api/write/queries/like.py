@@ -1,4 +1,4 @@
-"""Patterns of LIKE that match text literally."""
+"""Patterns for LIKE that match text literally."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ _SPECIAL: Final = re.compile(r"[\\%_]")
 
 
 def containing(text: str) -> str:
-    r"""The pattern of what contains the text: `50%_` gives `%50\%\_%` (backslash is LIKE's escape)."""
+    r"""The pattern for what contains the text: `50%_` gives `%50\%\_%` (a backslash escapes in LIKE)."""
     literal = _SPECIAL.sub(r"\\\g<0>", text)
     return f"%{literal}%"

@@ -1,4 +1,4 @@
-"""SQL on sign-in attempts: the older server's oauth_states, and our secrets beside it."""
+"""SQL on sign-in attempts: the older server's table oauth_states, and our table of their secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TAKEN = delete(oauth_states).returning(
 async def add(
     tx: AsyncConnection, state: str, next_url: str, *, code_verifier: str, browser_hash: str, ttl: timedelta
 ) -> None:
-    """Remember an attempt that expires after ttl, by the database's clock."""
+    """Store an attempt that expires after ttl by the database's clock."""
     await tx.execute(insert(oauth_states).values(state=state, next_url=next_url, expires_at=func.now() + ttl))
     await tx.execute(
         insert(oauth_state_secrets).values(
@@ -41,9 +41,12 @@ async def add(
 
 
 async def take(tx: AsyncConnection, state: str) -> Attempt | None:
-    """Remove an attempt and return it, expired or not; of two callers at once one gets it (primary keys).
+    """Remove an attempt and return it, expired or not.
 
-    One statement: it still sees the secrets, which go with the state when it ends.
+    If two callers take it at the same time, only one gets it (primary keys).
+
+    The deletion is a single statement, because it still sees the secrets that its own cascade removes.
+
     """
     taken = _TAKEN.where(oauth_states.c.state == state).cte("taken")
     secrets = oauth_state_secrets

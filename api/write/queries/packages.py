@@ -1,4 +1,4 @@
-"""SQL on packages, their owners and their place in the index."""
+"""SQL on packages, their owners and their generations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from sqlalchemy import exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import Database
 from shared.errors import NotFound
 from shared.locks import package_lock_key
 from shared.names import PackageName
-from shared.tables import index_state, package_owners, packages, users
+from shared.tables import index_state, package_owners, packages, tree_state, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ _PACKAGE = select(packages.c.id, packages.c.name, packages.c.latest_version)
 async def lock(tx: AsyncConnection, name: PackageName) -> None:
     """Take the per-package lock until the transaction ends (contract, 8.3).
 
-    Every write to a package takes it first, the older server's too.
+    Every write to a package takes this lock first; the older server does so too.
     """
     await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": package_lock_key(name)})
 
@@ -46,7 +47,7 @@ async def get(tx: AsyncConnection, name: PackageName) -> Package:
     """The package with this name. Raises NotFound."""
     package = await find(tx, name)
     if package is None:
-        raise NotFound
+        raise NotFound.package(name)
     return package
 
 
@@ -68,12 +69,12 @@ async def owner_handles(tx: AsyncConnection, package_id: UUID) -> list[str]:
 
 
 async def set_latest_version(tx: AsyncConnection, package_id: UUID, version: str | None) -> None:
-    """Record the version that readers get when they name none."""
+    """Set the version that readers get when they name none."""
     await tx.execute(update(packages).where(packages.c.id == package_id).values(latest_version=version))
 
 
 async def raise_generation(tx: AsyncConnection, package_id: UUID) -> int:
-    """Readers will see a change: mark the package dirty; the generation that holds the change."""
+    """Mark the package dirty, because readers must see a change. Returns the new generation."""
     statement = upsert(index_state).values(package_id=package_id, dirty_since=func.now())
     statement = statement.on_conflict_do_update(
         index_elements=[index_state.c.package_id],
@@ -85,15 +86,21 @@ async def raise_generation(tx: AsyncConnection, package_id: UUID) -> int:
     return int((await tx.execute(statement.returning(index_state.c.generation))).scalar_one())
 
 
+async def last_catalog_generation(database: Database) -> int:
+    """The number of the last catalog that the database knows of (shared/high_water.py)."""
+    async with database.reading() as connection:
+        return int((await connection.execute(select(tree_state.c.catalog_generation))).scalar_one())
+
+
 async def published_generations(tx: AsyncConnection, package_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """The generations that storage holds; 0 when nothing is published yet (primary key)."""
+    """The published generations of packages; 0 if nothing is published yet (primary key)."""
     columns = index_state.c.package_id, index_state.c.published_generation
     rows = await tx.execute(select(*columns).where(columns[0].in_(package_ids)))
     return {package_id: generation or 0 for package_id, generation in rows}
 
 
 async def is_published(tx: AsyncConnection, package_id: UUID) -> bool:
-    """True if storage holds every change of the package up to now (primary key)."""
+    """True if every change of the package so far is published (primary key)."""
     clean = exists().where(
         index_state.c.package_id == package_id,
         index_state.c.published_generation >= index_state.c.generation,

@@ -1,24 +1,28 @@
-"""SQL of publishes: many at once, each statement for all of them."""
+"""SQL of publishes. Each statement handles a whole batch of them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.locks import package_lock_key, staging_lock_key
+from shared.locks import look_alike_lock_key, package_lock_key, staging_lock_key
+from shared.names import fold_name
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a publish stands. package_id, latest_version: None when the package is new.
+    """The state of the database that concerns a publish. package_id, latest_version: None for a new package.
 
-    is_taken: the version is published, or was and has been removed. is_required: others require the package.
+    is_taken: the version is published, or was published and removed. is_required: others require the package.
+    is_collected: garbage collection has deleted the staged upload, or is about to. look_alike: for a new
+    package, the first by name of the packages with the same folded name that the user does not own.
+    is_trusted_only: the package's owners demand trusted publishing.
     """
 
     package_id: UUID | None
@@ -26,18 +30,36 @@ class Standing:
     is_owner: bool
     is_taken: bool
     is_required: bool
+    is_collected: bool
+    look_alike: str | None
+    is_trusted_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The facts of a publish that its checks need. upload_id: of the archive, staged or not yet."""
+
+    name: str
+    version: str
+    user_id: UUID
+    upload_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What a publish inserts. manifest: the whole JSON as uploaded. signature: key id and 64 raw bytes."""
+    """The values of the inserted rows. standing: the one that allows them. manifest: the JSON as uploaded.
 
+    package_id: of the new package, if it is one. signature: key id and 64 raw bytes. provenance: of the build
+    that publishes, None for a person.
+    """
+
+    standing: Standing
     package_id: UUID
     name: str
-    is_new_package: bool
     becomes_latest: bool
     version: str
     cksum: str
+    upload_id: str
     manifest: Mapping[str, Any]
     user_id: UUID
     token_id: UUID | None
@@ -45,18 +67,11 @@ class NewVersion:
     scale_tested: bool
     scale_test_evidence_ref: str | None
     signature: tuple[str, bytes] | None
+    provenance: Mapping[str, Any] | None
 
 
-# Each in the order of the array.
-_LOCK = text(
-    """
-    SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:staged AS bigint[])) AS key
-    UNION ALL
-    SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:packages AS bigint[])) AS key
-    """
-)
-
-_STANDINGS = text(
+# OFFSET 0 has Postgres look up the folded name. For the sake of LIMIT 1, it would walk every package by name.
+STANDINGS = text(
     """
     SELECT p.id AS package_id, p.latest_version,
            EXISTS (SELECT 1 FROM package_owners o
@@ -65,93 +80,84 @@ _STANDINGS = text(
                    WHERE v.package_id = p.id AND v.version = wanted.version)
            OR EXISTS (SELECT 1 FROM version_tombstones t
                       WHERE t.package_id = p.id AND t.version = wanted.version) AS is_taken,
-           EXISTS (SELECT 1 FROM package_requirements r WHERE r.required = wanted.name) AS is_required
-    FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:user_ids AS uuid[]))
-         WITH ORDINALITY AS wanted (name, version, user_id, place)
+           EXISTS (SELECT 1 FROM package_requirements r WHERE r.required = wanted.name) AS is_required,
+           EXISTS (SELECT 1 FROM collected_uploads c WHERE c.upload_id = wanted.upload_id) AS is_collected,
+           CASE WHEN p.id IS NULL THEN (
+               SELECT other.name
+               FROM (SELECT id, name FROM packages
+                     WHERE regexp_replace(lower(name COLLATE "C"), '[-_]+', '-', 'g') = wanted.folded_name
+                     OFFSET 0) other
+               WHERE NOT EXISTS (SELECT 1 FROM package_owners o
+                                 WHERE o.package_id = other.id AND o.user_id = wanted.user_id)
+               ORDER BY other.name COLLATE "C" LIMIT 1
+           ) END AS look_alike,
+           EXISTS (SELECT 1 FROM package_rules r
+                   WHERE r.package_id = p.id AND r.trusted_publishing_only) AS is_trusted_only
+    FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:user_ids AS uuid[]),
+                CAST(:upload_ids AS text[]), CAST(:folded_names AS text[]))
+         WITH ORDINALITY AS wanted (name, version, user_id, upload_id, folded_name, place)
     LEFT JOIN packages p ON p.name = wanted.name
     ORDER BY wanted.place
     """
 )
 
-_ADD = text(
-    """
-    WITH published AS MATERIALIZED (
-        SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS published (
-            package_id uuid, name text, is_new_package boolean, becomes_latest boolean, version text,
-            cksum text, manifest jsonb, user_id uuid, token_id uuid, scale_classes text[],
-            scale_tested boolean, scale_evidence text, key_id text, signature text)
-    ), new_packages AS (
-        INSERT INTO packages (id, name, created_by, latest_version)
-        SELECT package_id, name, user_id, version FROM published WHERE is_new_package
-    ), new_owners AS (
-        INSERT INTO package_owners (package_id, user_id)
-        SELECT package_id, user_id FROM published WHERE is_new_package
-    ), latest AS (
-        UPDATE packages p SET latest_version = published.version FROM published
-        WHERE p.id = published.package_id AND becomes_latest AND NOT is_new_package
-    ), new_versions AS (
-        INSERT INTO package_versions (package_id, version, cksum, manifest, published_by,
-                                      scale_classes_supported, scale_tested, scale_test_evidence_ref,
-                                      signature_kind, signature_key_id, signature_bytes)
-        SELECT package_id, version, cksum, manifest, user_id, scale_classes, scale_tested, scale_evidence,
-               CASE WHEN key_id IS NOT NULL THEN 'ed25519' END, key_id, decode(signature, 'hex')
-        FROM published
-    ), staged AS (
-        INSERT INTO version_state (package_id, version) SELECT package_id, version FROM published
-    ), told AS (
-        INSERT INTO audit_events (actor_user_id, actor_token_id, action, package_name, package_version)
-        SELECT user_id, token_id, 'publish', name, version FROM published
-    )
-    INSERT INTO index_state (package_id, dirty_since)
-    SELECT package_id, now() FROM published ORDER BY package_id
-    ON CONFLICT (package_id) DO UPDATE
-    SET generation = index_state.generation + 1, dirty_since = COALESCE(index_state.dirty_since, now())
-    RETURNING package_id, generation
-    """
-)
+# The function is in deploy/migrations/versions/0015_accept_publishes.py.
+_ACCEPT = text("SELECT * FROM accept_publishes(CAST(:wanted AS jsonb))")
 
 
-async def lock(tx: AsyncConnection, names: Sequence[str], checksums: Sequence[str]) -> None:
-    """Take the locks of packages, and hold what is staged, until the transaction ends.
-
-    Nobody removes the staged bytes meanwhile (indexer/collection.py). Locks are taken in the order of their
-    keys, so that two transactions never wait for each other in a circle.
-    """
-    keys = {
-        "staged": sorted(map(staging_lock_key, checksums)),
-        "packages": sorted(map(package_lock_key, names)),
-    }
-    await tx.execute(_LOCK, keys)
-
-
-async def standings(tx: AsyncConnection, wanted: Sequence[tuple[str, str, UUID]]) -> list[Standing]:
-    """How publishes stand, each a name, a version and a user; in order (unique and primary keys)."""
+async def standings(tx: AsyncConnection, wanted: Sequence[Wanted]) -> list[Standing]:
+    """The state of each publish, in order (unique and primary keys, packages_folded_name_idx)."""
     values = {
-        "names": [name for name, _, _ in wanted],
-        "versions": [version for _, version, _ in wanted],
-        "user_ids": [user_id for _, _, user_id in wanted],
+        "names": [each.name for each in wanted],
+        "versions": [each.version for each in wanted],
+        "user_ids": [each.user_id for each in wanted],
+        "folded_names": [fold_name(each.name) for each in wanted],
+        "upload_ids": [each.upload_id for each in wanted],
     }
-    return [Standing(**row._mapping) for row in await tx.execute(_STANDINGS, values)]
+    return [Standing(**row._mapping) for row in await tx.execute(STANDINGS, values)]
 
 
-async def add(tx: AsyncConnection, new: Sequence[NewVersion]) -> dict[UUID, int]:
-    """Insert versions of different packages, whose archives wait in staging, with all that goes with them.
+async def accept(connection: AsyncConnection, new: Sequence[NewVersion]) -> list[int | Standing | None]:
+    """Insert versions of different packages, whose archives are staged, with all related rows.
 
-    The generations that hold them, by package.
+    The one statement of its transaction. For each version, in order: the generation of the package that
+    contains it; or the standing that it has now, if that is not the one it was made for; or None if another
+    process has locked the package. Nothing waits. Garbage collection (indexer/upkeep/staging_gc.py) does not
+    delete the archives meanwhile, and nobody can add a package whose name looks like one of these.
     """
-    raised = await tx.execute(_ADD, {"rows": json.dumps([_row(version) for version in new])})
-    return {row.package_id: row.generation for row in raised}
+    rows = [_row(place, version) for place, version in enumerate(new)]
+    found = await connection.execute(_ACCEPT, {"wanted": json.dumps(rows)})
+    return [_outcome(row._mapping) for row in found]
 
 
-def _row(new: NewVersion) -> dict[str, Any]:
+def _outcome(row: RowMapping) -> int | Standing | None:
+    if not row["is_locked"]:
+        return None
+    if (generation := row["generation"]) is not None:
+        return int(generation)
+    return Standing(**{field.name: row[field.name] for field in fields(Standing)})
+
+
+def _row(place: int, new: NewVersion) -> dict[str, Any]:
     key_id, signature = new.signature or (None, b"")
+    folded_name = fold_name(new.name)
     return {
-        "package_id": str(new.package_id),
+        "place": place,
+        "staging_lock": staging_lock_key(new.cksum),
+        "package_lock": package_lock_key(new.name),
+        "look_alike_lock": look_alike_lock_key(folded_name),
+        "known_id": str(new.standing.package_id) if new.standing.package_id else None,
+        "known_latest": new.standing.latest_version,
+        "known_owner": new.standing.is_owner,
+        "known_look_alike": new.standing.look_alike,
+        "known_trusted_only": new.standing.is_trusted_only,
+        "folded_name": folded_name,
+        "new_id": str(new.package_id),
         "name": new.name,
-        "is_new_package": new.is_new_package,
         "becomes_latest": new.becomes_latest,
         "version": new.version,
         "cksum": new.cksum,
+        "upload_id": new.upload_id,
         "manifest": new.manifest,
         "user_id": str(new.user_id),
         "token_id": str(new.token_id) if new.token_id else None,
@@ -160,4 +166,5 @@ def _row(new: NewVersion) -> dict[str, Any]:
         "scale_evidence": new.scale_test_evidence_ref,
         "key_id": key_id,
         "signature": signature.hex() if key_id else None,
+        "provenance": new.provenance,
     }

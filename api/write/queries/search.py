@@ -1,7 +1,7 @@
-"""SQL of search. Names are matched in `search_names`, which is narrow; what a page shows is looked up.
+"""SQL of search: matches names in the narrow table `search_names`, then joins the columns of one page.
 
-No statement reads every name to count or to rank: totals of up to two characters are kept by a trigger,
-three and more go by trigrams, and a page of a frequent text is the beginning of an ordered index.
+No statement reads every name to count or to rank. A trigger keeps the totals for texts of one or two
+characters; longer texts are found by trigrams; a page for a frequent text is the start of an ordered index.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Final
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.paging import Page
 from api.write.queries.like import containing
+from api.write.queries.listed import DESCRIPTION, FACETS
+from api.write.query_params import Page
 
 GRAM_CHARS: Final = 2
 FEW: Final = 1000
@@ -24,7 +25,10 @@ AFTER_ANY_NAME: Final = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A package that was found. modules_count, facets: of the latest version; 0 and none without one."""
+    """A package that was found. modules_count, facets: of the latest version; 0 and empty without one.
+
+    description: limited in characters as in new manifests, but possibly more bytes.
+    """
 
     name: str
     latest_version: str | None
@@ -34,32 +38,43 @@ class Hit:
     facets: Sequence[str]
 
 
-_HIT = "l.name, l.latest_version, l.is_official, l.description, l.modules_count, l.facets"
+_HIT = f"l.name, latest_version, is_official, {DESCRIPTION}, modules_count, {FACETS}"
 
 
 async def plan_for_values(tx: AsyncConnection) -> None:
-    """Plan this transaction's statements for their values: how many names hold a text decides all."""
+    """Have Postgres plan this transaction's statements for their values, which decide the best plan."""
     await tx.execute(text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"))
 
 
 async def kept_total(tx: AsyncConnection, gram: str, *, scale_tested: bool) -> int:
-    """How many names contain a text of at most GRAM_CHARS characters (search_totals_pkey).
+    """The number of names that contain a text of at most GRAM_CHARS characters.
 
-    scale_tested: only packages whose latest version is; so below.
+    scale_tested: only packages whose latest version is scale-tested, here and in the functions below. Served
+    by search_totals_pkey and search_total_changes_gram_idx, which seldom has a row to add.
     """
     column = "scale_tested" if scale_tested else "packages"
-    statement = text(f"SELECT {column} FROM search_totals WHERE gram = :gram")  # noqa: S608 - of two words
-    return int((await tx.execute(statement, {"gram": gram})).scalar_one_or_none() or 0)
+    statement = text(
+        f"""
+        SELECT COALESCE((SELECT {column} FROM search_totals WHERE gram = :gram), 0)
+             + COALESCE((SELECT sum({column}) FROM search_total_changes WHERE gram = :gram), 0)
+        """  # noqa: S608 - of two words
+    )
+    return int((await tx.execute(statement, {"gram": gram})).scalar_one())
 
 
 async def last_change(tx: AsyncConnection) -> int:
-    """The number of the latest change of the names or their marks; 0 before any (search_totals_pkey)."""
-    statement = text("SELECT change FROM search_totals WHERE gram = ''")
-    return int((await tx.execute(statement)).scalar_one_or_none() or 0)
+    """The number of the latest change to search_names; 0 before the first one. Same indexes as kept_total."""
+    statement = text(
+        """
+        SELECT COALESCE((SELECT change FROM search_totals WHERE gram = ''), 0)
+             + (SELECT count(*) FROM search_total_changes WHERE gram = '')
+        """
+    )
+    return int((await tx.execute(statement)).scalar_one())
 
 
 async def count_names(tx: AsyncConnection, q: str, *, scale_tested: bool) -> int:
-    """How many names contain a longer text (search_names_trigrams_idx)."""
+    """The number of names that contain a longer text (search_names_trigrams_idx)."""
     statement = text(
         f"SELECT count(*) FROM search_names WHERE name LIKE :pattern {_tested(scale_tested)}"  # noqa: S608
     )
@@ -71,8 +86,8 @@ async def page_of_names(
 ) -> list[Hit]:
     """A page of the packages whose names contain the text, best first. total: of all pages.
 
-    Names that begin with it come first, the name itself before all. Of two names the shorter is the more
-    similar: both hold every trigram of the text, and it has fewer others. Then by bytes.
+    The name itself comes first, then names that begin with the text, then the rest. Among those, shorter
+    names come first: they contain the same trigrams and fewer others. Names of one length are in byte order.
     """
     values = {"limit": page.limit, "offset": page.offset}
     if not q:
@@ -89,7 +104,7 @@ async def _hits(tx: AsyncConnection, statement: TextClause, values: Mapping[str,
 
 @cache
 def _alphabetical(scale_tested: bool) -> TextClause:
-    """Every name by bytes (search_names_pkey, or search_names_tested_idx)."""
+    """Every name in byte order (search_names_pkey, or search_names_tested_idx)."""
     return text(
         f"""
         SELECT {_HIT}
@@ -103,10 +118,11 @@ def _alphabetical(scale_tested: bool) -> TextClause:
 
 @cache
 def _ranked(scale_tested: bool, by_grams: bool) -> TextClause:
-    """Names by rank. Those inside which the text stands are read only if the page reaches them.
+    """Names by rank. Names with the text in the middle are read only if the page reaches them.
 
-    Beginnings: search_names_pkey, or the order of search_names_rank_idx. Insides: the same order if they
-    are frequent, else search_names_trigrams_idx, or search_names_grams_idx for one or two characters.
+    Names that begin with the text: search_names_pkey, or the order of search_names_rank_idx. The others: the
+    same order if they are frequent, else search_names_trigrams_idx, or search_names_grams_idx for one or two
+    characters.
     """
     tested = _tested(scale_tested)
     grams = "AND short_grams(name) @> ARRAY[CAST(:gram AS text)]" if by_grams else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -31,7 +31,7 @@ class Session:
     github_email_primary: bool
 
 
-_BY_HASH = select(
+_SESSIONS = select(
     web_sessions.c.id,
     web_sessions.c.csrf_token,
     (web_sessions.c.expires_at <= func.now()).label("is_expired"),
@@ -47,16 +47,21 @@ _BY_HASH = select(
 ).join_from(web_sessions, users)
 
 
-async def by_hash(tx: AsyncConnection, token_hash: str) -> Session | None:
-    """The session with this SHA-256 hex, expired or not (web_sessions_session_token_hash_key)."""
-    row = (await tx.execute(_BY_HASH.where(web_sessions.c.session_token_hash == token_hash))).one_or_none()
-    return Session(**row._mapping) if row is not None else None
+async def by_hashes(tx: AsyncConnection, token_hashes: Collection[str]) -> Sequence[Session]:
+    """The sessions with these SHA-256 in hex, expired or not, newest first.
+
+    Found by web_sessions_session_token_hash_key.
+    """
+    statement = _SESSIONS.where(web_sessions.c.session_token_hash.in_(token_hashes)).order_by(
+        web_sessions.c.created_at.desc(), web_sessions.c.id
+    )
+    return [Session(**row._mapping) for row in await tx.execute(statement)]
 
 
 async def add(
     tx: AsyncConnection, user_id: UUID, *, token_hash: str, csrf_token: str, ttl: timedelta
 ) -> None:
-    """Begin a session that ends after ttl, by the database's clock."""
+    """Store a session that ends after ttl by the database's clock."""
     await tx.execute(
         insert(web_sessions).values(
             user_id=user_id,
@@ -67,9 +72,9 @@ async def add(
     )
 
 
-async def remove(tx: AsyncConnection, session_id: UUID) -> None:
-    """End a session (primary key); nothing happens if it has ended."""
-    await tx.execute(delete(web_sessions).where(web_sessions.c.id == session_id))
+async def remove(tx: AsyncConnection, session_ids: Collection[UUID]) -> None:
+    """End sessions; those that have ended already are ignored (primary key)."""
+    await tx.execute(delete(web_sessions).where(web_sessions.c.id.in_(session_ids)))
 
 
 async def set_last_seen(tx: AsyncConnection, session_ids: Sequence[UUID]) -> None:

@@ -1,4 +1,4 @@
-"""SQL on stored signatures: which versions have none, and how they get one."""
+"""SQL on stored signatures: finds versions without a signature, and stores new ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.names import PackageName
 from shared.versions import VersionText
 
-# As the older server has it: a signature that lacks a part is none (contract, 9).
+# As in the older server, a signature without one of its parts counts as absent (contract, 9).
 _UNSIGNED = """
     (COALESCE(v.signature_kind, '') = '' OR COALESCE(v.signature_key_id, '') = ''
      OR COALESCE(octet_length(v.signature_bytes), 0) = 0)
@@ -39,7 +39,7 @@ _SIGN = text(
 
 @dataclass(frozen=True, slots=True)
 class UnsignedVersion:
-    """A version without a whole signature. cksum: of its archive, 64 hex digits."""
+    """A version without a complete signature. cksum: of its archive, 64 hex digits."""
 
     package_id: UUID
     name: PackageName
@@ -48,19 +48,19 @@ class UnsignedVersion:
 
 
 async def count_versions(tx: AsyncConnection) -> tuple[int, int]:
-    """How many versions there are, and how many of them are unsigned. No index serves it."""
+    """How many versions there are, and how many of them are unsigned. Reads the whole table."""
     row = (await tx.execute(_COUNT)).one()
     return int(row.total), int(row.unsigned)
 
 
 async def page_of_unsigned(tx: AsyncConnection, after: tuple[str, str], limit: int) -> list[UnsignedVersion]:
-    """Unsigned versions behind a name and version, in byte order of both (packages_name_bytes_idx)."""
+    """Unsigned versions after this name and version, in byte order of both (packages_name_bytes_idx)."""
     values = {"name": after[0], "version": after[1], "limit": limit}
     return [UnsignedVersion(**row._mapping) for row in await tx.execute(_PAGE, values)]
 
 
 async def sign(tx: AsyncConnection, version: UnsignedVersion, key_id: str, signature: bytes) -> bool:
-    """Store a signature; False if somebody did so before, or the version is gone (primary key)."""
+    """Store a signature. False if the version already has one, or no longer exists (primary key)."""
     values = {
         "package_id": version.package_id,
         "version": version.version,

@@ -1,4 +1,4 @@
-"""SQL that removes a version for good; the package is locked by the caller."""
+"""SQL that removes a version permanently. The caller has locked the package."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Tombstone:
 
 
 async def bury(tx: AsyncConnection, package_id: UUID, version: str, reason: str) -> str | None:
-    """Delete a version's row, with its advisories, and keep its place taken; its checksum.
+    """Delete a version with its advisories, and leave a tombstone. Returns the archive's checksum.
 
-    None when there is no such version (primary keys).
+    None if there is no such version (primary keys).
     """
     row = (package_versions.c.package_id == package_id, package_versions.c.version == version)
     deleted = await tx.execute(delete(package_versions).where(*row).returning(package_versions.c.cksum))
@@ -37,7 +37,7 @@ async def bury(tx: AsyncConnection, package_id: UUID, version: str, reason: str)
 
 
 async def of_package(tx: AsyncConnection, package_id: UUID) -> list[Tombstone]:
-    """What was removed of a package, oldest first (primary key)."""
+    """The removed versions of a package, oldest first (primary key)."""
     columns = [version_tombstones.c[name] for name in ("version", "cksum", "reason", "removed_at")]
     statement = select(*columns).where(version_tombstones.c.package_id == package_id)
     result = await tx.execute(statement.order_by(version_tombstones.c.removed_at))

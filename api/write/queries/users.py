@@ -1,4 +1,4 @@
-"""SQL on users, as GitHub sign-in finds, makes and changes them."""
+"""SQL on users, for signing in with GitHub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import any_, exists, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,7 +25,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What GitHub says of a person. email: a verified address, or None with both flags false."""
+    """A person's profile at GitHub.
+
+    github_login: trimmed, lower-case. email: a verified address, or None with both flags false.
+    """
 
     github_user_id: int
     github_login: str
@@ -36,7 +39,7 @@ class Profile:
     github_email_primary: bool
 
 
-# The row is locked, but not against rows that refer to it: publishes of the user go on.
+# NO KEY: other transactions can still insert rows that refer to the user, so publishes are not blocked.
 _USER = select(users.c.id, users.c.handle, users.c.created_via).with_for_update(key_share=True)
 
 
@@ -47,24 +50,32 @@ async def by_github_id(tx: AsyncConnection, github_user_id: int) -> User | None:
 
 
 async def unattached(tx: AsyncConnection, handle: Handle) -> User | None:
-    """The user with this handle and no GitHub account, locked as above (users_handle_key)."""
+    """The user with this handle and without a GitHub account, locked in the same way (users_handle_key)."""
     statement = _USER.where(users.c.handle == handle, users.c.github_user_id.is_(None))
     row = (await tx.execute(statement)).one_or_none()
     return User(**row._mapping) if row is not None else None
 
 
 async def has_history(tx: AsyncConnection, user_id: UUID) -> bool:
-    """True with a token, revoked ones too, or a published version (tokens_user_id_created_at_idx).
+    """True if the user has a token, even a revoked one, or a version (tokens_user_id_created_at_idx).
 
-    No index serves the second half; it is asked only of a GitHub user that lost its account's id.
+    No index serves the versions. This query runs only for a user without a GitHub account id.
     """
     has_token = exists().where(tokens.c.user_id == user_id)
     has_version = exists().where(package_versions.c.published_by == user_id)
     return bool((await tx.execute(select(or_(has_token, has_version)))).scalar_one())
 
 
+async def is_admin(tx: AsyncConnection, user_id: UUID) -> bool:
+    """True if the user has a valid token with the scope `admin` (tokens_user_id_created_at_idx)."""
+    holds = exists().where(
+        tokens.c.user_id == user_id, tokens.c.revoked_at.is_(None), literal("admin") == any_(tokens.c.scopes)
+    )
+    return bool((await tx.execute(select(holds))).scalar_one())
+
+
 async def add(tx: AsyncConnection, handle: Handle, profile: Profile) -> UUID | None:
-    """Make a user; None if the handle or the GitHub account is there by now (both unique indexes)."""
+    """Create a user. None if another has the handle or the GitHub account (both unique indexes)."""
     statement = (
         upsert(users)
         .values(handle=handle, created_via="github", **_columns(profile))
@@ -76,7 +87,7 @@ async def add(tx: AsyncConnection, handle: Handle, profile: Profile) -> UUID | N
 
 
 async def set_profile(tx: AsyncConnection, user_id: UUID, profile: Profile) -> None:
-    """Record what GitHub says by now (primary key)."""
+    """Store the present profile at GitHub (primary key)."""
     await tx.execute(
         update(users).where(users.c.id == user_id).values(created_via="github", **_columns(profile))
     )

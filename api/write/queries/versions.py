@@ -10,22 +10,24 @@ from uuid import UUID
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.provenance import Provenance
 from shared.tables import package_versions
 
 
 @dataclass(frozen=True, slots=True)
 class VersionSummary:
-    """A version as package details list it."""
+    """A version as package details list it. provenance: the build that published it, None for a person."""
 
     version: str
     cksum: str
     yanked: bool
     published_at: datetime
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleRow:
-    """What a version says of scale."""
+    """The scale columns of a version."""
 
     scale_classes_supported: Sequence[str]
     scale_tested: bool
@@ -51,7 +53,7 @@ async def summaries(tx: AsyncConnection, package_id: UUID) -> list[VersionSummar
 
 
 async def is_yanked(tx: AsyncConnection, package_id: UUID, version: str) -> bool | None:
-    """Whether the version is yanked; None when there is no such version (primary key)."""
+    """True if the version is yanked; None if there is no such version (primary key)."""
     statement = select(package_versions.c.yanked).where(
         package_versions.c.package_id == package_id, package_versions.c.version == version
     )
@@ -60,7 +62,7 @@ async def is_yanked(tx: AsyncConnection, package_id: UUID, version: str) -> bool
 
 
 async def set_yanked(tx: AsyncConnection, package_id: UUID, version: str, yanked: bool) -> None:
-    """Yank a version or take the yank back (primary key)."""
+    """Yank or restore a version (primary key)."""
     await tx.execute(
         update(package_versions)
         .where(package_versions.c.package_id == package_id, package_versions.c.version == version)
@@ -88,7 +90,7 @@ async def scale_of(tx: AsyncConnection, package_id: UUID, version: str) -> Scale
 
 
 async def set_scale_evidence(tx: AsyncConnection, package_id: UUID, version: str, evidence_ref: str) -> None:
-    """Record evidence; a version with evidence is tested (primary key)."""
+    """Store evidence, and mark the version as tested (primary key)."""
     await tx.execute(
         update(package_versions)
         .where(package_versions.c.package_id == package_id, package_versions.c.version == version)

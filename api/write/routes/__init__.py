@@ -1,4 +1,4 @@
-"""One file a resource: parse, authorise, call one domain function, answer."""
+"""Routes, one module per resource. A handler parses, authorises, calls one domain function and answers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from api.write.routes import (
     publish,
     scale_evidence,
     search,
+    secret_scanning,
     service,
     session,
     tokens,
+    trusted_publishers,
+    trusted_publishing,
     yank,
 )
 
@@ -30,6 +33,9 @@ ALL_ENDPOINTS = (
     *github.route.all,
     *session.route.all,
     *tokens.route.all,
+    *trusted_publishers.route.all,
+    *trusted_publishing.route.all,
+    *secret_scanning.route.all,
     *owners.route.all,
     *yank.route.all,
     *advisories.route.all,

@@ -16,13 +16,13 @@ route = Endpoints()
 
 
 class OkResponse(msgspec.Struct, frozen=True):
-    """It worked, and there is nothing else to say."""
+    """The request succeeded; there is nothing else to report."""
 
     ok: bool = True
 
 
 class AccountResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Who the bearer token belongs to, and what it may do."""
+    """The account that the bearer token belongs to, and the token's scopes."""
 
     ok: bool = True
     user_id: str

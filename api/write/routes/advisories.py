@@ -5,35 +5,36 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.write import advisories as domain
-from api.write.advisories import AdvisoryKind, AdvisorySeverity, parse_advisory_text
+from api.write.advisories import parse_advisory_text
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import StoredText, decode_body, json_response
 from api.write.path_params import path_name, path_uuid, path_version
 from api.write.principal import Principal
-from api.write.publication import VISIBLE_HEADER, visible_header
-from api.write.queries.advisories import AdvisoryRow
 from api.write.services import services_of
+from api.write.stored_document import stored_document
+from api.write.visibility import VISIBLE_HEADER, visible_header
+from shared.advisory import AdvisoryKind, AdvisorySeverity
+from shared.blobs import advisories_key
 from shared.errors import (
     AdvisoryInvalid,
     BadRequest,
     DatabaseCorrupt,
     Forbidden,
-    InvalidName,
-    InvalidVersion,
     NotFound,
+    StorageFailed,
+    TooManyAdvisories,
 )
-from shared.names import PackageName
-from shared.timestamps import render_timestamp
-from shared.versions import VersionText
+from shared.package_documents import Advisory, AdvisoryList, advisory_of
+from shared.publish_errors import InvalidName, InvalidVersion
 
 ADVISORIES = "/v1/packages/{name}/{version}/advisories"
 
-# Lengths count after trimming and have a code of their own, so they are only documented here.
+# The code checks lengths after trimming, with errors of its own; here they are only documented.
 _Summary = Annotated[
     StoredText, Meta(extra_json_schema={"minLength": 1, "maxLength": domain.MAX_SUMMARY_CHARS})
 ]
@@ -53,31 +54,6 @@ class CreateAdvisoryRequest(msgspec.Struct, frozen=True, kw_only=True):
     details: _Details | None = None
 
 
-class Advisory(msgspec.Struct, frozen=True, kw_only=True):
-    """A warning about a version. withdrawn_at_utc: absent while it is in force."""
-
-    schema_version: str = "x07.pkg.advisory@0.1.0"
-    id: str
-    package: str
-    version: str
-    kind: AdvisoryKind
-    severity: AdvisorySeverity
-    summary: str
-    url: str | UnsetType = UNSET
-    details: str | UnsetType = UNSET
-    created_at_utc: str
-    withdrawn_at_utc: str | UnsetType = UNSET
-
-
-class AdvisoriesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The advisories of a version, withdrawn ones included, newest first."""
-
-    ok: bool = True
-    name: str
-    version: str
-    advisories: tuple[Advisory, ...]
-
-
 class AdvisoryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One advisory after a change."""
 
@@ -86,14 +62,16 @@ class AdvisoryResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @route.get(
-    ADVISORIES, response=AdvisoriesResponse, errors=(InvalidName, InvalidVersion, NotFound, DatabaseCorrupt)
+    ADVISORIES,
+    shows_packages=True,
+    response=AdvisoryList,
+    is_cached=True,
+    errors=(InvalidName, InvalidVersion, NotFound, StorageFailed),
 )
 async def advisories(request: Request) -> Response:
     """The advisories of a version."""
     name, version = path_name(request), path_version(request)
-    rows = await domain.advisories_of(services_of(request), name, version)
-    found = tuple(_advisory(name, version, row) for row in rows)
-    return json_response(AdvisoriesResponse(name=name, version=version, advisories=found))
+    return await stored_document(request, advisories_key(name, version), NotFound.version(name, version))
 
 
 @route.post(
@@ -103,7 +81,7 @@ async def advisories(request: Request) -> Response:
     request=CreateAdvisoryRequest,
     response=AdvisoryResponse,
     headers=(VISIBLE_HEADER,),
-    errors=(InvalidName, InvalidVersion, AdvisoryInvalid, NotFound, Forbidden),
+    errors=(InvalidName, InvalidVersion, AdvisoryInvalid, NotFound, Forbidden, TooManyAdvisories),
 )
 async def create_advisory(request: Request, caller: Principal) -> Response:
     """Warn about a version."""
@@ -114,7 +92,7 @@ async def create_advisory(request: Request, caller: Principal) -> Response:
         services_of(request), caller, name, version, body.kind, body.severity, text
     )
     return json_response(
-        AdvisoryResponse(advisory=_advisory(name, version, row)), headers=visible_header(is_visible)
+        AdvisoryResponse(advisory=advisory_of(name, version, row)), headers=visible_header(is_visible)
     )
 
 
@@ -127,30 +105,10 @@ async def create_advisory(request: Request, caller: Principal) -> Response:
     errors=(BadRequest, InvalidName, InvalidVersion, NotFound, Forbidden, DatabaseCorrupt),
 )
 async def withdraw_advisory(request: Request, caller: Principal) -> Response:
-    """Take a warning back, for good."""
+    """Withdraw an advisory permanently."""
     advisory_id = path_uuid(request, "id")
     name, version = path_name(request), path_version(request)
     row, is_visible = await domain.withdraw_advisory(services_of(request), caller, name, version, advisory_id)
     return json_response(
-        AdvisoryResponse(advisory=_advisory(name, version, row)), headers=visible_header(is_visible)
-    )
-
-
-def _advisory(name: PackageName, version: VersionText, row: AdvisoryRow) -> Advisory:
-    """The advisory as readers see it. Raises DatabaseCorrupt for a kind or severity that is none."""
-    try:
-        kind, severity = AdvisoryKind(row.kind), AdvisorySeverity(row.severity)
-    except ValueError:
-        raise DatabaseCorrupt("stored advisory is corrupt") from None
-    return Advisory(
-        id=str(row.id),
-        package=name,
-        version=version,
-        kind=kind,
-        severity=severity,
-        summary=row.summary,
-        url=row.url or UNSET,
-        details=row.details or UNSET,
-        created_at_utc=render_timestamp(row.created_at),
-        withdrawn_at_utc=render_timestamp(row.withdrawn_at) if row.withdrawn_at else UNSET,
+        AdvisoryResponse(advisory=advisory_of(name, version, row)), headers=visible_header(is_visible)
     )

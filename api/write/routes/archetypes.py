@@ -11,11 +11,12 @@ from api.write import archetypes as domain
 from api.write.archetypes import Archetype
 from api.write.endpoint import Endpoints, QueryParameter
 from api.write.json_body import StoredText, json_response
-from api.write.paging import LIMIT, OFFSET, query_parameters
 from api.write.queries.archetypes import ArchetypedPackage
+from api.write.query_params import LIMIT, OFFSET, query_parameters
 from api.write.services import services_of
 from shared.errors import BadRequest, InvalidArchetype, NotFound
-from shared.text import lower_ascii
+from shared.manifest_limits import MAX_DESCRIPTION_BYTES
+from shared.text import listed, lower_ascii
 
 route = Endpoints()
 
@@ -30,7 +31,10 @@ class ArchetypePackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchetypeGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """An archetype and its packages, by name; all of them, whatever the page."""
+    """An archetype and its packages, by name, regardless of the page.
+
+    package_count: of all packages, including those left out because the answer would exceed 512 KiB.
+    """
 
     archetype: str
     package_count: int
@@ -49,7 +53,7 @@ class ArchetypesResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchetypeResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One archetype and its packages, by name."""
+    """One archetype and its packages, by name. package_count: includes those left out beyond 512 KiB."""
 
     ok: bool = True
     archetype: str
@@ -59,12 +63,13 @@ class ArchetypeResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @route.get(
     "/v1/archetypes",
+    shows_packages=True,
     query=(QueryParameter("q", StoredText, "Text that archetypes or their packages contain."), LIMIT, OFFSET),
     response=ArchetypesResponse,
     errors=(BadRequest,),
 )
 async def archetypes(request: Request) -> Response:
-    """Archetypes whose name, or one of whose packages, contains `q`."""
+    """Archetypes that contain `q` in their name or in one of their packages."""
     parameters = query_parameters(request)
     q, page = lower_ascii(parameters.text("q")), parameters.page()
     total, found = await domain.archetypes(services_of(request), q, page)
@@ -79,7 +84,12 @@ async def archetypes(request: Request) -> Response:
     )
 
 
-@route.get("/v1/archetypes/{name}", response=ArchetypeResponse, errors=(InvalidArchetype, NotFound))
+@route.get(
+    "/v1/archetypes/{name}",
+    shows_packages=True,
+    response=ArchetypeResponse,
+    errors=(InvalidArchetype, NotFound),
+)
 async def archetype(request: Request) -> Response:
     """One archetype with its packages."""
     group = _group(await domain.archetype(services_of(request), request.path_params["name"]))
@@ -93,7 +103,7 @@ async def archetype(request: Request) -> Response:
 def _group(found: Archetype) -> ArchetypeGroup:
     return ArchetypeGroup(
         archetype=found.name,
-        package_count=len(found.packages),
+        package_count=found.package_count,
         packages=tuple(map(_package, found.packages)),
     )
 
@@ -103,5 +113,5 @@ def _package(row: ArchetypedPackage) -> ArchetypePackage:
         name=row.name,
         latest_version=row.latest_version,
         is_official=row.is_official,
-        description=UNSET if row.description is None else row.description,
+        description=UNSET if row.description is None else listed(row.description, MAX_DESCRIPTION_BYTES),
     )

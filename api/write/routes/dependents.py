@@ -9,17 +9,18 @@ from starlette.responses import Response
 from api.write import dependents as domain
 from api.write.endpoint import Endpoints
 from api.write.json_body import json_response
-from api.write.paging import LIMIT, OFFSET, query_parameters
 from api.write.path_params import path_name
 from api.write.queries.dependents import Dependent
+from api.write.query_params import LIMIT, OFFSET, query_parameters
 from api.write.services import services_of
-from shared.errors import BadRequest, InvalidName, NotFound
+from shared.errors import BadRequest, NotFound
+from shared.publish_errors import InvalidName
 
 route = Endpoints()
 
 
 class DependentRequirement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package's latest version requires of another. requirement: a version or a range."""
+    """A requirement of a package's latest version. requirement: a version or a range."""
 
     package: str
     version: str
@@ -27,7 +28,7 @@ class DependentRequirement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DependentsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of requirements, by the package that has them. total: before paging."""
+    """A page of requirements, sorted by the package that has them. total: before paging."""
 
     ok: bool = True
     name: str
@@ -39,6 +40,7 @@ class DependentsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @route.get(
     "/v1/packages/{name}/dependents",
+    shows_packages=True,
     query=(LIMIT, OFFSET),
     response=DependentsResponse,
     errors=(BadRequest, InvalidName, NotFound),
@@ -59,5 +61,5 @@ async def dependents(request: Request) -> Response:
 
 
 def dependent_requirement(row: Dependent) -> DependentRequirement:
-    """The row as answers have it."""
+    """The row in the form of the response."""
     return DependentRequirement(package=row.package, version=row.version, requirement=row.requirement)

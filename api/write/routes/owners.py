@@ -9,12 +9,17 @@ from starlette.responses import Response
 from api.write import ownership
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import decode_body, json_response
-from api.write.path_params import path_handle, path_name, read_handle
+from api.write.path_params import path_handle, path_name
 from api.write.principal import Principal
-from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.routes.account import OkResponse
 from api.write.services import services_of
-from shared.errors import Forbidden, InvalidName, NotFound
+from api.write.stored_document import stored_document
+from api.write.visibility import VISIBLE_HEADER, visible_header
+from shared.blobs import owners_key
+from shared.errors import Forbidden, NotFound, StorageFailed
+from shared.names import read_handle
+from shared.package_documents import OwnerList
+from shared.publish_errors import InvalidName
 
 route = Endpoints()
 
@@ -25,21 +30,17 @@ class AddOwnerRequest(msgspec.Struct, frozen=True, kw_only=True):
     handle: str
 
 
-class OwnersResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Who owns a package: handles in byte order."""
-
-    ok: bool = True
-    name: str
-    is_official: bool
-    owners: tuple[str, ...]
-
-
-@route.get("/v1/packages/{name}/owners", response=OwnersResponse, errors=(InvalidName, NotFound))
+@route.get(
+    "/v1/packages/{name}/owners",
+    shows_packages=True,
+    response=OwnerList,
+    is_cached=True,
+    errors=(InvalidName, NotFound, StorageFailed),
+)
 async def owners(request: Request) -> Response:
-    """Who owns a package."""
+    """List the owners of a package."""
     name = path_name(request)
-    found = await ownership.owners_of(services_of(request), name)
-    return json_response(OwnersResponse(name=name, is_official=found.is_official, owners=found.handles))
+    return await stored_document(request, owners_key(name), NotFound.package(name))
 
 
 @route.post(
@@ -68,7 +69,7 @@ async def add_owner(request: Request, caller: Principal) -> Response:
     errors=(InvalidName, NotFound, Forbidden),
 )
 async def remove_owner(request: Request, caller: Principal) -> Response:
-    """Take ownership of a package from a user; the last owner stays."""
+    """Remove an owner of a package. The last owner cannot be removed."""
     name, handle = path_name(request), path_handle(request)
     is_visible = await ownership.remove_owner(services_of(request), caller, name, handle)
     return json_response(OkResponse(), headers=visible_header(is_visible))

@@ -8,15 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.write import publish as domain
+from api.write.admission import slot_of
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import json_response
 from api.write.principal import Principal
-from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.rate_limits import Attempt
 from api.write.routes.dependents import DependentRequirement, dependent_requirement
 from api.write.services import services_of
 from api.write.upload import received_archive
-from shared import errors
+from api.write.visibility import VISIBLE_HEADER, visible_header
+from shared import errors, publish_errors
 from shared.names import shard_path
 
 route = Endpoints()
@@ -25,7 +26,8 @@ route = Endpoints()
 class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted version. index_path: relative to the host.
 
-    rdep_conflicts: packages whose latest version requires this package at a version that this is not.
+    rdep_conflicts: packages whose latest version requires this package in a range that excludes the new
+    version.
     """
 
     ok: bool = True
@@ -44,23 +46,25 @@ class PublishResponse(msgspec.Struct, frozen=True, kw_only=True):
     response=PublishResponse,
     headers=(VISIBLE_HEADER,),
     errors=(
-        errors.EmailUnverified,
-        errors.BodyTooLarge,
-        errors.BadArchive,
-        errors.BadManifest,
-        errors.SchemaVersionUnsupported,
-        errors.InvalidName,
-        errors.InvalidVersion,
-        errors.DescriptionRequired,
-        errors.DocsRequired,
-        errors.LicenseRequired,
-        errors.CompatRequired,
-        errors.CompatInvalid,
-        errors.PublishLintFailed,
-        errors.InvalidScaleMeta,
-        errors.InvalidScaleEvidence,
+        publish_errors.EmailUnverified,
+        publish_errors.BodyTooLarge,
+        publish_errors.BadArchive,
+        publish_errors.BadManifest,
+        publish_errors.SchemaVersionUnsupported,
+        publish_errors.InvalidName,
+        publish_errors.NameReserved,
+        publish_errors.NameTooSimilar,
+        publish_errors.InvalidVersion,
+        publish_errors.DescriptionRequired,
+        publish_errors.DocsRequired,
+        publish_errors.LicenseRequired,
+        publish_errors.CompatRequired,
+        publish_errors.CompatInvalid,
+        publish_errors.PublishLintFailed,
+        publish_errors.InvalidScaleMeta,
+        publish_errors.InvalidScaleEvidence,
         errors.Forbidden,
-        errors.AlreadyPublished,
+        publish_errors.AlreadyPublished,
         errors.StorageFailed,
     ),
     limited=Attempt.PUBLISH,
@@ -70,7 +74,7 @@ async def publish(request: Request, caller: Principal) -> Response:
     services = services_of(request)
     domain.require_verified_email(services, caller)
     settings = services.settings
-    with services.intake.share(caller.user_id), services.pace.upload(caller.user_id) as taking:
+    with slot_of(request).of(caller.user_id), services.pace.upload(caller.user_id) as taking:
         async with received_archive(
             request, settings.spool_dir, settings.max_archive_bytes, taking
         ) as upload:

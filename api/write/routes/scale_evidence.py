@@ -11,22 +11,23 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import decode_body, json_response
 from api.write.path_params import path_name, path_version
 from api.write.principal import Principal
-from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.scale_evidence import set_scale_evidence
 from api.write.services import services_of
-from shared.errors import Conflict, Forbidden, InvalidName, InvalidScaleEvidence, InvalidVersion, NotFound
+from api.write.visibility import VISIBLE_HEADER, visible_header
+from shared.errors import Conflict, Forbidden, NotFound
+from shared.publish_errors import InvalidName, InvalidScaleEvidence, InvalidVersion
 
 route = Endpoints()
 
 
 class ScaleEvidenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """evidence_ref: an https or s3 URL; nobody fetches it."""
+    """evidence_ref: an https or s3 URL; the server does not fetch it."""
 
     evidence_ref: str
 
 
 class ScaleEvidenceResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version says of scale. scale_test_evidence_ref: normalised."""
+    """The scale fields of a version. scale_test_evidence_ref: normalised."""
 
     ok: bool = True
     name: str
@@ -46,7 +47,7 @@ class ScaleEvidenceResponse(msgspec.Struct, frozen=True, kw_only=True):
     errors=(InvalidName, InvalidVersion, InvalidScaleEvidence, NotFound, Forbidden, Conflict),
 )
 async def scale_evidence(request: Request, caller: Principal) -> Response:
-    """Record where the evidence is that a version was tested at scale."""
+    """Record a reference to the evidence that a version was tested at scale."""
     body = await decode_body(request, ScaleEvidenceRequest)
     name, version = path_name(request), path_version(request)
     evidence = await set_scale_evidence(services_of(request), caller, name, version, body.evidence_ref)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Final
+
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.write import search as domain
 from api.write.endpoint import Endpoints, QueryParameter
 from api.write.json_body import StoredText, json_response
-from api.write.paging import LIMIT, OFFSET, query_parameters
 from api.write.queries.search import Hit
+from api.write.query_params import LIMIT, OFFSET, query_parameters
 from api.write.services import services_of
 from shared.errors import BadRequest
+from shared.manifest_limits import MAX_DESCRIPTION_BYTES
+from shared.text import listed
+
+# Twice the size of a hundred descriptions at their limit. The names of a page are not counted.
+MAX_DETAILED_BYTES: Final = 512 * 1024
 
 route = Endpoints()
 
@@ -30,7 +38,7 @@ class SearchPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of the packages found. q, limit, offset: as they were understood. total: before paging."""
+    """A page of the packages found. q, limit, offset: as the server understood them. total: before paging."""
 
     ok: bool = True
     q: str
@@ -42,6 +50,7 @@ class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @route.get(
     "/v1/search",
+    shows_packages=True,
     query=(
         QueryParameter("q", StoredText, "Text that names contain, in any case; every package when absent."),
         LIMIT,
@@ -52,7 +61,7 @@ class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
     errors=(BadRequest,),
 )
 async def search(request: Request) -> Response:
-    """Packages whose name contains `q`: that name, then names that begin with it, then similar ones."""
+    """Packages whose name contains `q`: first that name, then names that begin with it, then the others."""
     parameters = query_parameters(request)
     q, page, scale_tested = parameters.text("q"), parameters.page(), parameters.flag("scale_tested")
     found = await domain.search(services_of(request), q, page, scale_tested=scale_tested)
@@ -62,9 +71,18 @@ async def search(request: Request) -> Response:
             limit=page.limit,
             offset=page.offset,
             total=found.total,
-            packages=tuple(map(_package, found.hits)),
+            packages=tuple(_packages(found.hits)),
         )
     )
+
+
+def _packages(hits: Iterable[Hit]) -> Iterator[SearchPackage]:
+    """The packages of a page. Beyond MAX_DETAILED_BYTES of JSON they have no description and facets."""
+    left = MAX_DETAILED_BYTES
+    for hit in hits:
+        package = _package(hit)
+        left -= len(msgspec.json.encode(package)) if left > 0 else 0
+        yield package if left > 0 else structs.replace(package, description=UNSET, facets=UNSET)
 
 
 def _package(hit: Hit) -> SearchPackage:
@@ -72,7 +90,7 @@ def _package(hit: Hit) -> SearchPackage:
         name=hit.name,
         latest_version=hit.latest_version,
         is_official=hit.is_official,
-        description=UNSET if hit.description is None else hit.description,
+        description=UNSET if hit.description is None else listed(hit.description, MAX_DESCRIPTION_BYTES),
         modules_count=hit.modules_count,
         facets=tuple(hit.facets) or UNSET,
     )

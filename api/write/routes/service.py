@@ -1,4 +1,4 @@
-"""The service itself: what it is, whether it lives, whether it is ready, what its API is."""
+"""The service itself: its parts, liveness, readiness and API document."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ route = Endpoints()
 
 @route.get("/", response=ServiceDocument, is_static=True)
 async def service(request: Request) -> Response:
-    """Where the registry's parts are."""
+    """The addresses of the registry's parts."""
     return Response(SERVICE_BODY, media_type="application/json")
 
 
 @route.get("/healthz", response=str, is_static=True)
 async def health(request: Request) -> Response:
-    """Alive: no dependency is asked."""
+    """Liveness: uses no dependency."""
     return PlainTextResponse(HEALTH_BODY)
 
 
 @route.get("/readyz", response=ReadyResponse, also=(503,), is_static=True)
 async def ready(request: Request) -> Response:
-    """Ready to publish: database and storage answer. 503 when one does not."""
+    """Readiness: database and storage answer. 503 when one does not."""
     return ready_response(await readiness_of(services_of(request).dependencies))
 
 
 @route.get("/openapi", status=303, headers=("location",), is_static=True)
 async def openapi(request: Request) -> Response:
-    """Where this document is."""
+    """The address of this document."""
     return Response(status_code=303, headers={"location": OPENAPI_PATH})
 
 

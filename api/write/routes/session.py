@@ -7,12 +7,19 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.write.credentials import with_cookies
 from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import json_response
 from api.write.principal import Principal
 from api.write.queries.sessions import Session
 from api.write.services import services_of
-from api.write.sessions import cleared_session_cookie, end_session, optional_session, session_scopes
+from api.write.sessions import (
+    cleared_session_cookies,
+    end_sessions,
+    optional_session,
+    session_scopes,
+)
+from shared.text import lower_ascii, trim
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -20,7 +27,10 @@ route = Endpoints()
 
 
 class SessionUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is signed in, and what the session may do. email: a verified address, or null."""
+    """The signed-in user, and the scopes of the session.
+
+    github_login: trimmed, lower-case. email: a verified address, or null.
+    """
 
     id: str
     handle: str
@@ -36,7 +46,7 @@ class SessionUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether somebody is signed in. csrf_token: what writes send as `x-x07-csrf`."""
+    """The state of the session. csrf_token: writes send it in the header `x-x07-csrf`."""
 
     ok: bool = True
     authenticated: bool
@@ -46,7 +56,7 @@ class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @route.get("/v1/auth/session", response=SessionResponse, headers=("cache-control",), may_have_session=True)
 async def session(request: Request) -> Response:
-    """Who is signed in here. Never 401: without a session that works the answer says so."""
+    """The session of the browser. Never 401: without a valid session the answer says so."""
     services = services_of(request)
     found = await optional_session(services, request)
     if found is None:
@@ -58,11 +68,10 @@ async def session(request: Request) -> Response:
 
 @route.post("/v1/auth/logout", auth=Auth.SESSION, status=204, headers=("set-cookie",))
 async def logout(request: Request, caller: Principal) -> Response:
-    """End the session and take its cookie back."""
+    """End the session and clear its cookie, for whichever domain the browser keeps it."""
     services = services_of(request)
-    if caller.session_id is not None:
-        await end_session(services, caller.session_id)
-    return Response(status_code=204, headers={"set-cookie": cleared_session_cookie(services.settings)})
+    await end_sessions(services, request, caller.user_id)
+    return with_cookies(Response(status_code=204), cleared_session_cookies(services.settings))
 
 
 def _user(found: Session, scopes: tuple[str, ...]) -> SessionUser:
@@ -70,7 +79,7 @@ def _user(found: Session, scopes: tuple[str, ...]) -> SessionUser:
         id=str(found.user_id),
         handle=found.handle,
         github_user_id=found.github_user_id,
-        github_login=found.github_login,
+        github_login=lower_ascii(trim(found.github_login)) if found.github_login is not None else None,
         avatar_url=found.github_avatar_url,
         profile_url=found.github_profile_url,
         email=found.github_email,

@@ -10,22 +10,23 @@ from api.write.endpoint import Auth, Endpoints, Scope
 from api.write.json_body import decode_body, json_response
 from api.write.path_params import path_name, path_version
 from api.write.principal import Principal
-from api.write.publication import VISIBLE_HEADER, visible_header
 from api.write.services import services_of
+from api.write.visibility import VISIBLE_HEADER, visible_header
 from api.write.yank import set_yanked
-from shared.errors import Forbidden, InvalidName, InvalidVersion, NotFound
+from shared.errors import Forbidden, NotFound
+from shared.publish_errors import InvalidName, InvalidVersion
 
 route = Endpoints()
 
 
 class YankRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """yanked: false takes a yank back."""
+    """yanked: true to yank, false to restore."""
 
     yanked: bool
 
 
 class YankResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A version, yanked or not."""
+    """A version and whether it is yanked."""
 
     ok: bool = True
     name: str
@@ -36,14 +37,14 @@ class YankResponse(msgspec.Struct, frozen=True, kw_only=True):
 @route.post(
     "/v1/packages/{name}/{version}/yank",
     auth=Auth.EITHER,
-    scope=Scope.OWNER_MANAGE,
+    scope=Scope.YANK,
     request=YankRequest,
     response=YankResponse,
     headers=(VISIBLE_HEADER,),
     errors=(InvalidName, InvalidVersion, NotFound, Forbidden),
 )
 async def yank(request: Request, caller: Principal) -> Response:
-    """Yank a version, or take the yank back."""
+    """Yank or restore a version."""
     body = await decode_body(request, YankRequest)
     name, version = path_name(request), path_version(request)
     is_visible = await set_yanked(services_of(request), caller, name, version, body.yanked)

@@ -1,6 +1,6 @@
-"""The nine tables of the registry that is already deployed (contract, 8.1).
+"""The nine tables of the deployed registry (contract, 8.1).
 
-A database that holds them is stamped with this revision instead (runner.py), and stays as it is.
+A database that has them is only stamped with this revision (runner.py); its tables stay as they are.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ CREATE INDEX package_version_advisories_package_id_withdrawn_at_idx
 
 
 def upgrade() -> None:
-    """Make the tables in the first schema of search_path."""
+    """Create the tables in the first schema of search_path."""
     for statement in TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)

@@ -1,7 +1,7 @@
-"""What is published of each package and version: the transactional outbox.
+"""The transactional outbox: the state of publication of each package and version.
 
-Every package that is there already begins dirty, so that a worker publishes it. The deployed
-server neither reads nor writes these tables; its own inserts still work.
+Every existing package begins as dirty, so that a worker publishes it. The deployed server neither reads nor
+writes these tables; its own inserts still work.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What else is remembered of a sign-in attempt: its PKCE verifier and the browser that began it.
+"""The secrets of a sign-in attempt: its PKCE verifier, and the hash of the browser that began it.
 
-A table beside `oauth_states`: an attempt of the deployed server has no row here, and what that server
-deletes there goes here too.
+They are in a table beside `oauth_states`. An attempt of the deployed server has no row here, and rows that
+this server deletes there are deleted here too.
 """
 
 from __future__ import annotations

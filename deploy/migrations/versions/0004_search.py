@@ -1,7 +1,7 @@
-"""What search, archetypes and reverse dependencies read: of each package, what its latest version says.
+"""Tables for search, archetypes and reverse dependencies: the facts about each package's latest version.
 
-The worker writes a package's rows when it publishes the package. Every package is made dirty here, so
-that a worker fills them for what is there already.
+The worker writes a package's rows when it publishes the package. This migration makes every package dirty, so
+that a worker writes the rows of existing packages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LISTINGS = """
     ) WITH (fillfactor = 80)
     """
 
-# Narrow on purpose: matching reads nothing else, and its rows hardly ever change.
+# Narrow on purpose: matching reads nothing else, and the rows hardly ever change.
 NAMES = """
     CREATE TABLE search_names (
         name text COLLATE "C" PRIMARY KEY REFERENCES package_listings (name) ON DELETE CASCADE,
@@ -43,9 +43,9 @@ NAMES = """
     )
     """
 
-# pg_trgm needs three characters. For the empty query and for one or two characters we keep the totals,
-# and an index of those grams; the function's cost keeps the planner from calling it for each name.
-# The change of the empty text numbers the states that the whole set of names went through.
+# pg_trgm needs three characters. For the empty query and for one or two characters there are totals, and an
+# index of those grams; the function's cost keeps the planner from calling it for each name. The change
+# of the empty text numbers the states of the whole set of names.
 GRAMS = """
     CREATE FUNCTION short_grams(name text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000 AS $$
@@ -64,8 +64,8 @@ TOTALS = """
     ) WITH (fillfactor = 50)
     """
 
-# Whole statements are counted, so that many names at once update a total once. Grams are taken in
-# order, so that two workers never wait for each other in a circle.
+# A trigger counts whole statements, so that many names at once update each total once. Grams are locked in
+# order, so that two workers never deadlock.
 COUNT = """
     CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -128,7 +128,7 @@ MAKE_DIRTY = """
 
 
 def upgrade() -> None:
-    """Expand only. Raises DatabaseFailed when pg_trgm is not there and cannot be created."""
+    """Expand only. Raises DatabaseFailed if pg_trgm is missing and cannot be created."""
     connection = op.get_bind()
     _create_extension(connection)
     for statement in (LISTINGS, NAMES, GRAMS, TOTALS, REQUIREMENTS):
@@ -151,7 +151,7 @@ def _create_extension(connection: Connection) -> None:
 
 
 def _trigram_operators(connection: Connection) -> str:
-    """The operator class with its schema: the extension may live outside our search_path."""
+    """The operator class with its schema, because the extension may be outside our search_path."""
     schema = connection.execute(
         text(
             """

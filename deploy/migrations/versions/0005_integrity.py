@@ -1,9 +1,9 @@
-"""Changes that others make to the tables reach readers; indexes for walks over everything.
+"""Triggers that bring other programs' changes of the tables to readers; indexes for walks over everything.
 
-Beside the older server during a switch, or after an operator's own SQL, rows change without a raised
-generation. Triggers raise it then. Our own statements raise it themselves, once a transaction, and are
-told apart by the connection's application_name; where a pooler changes that name, a generation is
-raised once more than needed, which only publishes the same bytes again.
+During a switch from the older server, or after an operator's own SQL, rows change without a raised
+generation; these triggers raise it. Our own statements raise it themselves, once per transaction. The
+triggers recognise them by the connection's application_name. Where a pooler changes that name, a generation
+is raised once more than needed, which only publishes the same bytes again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RAISE = """
     $$
     """
 
-# Whether a package is official depends on its owners' handles.
+# The owners' handles decide whether a package is official.
 RAISE_OWNED = """
     CREATE FUNCTION raise_generations_of_owner() RETURNS trigger
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -50,7 +50,7 @@ OWNER_TRIGGER = """
     EXECUTE FUNCTION raise_generations_of_owner()
     """
 
-# A package that was added or changed while the statements above waited for their locks raised nothing.
+# Packages that were added or changed while the statements above waited for locks raised no generation.
 MAKE_DIRTY = """
     INSERT INTO index_state (package_id, dirty_since) SELECT id, now() FROM packages
     ON CONFLICT (package_id) DO UPDATE

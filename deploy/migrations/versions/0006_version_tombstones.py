@@ -1,8 +1,8 @@
-"""Versions that were removed for legal reasons: never published again, and their files are deleted.
+"""Versions that were removed for legal reasons: they are never published again, and their files are deleted.
 
-The key refers to the package without a cascade: as long as a version of it must stay away, the package's
-row stays. A server of an older release does not know the table: it would publish such a version again,
-so nothing is removed before every process is of this release (docs/commands.md).
+The key refers to the package without a cascade, so that the package's row stays as long as a version of it
+must not be published. A server of an older release does not know the table and would publish such a version
+again. Nothing is therefore removed before every process has this release (docs/commands.md).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""One file a migration, numbered. Expand first; contract in a later release."""
+"""One numbered file per migration. Expand first; contract in a later release."""

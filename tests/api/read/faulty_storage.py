@@ -1,4 +1,4 @@
-"""A real store between a test and its faults: it can be held, cut, and counted."""
+"""Wraps a real store so that a test can hold, fail and count its requests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from api.read.cache import BlobCache
-from api.read.freshness import FreshBlobs
+from api.read.freshness import FreshBlobs, Served
 from api.read.loading import Loader
-from api.read.standing import StandingTree
+from api.read.tree_guard import TreeGuard
 from shared.errors import RegistryError
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened, Storage
@@ -21,7 +21,7 @@ from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Open
 class FaultyStorage:
     """A store that waits while it is held, and raises while `fault` is set.
 
-    calls: by method. looks: how many of them to get have read what is there.
+    calls: by method. looks: how many calls of get have read the blob.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -35,11 +35,11 @@ class FaultyStorage:
         self._open_road.set()
 
     def hold(self) -> None:
-        """Calls that read from now on wait for release(), after they read."""
+        """Hold calls after they have read, until release()."""
         self._open_road.clear()
 
     def release(self) -> None:
-        """Let everything through."""
+        """Let every held call continue."""
         self._open_road.set()
 
     async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
@@ -88,7 +88,7 @@ class FaultyStorage:
 
 
 async def put(storage: Storage, key: str, body: bytes, *, identity: bytes | None = None) -> str:
-    """Put a blob as the worker does; its digest. identity: the body that a variant was made from."""
+    """Put a blob as the worker does. Returns its digest. identity: the body that a variant was made from."""
     digest = hashlib.sha256(body).hexdigest()
     await storage.put(
         key,
@@ -100,6 +100,8 @@ async def put(storage: Storage, key: str, body: bytes, *, identity: bytes | None
     return digest
 
 
+KEY = "index/he/ll/hello"
+ARCHIVE = "dl/hello/0.1.0/download"
 WHOLE_BYTES = 64 * 1024
 TTL_S = 60.0
 
@@ -121,6 +123,17 @@ def fresh_blobs(
     cache_bytes: int = 1 << 20,
     in_flight_bytes: int = 1 << 20,
 ) -> FreshBlobs:
-    """What the read service answers from, over a store."""
-    loader = Loader(StandingTree(storage), whole_bytes=WHOLE_BYTES, in_flight_bytes=in_flight_bytes)
+    """The freshness layer of the read service, over a store."""
+    loader = Loader(TreeGuard(storage), whole_bytes=WHOLE_BYTES, in_flight_bytes=in_flight_bytes)
     return FreshBlobs(loader, BlobCache(cache_bytes), ttl_s)
+
+
+async def body_of(blobs: FreshBlobs, key: str = KEY, *, is_refresh: bool = False) -> bytes | None:
+    """The body that a reader gets, or None if the blob is missing."""
+    served = await blobs.get(key, is_refresh=is_refresh)
+    return served.blob.identity.body if isinstance(served, Served) else None
+
+
+async def has_called(storage: FaultyStorage, method: str, times: int) -> bool:
+    """True once a method was called this many times."""
+    return storage.calls[method] >= times

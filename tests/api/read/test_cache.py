@@ -1,4 +1,4 @@
-"""The cache: bounded in bytes whatever is done to it, second chances, and honest about its size."""
+"""The cache: bounded in bytes, evicts with a second chance, and knows its size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def blob(key: str, size_bytes: int, *, has_body: bool = True) -> CachedBlob:
 def test_whatever_is_done_it_stays_within_its_bound_and_counts_right(
     steps: list[tuple[str, str, int]],
 ) -> None:
-    """The sum of what is held is what is counted, and what is told removed is not there."""
+    """The counted size is the sum of all entries, and keys that were reported as removed are gone."""
     cache, removed = BlobCache(30_000), []
     cache.on_removed = removed.append
     held: dict[str, CachedBlob] = {}
@@ -55,7 +55,7 @@ def test_whatever_is_done_it_stays_within_its_bound_and_counts_right(
 
 
 def test_a_blob_that_was_used_outlives_one_that_was_not() -> None:
-    """Second chance: the oldest unused goes first."""
+    """Eviction by second chance removes the oldest unused entry first."""
     cache = BlobCache(20_000)
     for name in ("a", "b", "c"):
         cache.put(name, blob(name, 3000))
@@ -65,7 +65,7 @@ def test_a_blob_that_was_used_outlives_one_that_was_not() -> None:
 
 
 def test_a_cache_of_used_blobs_still_evicts() -> None:
-    """Every chance is used up once, so eviction ends."""
+    """An entry's second chance is used up once, so eviction ends."""
     cache = BlobCache(20_000)
     for name in ("a", "b", "c", "d", "e", "f"):
         cache.put(name, blob(name, 3000))
@@ -85,7 +85,7 @@ def test_a_blob_over_the_bound_is_not_kept_and_its_older_self_neither() -> None:
 
 
 def test_a_replaced_blob_is_told_removed_and_a_grown_one_is_not() -> None:
-    """What is derived from a blob goes with it, and only then."""
+    """Data derived from a blob is dropped with it, and only then."""
     cache, removed = BlobCache(100_000), []
     cache.on_removed = removed.append
     first = blob("a", 100)

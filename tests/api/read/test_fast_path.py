@@ -1,13 +1,10 @@
-"""The fast path answers as the long way does, byte for byte, or leaves the request to it."""
+"""The fast path answers byte for byte like the ordinary path, or leaves the request to it."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,115 +12,20 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from structlog.contextvars import merge_contextvars
-from structlog.testing import capture_logs
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.read.app import ReadService
-from api.read.fast_path import READ_SERVICE, FastProtocol
-from api.read.header_memo import HeaderMemo
-from api.read.metrics import FAST_NOT_MODIFIED, FAST_OK
-from deploy.asgi import at_the_edge
-from shared.blobs import CATALOG_KEY, CONFIG_KEY
-from shared.http.guarded_protocol import GuardedProtocol
-from shared.jobs import Change
-from shared.metrics import HTTP_REQUESTS
-from shared.settings import Settings
-from shared.storage.filesystem import FileSystemStorage
-from tests.api.read.faulty_storage import put
-from tests.api.read.wire import Endpoint, Heard
+from tests.api.read.ways import (
+    ARCHIVE_KEY,
+    GZIP_ETAG,
+    HOST,
+    IDENTITY_ETAG,
+    KEY,
+    PATHS,
+    Ways,
+    both_ways,
+    request,
+    run,
+)
 
-KEY, OTHER_KEY = "index/he/ll/hello", "index/wo/rl/world"
-ARCHIVE_KEY, METADATA_KEY = "dl/hello/0.1.0/download", "dl/hello/0.1.0/metadata"
-LINES = b'{"schema_version":"x07.index-entry@0.1.0","name":"hello","version":"0.1.0"}\n' * 30
-PATHS = {
-    KEY: b"/index/he/ll/hello",
-    OTHER_KEY: b"/index/wo/rl/world",
-    ARCHIVE_KEY: b"/v1/packages/hello/0.1.0/download",
-    METADATA_KEY: b"/v1/packages/hello/0.1.0/metadata",
-    CATALOG_KEY: b"/index/catalog.json",
-    CONFIG_KEY: b"/index/config.json",
-}
-HOST = b"Host: registry.example"
-
-
-class Ways:
-    """The same read service behind the fast path and behind the long way alone."""
-
-    def __init__(self, service: ReadService, settings: Settings) -> None:
-        app = at_the_edge(service, settings)
-        self.service = service
-        self.fast = Endpoint(FastProtocol, app, {READ_SERVICE: service})
-        self.long = Endpoint(GuardedProtocol, app)
-        self.plain = Endpoint(HttpToolsProtocol, app)
-
-    @property
-    def fast_answers(self) -> int:
-        """How many answers the fast path gave, in the metrics already or not yet."""
-        counted = FAST_OK._value.get() + FAST_NOT_MODIFIED._value.get()
-        waiting = sum(tally.ok + tally.not_modified for tally in self.service.fast.tallies.values())
-        return int(counted) + waiting
-
-    async def warm(self) -> None:
-        """Every blob is cached, and the fast path knows it in every coding."""
-        for path in PATHS.values():
-            for accepted in (b"", b"gzip", b"zstd", b"gzip, zstd", b"zstd;q=0.5, gzip"):
-                await self.fast.hear([request(path, HOST, b"Accept-Encoding: " + accepted)])
-
-    async def heard(self, *pieces: bytes) -> Heard:
-        """What both ways say; fails if they do not say the same, or fail at all."""
-        fast, long = await self.fast.hear(pieces), await self.long.hear(pieces)
-        assert fast == long
-        assert b"HTTP/1.1 500" not in fast.data
-        return fast
-
-
-def request(path: bytes, *lines: bytes, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> bytes:
-    """A request head."""
-    return b"\r\n".join([b" ".join([method, path, version]), *lines, b"", b""])
-
-
-def etag(body: bytes) -> bytes:
-    """The validator of a body."""
-    return b'"' + hashlib.sha256(body).hexdigest().encode() + b'"'
-
-
-def variant(body: bytes) -> bytes:
-    """What stands for a compressed body."""
-    return zlib.compress(body)
-
-
-@asynccontextmanager
-async def both_ways(
-    root: Path, origins: tuple[str, ...] = (), ttl_s: float = 3600, *, access_log: bool = False
-) -> AsyncIterator[Ways]:
-    """Both ways over a small published tree, warm."""
-    storage = FileSystemStorage(root)
-    for key in PATHS:
-        await put(storage, key, key.encode() + LINES)
-    for suffix in (".gz", ".zst"):
-        await put(storage, KEY + suffix, suffix.encode() + variant(LINES), identity=KEY.encode() + LINES)
-    settings = Settings(data_dir=root, read_ttl_seconds=ttl_s, cors_origins=origins, access_log=access_log)
-    ways = Ways(ReadService(storage, settings), settings)
-    await ways.warm()
-    yield ways
-    await storage.close()
-
-
-Scenario = Callable[[Ways], Awaitable[None]]
-
-
-def run(root: Path, scenario: Scenario, origins: tuple[str, ...] = ()) -> None:
-    """One scenario in a loop of its own."""
-
-    async def running() -> None:
-        async with both_ways(root, origins) as ways:
-            await scenario(ways)
-
-    asyncio.run(running())
-
-
-IDENTITY_ETAG, GZIP_ETAG = etag(KEY.encode() + LINES), etag(b".gz" + variant(LINES))
 PLAIN_LINES = [
     HOST,
     b"host:registry.example:8080",
@@ -188,6 +90,9 @@ ODD_LINES = [
     b"X-Lone-Cr: a\rb",
     b"X-Lone-Lf: a\nb",
     b"X-Long: " + b"a" * 9000,
+    b"\r\n".join([b"a: b"] * 99),
+    b"Host: a b",
+    b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
     b"If-None-Match: " + b'"a", ' * 100,
     b"Origin: https://evil.example",
     b"Access-Control-Request-Method: GET",
@@ -219,7 +124,8 @@ TARGETS = [
 ]
 METHODS = [b"GET"] * 6 + [b"HEAD", b"POST", b"OPTIONS", b"get", b"GETT", b"DELETE", b""]
 VERSIONS = [b"HTTP/1.1"] * 8 + [b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b"HTTP/1.1 ", b""]
-BEHIND = [b""] * 8 + [b"hello", b"\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"\x00", b"GET"]
+HIDDEN = b"GET /index/he/ll/hello HTTP/1.1\r\nHost: a\r\n\r\n"
+BEHIND = [b""] * 8 + [HIDDEN, b"hello", b"\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"\x00", b"GET"]
 
 Plain = st.builds(
     lambda path, lines: request(path, HOST, *lines),
@@ -241,7 +147,7 @@ Cuts = st.lists(st.floats(0, 1), max_size=3)
 
 
 def cut(data: bytes, cuts: Sequence[float]) -> list[bytes]:
-    """The data in pieces."""
+    """The data, cut into pieces."""
     places = sorted({int(len(data) * one) for one in cuts} | {0, len(data)})
     return [data[start:end] for start, end in pairwise(places)]
 
@@ -250,7 +156,7 @@ def cut(data: bytes, cuts: Sequence[float]) -> list[bytes]:
 def test_thousands_of_raw_requests_are_answered_the_same_both_ways(
     tmp_path_factory: pytest.TempPathFactory, origins: tuple[str, ...], examples: int
 ) -> None:
-    """Status, headers and body, and whether the connection is held; alone, pipelined, and cut anywhere."""
+    """Status, headers, body and connection end are the same: alone, pipelined, and cut anywhere."""
     conversations = st.lists(
         st.tuples(st.lists(Plain | Odd, min_size=1, max_size=4), Cuts), min_size=2, max_size=4
     )
@@ -265,7 +171,7 @@ def test_thousands_of_raw_requests_are_answered_the_same_both_ways(
 
 
 def test_rubbish_is_refused_the_same_both_ways(tmp_path: Path) -> None:
-    """With a 400, or with silence until there is more."""
+    """The answer is a 400, or nothing until more bytes arrive."""
 
     async def talk(ways: Ways, data: bytes) -> None:
         await ways.heard(data)
@@ -281,7 +187,7 @@ def compare(
     examples: int,
     origins: tuple[str, ...] = (),
 ) -> int:
-    """Talk to both ways about many generated things; how many answers were fast."""
+    """Send many generated inputs to both servers and compare. Returns how many answers were fast."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     with asyncio.Runner() as runner:
         context = both_ways(root, origins)
@@ -301,7 +207,7 @@ def compare(
 
 
 def test_plain_requests_are_answered_as_by_uvicorn_itself(tmp_path: Path) -> None:
-    """The guards change nothing for a client that keeps the rules; every plain request is fast."""
+    """The guards change nothing for a well-behaved client, and every plain request is answered fast."""
 
     async def scenario(ways: Ways) -> None:
         for path in PATHS.values():
@@ -328,7 +234,7 @@ def test_plain_requests_are_answered_as_by_uvicorn_itself(tmp_path: Path) -> Non
     ],
 )
 def test_a_request_that_ends_its_connection_is_fast_too(tmp_path: Path, data: bytes) -> None:
-    """Command lines, and proxies as they are unless told otherwise, open one for each request."""
+    """Command lines, and proxies by default, open one connection per request."""
 
     async def scenario(ways: Ways) -> None:
         before = ways.fast_answers
@@ -342,7 +248,7 @@ def test_a_request_that_ends_its_connection_is_fast_too(tmp_path: Path, data: by
 
 
 def test_a_request_cut_at_every_byte_is_answered_the_same(tmp_path: Path) -> None:
-    """And the next one on the same connection is fast again."""
+    """The next request on the same connection is fast again."""
     data = request(PATHS[KEY], HOST, b"Accept-Encoding: gzip", b"If-None-Match: " + GZIP_ETAG)
 
     async def scenario(ways: Ways) -> None:
@@ -376,9 +282,33 @@ def test_a_head_that_breaks_the_rules_is_refused(tmp_path: Path, data: bytes) ->
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("token", [b"h2c", b"websocket", b"TLS/1.0"])
+@pytest.mark.parametrize(
+    "length", [b"Content-Length: %d\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n%x\r\n"]
+)
+def test_the_body_of_a_request_with_an_upgrade_is_not_answered(
+    tmp_path: Path, token: bytes, length: bytes
+) -> None:
+    """This holds whether the request before it was fast or not, and wherever the bytes are cut."""
+    fast = request(PATHS[KEY], HOST)
+    end = b"\r\n0\r\n\r\n" if b"chunked" in length else b""
+    body = length % len(HIDDEN) + HIDDEN + end
+    upgrading = request(PATHS[KEY], HOST, b"Connection: Upgrade", b"Upgrade: " + token)[:-2] + body
+
+    async def scenario(ways: Ways) -> None:
+        for pieces in ([upgrading], [fast, upgrading, fast], [fast + upgrading + fast]):
+            heard = await ways.heard(*pieces)
+            assert heard.data.count(b"HTTP/1.1 200 OK") == b"".join(pieces).count(HOST)
+        for place in range(1, len(upgrading)):
+            heard = await ways.heard(upgrading[:place], upgrading[place:] + fast)
+            assert heard.data.count(b"HTTP/1.1 200 OK") == 2
+
+    run(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("line", [b"Origin: https://web.example", b"Range: bytes=0-1", b"TE: trailers"])
 def test_what_the_fast_path_does_not_know_it_leaves_alone(tmp_path: Path, line: bytes) -> None:
-    """With CORS on, an Origin is for the middleware to judge."""
+    """With CORS on, the middleware decides about an Origin."""
 
     async def scenario(ways: Ways) -> None:
         before = ways.fast_answers
@@ -386,77 +316,3 @@ def test_what_the_fast_path_does_not_know_it_leaves_alone(tmp_path: Path, line: 
         assert ways.fast_answers == before
 
     run(tmp_path, scenario, ("https://web.example",))
-
-
-async def test_a_message_ends_fast_answers_of_the_old_body_at_once(tmp_path: Path) -> None:
-    """The very next request goes the long way, and the one after it is fast and new."""
-    async with both_ways(tmp_path) as ways:
-        storage: Any = ways.service._tree._storage
-        await put(storage, KEY, b"new body\n")
-        assert KEY.encode() in (await ways.heard(request(PATHS[KEY], HOST))).data
-        ways.service.apply(Change((KEY,)))
-        for _ in range(3):
-            assert (await ways.heard(request(PATHS[KEY], HOST))).data.endswith(b"\r\n\r\nnew body\n")
-        ways.service.suspect_all()
-        assert ways.service.fast.targets == {}
-
-
-async def test_what_leaves_the_cache_leaves_the_fast_path(tmp_path: Path) -> None:
-    """Prebuilt answers hold no body that the cache does not count."""
-    async with both_ways(tmp_path) as ways:
-        assert len(ways.service.fast.targets) == len(PATHS)
-        ways.service._cache.remove(KEY)
-        assert PATHS[KEY] not in b"".join(ways.service.fast.targets)
-        assert len(ways.service.fast.targets) == len(PATHS) - 1
-
-
-async def test_a_blob_whose_time_is_over_is_not_answered_fast(tmp_path: Path) -> None:
-    """And one whose time is nearly over is confirmed while it still is."""
-    async with both_ways(tmp_path, ttl_s=0) as ways:
-        before = ways.fast_answers
-        await ways.heard(request(PATHS[KEY], HOST))
-        assert ways.fast_answers == before
-    async with both_ways(tmp_path, ttl_s=100) as ways:
-        blob = ways.service._cache.peek(KEY)
-        assert blob is not None
-        blob.confirmed_at -= 80
-        confirmed_at, before = blob.confirmed_at, ways.fast_answers
-        await ways.heard(request(PATHS[KEY], HOST))
-        assert ways.fast_answers == before + 1
-        async with asyncio.timeout(5):
-            while blob.confirmed_at == confirmed_at:
-                await asyncio.sleep(0.01)
-
-
-async def test_access_logs_and_metrics_have_the_fast_answers_too(tmp_path: Path) -> None:
-    """The same line, and the same count by route, as on the long way."""
-    route = HTTP_REQUESTS.labels("GET", "/index/{path}", 200)
-    async with both_ways(tmp_path, access_log=True) as ways:
-        FastProtocol._servers[ways.fast.state]._flush_counts()
-        lines, counts = [], []
-        for endpoint in (ways.fast, ways.long):
-            before = route._value.get()
-            with capture_logs(processors=[merge_contextvars]) as captured:
-                await endpoint.hear([request(PATHS[KEY], HOST)])
-            FastProtocol._servers[ways.fast.state]._flush_counts()
-            counts.append(route._value.get() - before)
-            (line,) = [one for one in captured if one["event"] == "http_request"]
-            assert len(line.pop("request_id")) == 32
-            assert line.pop("duration_ms") >= 0
-            lines.append(line)
-        assert lines[0] == lines[1]
-        assert lines[0]["path"] == "/index/he/ll/hello"
-        assert counts == [1, 1]
-
-
-def test_the_memo_keeps_no_secret_and_is_bounded() -> None:
-    """No value of a header but what was accepted and which validators were named."""
-    memo = HeaderMemo(takes_origin=True)
-    for number in range(40_000):
-        memo.read(HOST + b"\r\nAuthorization: Bearer secret-%d\r\nCookie: a=secret\r\n\r\n" % number)
-        memo.read(HOST + b'\r\nX-%d: secret\r\nIf-None-Match: "%d"\r\n\r\n' % (number, number))
-    kept = repr((memo._wishes.keys(), memo._kinds, memo._plain_wishes))
-    assert "secret" not in kept
-    assert "registry.example" not in kept
-    assert len(memo._wishes) <= 16_384
-    assert len(memo._kinds) <= 1024

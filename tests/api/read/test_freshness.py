@@ -1,51 +1,34 @@
-"""Freshness: one load at a time, never back to an older body, stale rather than down, bounded memory."""
+"""Freshness: one load per key at a time, never an older body, stale rather than an error, bounded memory."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.read.freshness import FreshBlobs, Served
+from api.read.freshness import Served
 from shared.blobs import CONFIG_KEY
 from shared.errors import RegistryError, StorageFailed, StorageUnavailable
-from shared.jobs import Change
+from shared.messages import Change
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import Missing
-from tests.api.read.faulty_storage import WHOLE_BYTES, FaultyStorage, faulty_directory, fresh_blobs, put
+from tests.api.read.faulty_storage import KEY, FaultyStorage, body_of, fresh_blobs, has_called, put
 from tests.stack import eventually
 
-KEY = "index/he/ll/hello"
-ARCHIVE = "dl/hello/0.1.0/download"
 FAULTS = [StorageUnavailable, StorageFailed]
 
 
-@pytest_asyncio.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[FaultyStorage]:
-    """A directory that can be made to fail."""
-    async with faulty_directory(tmp_path / "tree") as directory:
-        yield directory
-
-
-async def body_of(blobs: FreshBlobs, key: str = KEY, *, is_refresh: bool = False) -> bytes | None:
-    """The body that a reader gets; None when it is missing."""
-    served = await blobs.get(key, is_refresh=is_refresh)
-    return served.blob.identity.body if isinstance(served, Served) else None
-
-
 def changed(*keys: str) -> Change:
-    """The message that a worker sends."""
+    """The change message that a worker sends."""
     return Change(keys or (KEY,))
 
 
 async def test_a_thousand_readers_of_one_name_cost_one_load(storage: FaultyStorage) -> None:
-    """Single flight, for names that exist and for names that do not."""
+    """Concurrent requests share one load, for existing and for missing names."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
     bodies = await asyncio.gather(*(body_of(blobs) for _ in range(1000)))
@@ -57,7 +40,7 @@ async def test_a_thousand_readers_of_one_name_cost_one_load(storage: FaultyStora
 
 
 async def test_a_cached_blob_is_served_without_storage_until_a_message_comes(storage: FaultyStorage) -> None:
-    """And then the next reader has the new body."""
+    """The reader after the message gets the new body."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
     await body_of(blobs)
@@ -68,7 +51,7 @@ async def test_a_cached_blob_is_served_without_storage_until_a_message_comes(sto
 
 
 async def test_without_messages_the_time_to_live_bounds_the_age(storage: FaultyStorage) -> None:
-    """Zero: every read asks storage."""
+    """With a time-to-live of zero, every read asks storage."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage, ttl_s=0.05)
     assert await body_of(blobs) == b"one"
@@ -85,12 +68,12 @@ async def test_without_messages_the_time_to_live_bounds_the_age(storage: FaultyS
 
 
 async def test_a_refresh_is_never_older_than_its_request(storage: FaultyStorage) -> None:
-    """Not even when a load that began before is on its way."""
+    """This holds even if an earlier load is still running."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
     storage.hold()
     early = asyncio.create_task(body_of(blobs))
-    await eventually(lambda: _has_called(storage, "get", 1))
+    await eventually(lambda: has_called(storage, "get", 1))
     await put(storage.storage, KEY, b"two")
     refreshed = asyncio.create_task(body_of(blobs, is_refresh=True))
     storage.release()
@@ -100,15 +83,28 @@ async def test_a_refresh_is_never_older_than_its_request(storage: FaultyStorage)
     assert await body_of(blobs, is_refresh=True) == b"three"
 
 
+async def test_a_body_is_overtaken_once_another_was_loaded(storage: FaultyStorage) -> None:
+    """An edge no longer gets the overtaken body, because its own copy may already be the newer one."""
+    blobs = fresh_blobs(storage)
+    await put(storage.storage, KEY, b"one")
+    old = await blobs.get(KEY, is_refresh=True)
+    assert isinstance(old, Served)
+    assert not blobs.is_overtaken(old.blob)
+    await put(storage.storage, KEY, b"two")
+    new = await blobs.get(KEY, is_refresh=True)
+    assert isinstance(new, Served)
+    assert (blobs.is_overtaken(old.blob), blobs.is_overtaken(new.blob)) == (True, False)
+
+
 async def test_a_load_that_a_message_overtook_is_not_served_to_those_who_come_later(
     storage: FaultyStorage,
 ) -> None:
-    """They wait for the load after it; those who asked before the message may have either."""
+    """Later readers wait for the next load; readers who asked before the message may get either body."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
     storage.hold()
     early = asyncio.create_task(body_of(blobs))
-    await eventually(lambda: _has_called(storage, "get", 1))
+    await eventually(lambda: has_called(storage, "get", 1))
     await put(storage.storage, KEY, b"two")
     blobs.apply(changed())
     late = asyncio.create_task(body_of(blobs))
@@ -119,7 +115,7 @@ async def test_a_load_that_a_message_overtook_is_not_served_to_those_who_come_la
 
 
 async def test_readers_are_served_while_messages_never_stop(storage: FaultyStorage) -> None:
-    """A package that changes faster than it loads: each reader waits for two loads at most."""
+    """Even if a package changes faster than it loads, each reader waits for two loads at most."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
 
@@ -136,7 +132,7 @@ async def test_readers_are_served_while_messages_never_stop(storage: FaultyStora
 
 
 async def test_a_name_that_is_not_there_is_remembered_until_it_is(storage: FaultyStorage) -> None:
-    """A message or a refresh ends it at once, and eviction does not bring it back."""
+    """A message or a refresh ends this at once, and eviction does not bring the missing name back."""
     blobs = fresh_blobs(storage, cache_bytes=0)
     assert [await body_of(blobs) for _ in range(5)] == [None] * 5
     assert storage.calls["get"] == 1
@@ -151,11 +147,11 @@ async def test_a_name_that_is_not_there_is_remembered_until_it_is(storage: Fault
 
 
 async def test_a_name_found_missing_while_its_publish_came_is_asked_again(storage: FaultyStorage) -> None:
-    """The message overtook the answer."""
+    """The message arrived before the answer of storage."""
     blobs = fresh_blobs(storage)
     storage.hold()
     early = asyncio.create_task(body_of(blobs))
-    await eventually(lambda: _has_called(storage, "get", 1))
+    await eventually(lambda: has_called(storage, "get", 1))
     await put(storage.storage, KEY, b"one")
     blobs.apply(changed())
     storage.release()
@@ -164,7 +160,7 @@ async def test_a_name_found_missing_while_its_publish_came_is_asked_again(storag
 
 
 async def test_an_archive_is_there_for_whoever_saw_its_line(storage: FaultyStorage) -> None:
-    """However shortly before it was missing: another process may have the line, without a message."""
+    """This holds even if it was missing a moment before, because another process may have shown the line."""
     blobs, archive = fresh_blobs(storage), "dl/hello/0.1.0/download"
     assert await body_of(blobs, archive) is None
     await put(storage.storage, archive, b"archive")
@@ -192,7 +188,7 @@ async def test_an_archive_is_not_missing_because_an_older_question_found_it_so(
 
 
 async def test_what_is_remembered_of_missing_names_is_bounded(storage: FaultyStorage) -> None:
-    """In number, and by leaving out keys that are longer than any name of today."""
+    """The number of names is limited, and keys longer than any present name are not remembered."""
     blobs = fresh_blobs(storage)
     for number in range(10_200):
         blobs._remember_missing(f"index/aa/aa/{number}", 0.0)
@@ -204,7 +200,7 @@ async def test_what_is_remembered_of_missing_names_is_bounded(storage: FaultySto
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_stale_is_better_than_down(storage: FaultyStorage, fault: type[RegistryError]) -> None:
-    """What is cached is served and says so; storage is not asked by every reader; then it is fresh again."""
+    """Cached blobs are served as stale, few readers ask storage, and later answers are fresh."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
     await body_of(blobs)
@@ -228,7 +224,7 @@ async def test_stale_is_better_than_down(storage: FaultyStorage, fault: type[Reg
 
 
 async def test_a_refresh_asks_even_while_storage_is_left_alone(storage: FaultyStorage) -> None:
-    """The pause after a failure is for ordinary readers."""
+    """The pause after a failure applies to ordinary readers only."""
     await put(storage.storage, KEY, b"one")
     blobs = fresh_blobs(storage)
     await body_of(blobs)
@@ -241,7 +237,7 @@ async def test_a_refresh_asks_even_while_storage_is_left_alone(storage: FaultySt
 
 
 async def test_storage_that_hangs_holds_a_reader_for_two_seconds_once(storage: FaultyStorage) -> None:
-    """Then all that is cached is served stale at once."""
+    """After that, all cached blobs are served as stale at once."""
     other = "index/ot/he/other"
     await put(storage.storage, KEY, b"one")
     await put(storage.storage, other, b"other")
@@ -265,7 +261,7 @@ async def test_storage_that_hangs_holds_a_reader_for_two_seconds_once(storage: F
 async def test_a_tree_that_is_taken_away_is_not_an_empty_registry(
     storage: FaultyStorage, tmp_path: Path
 ) -> None:
-    """An unmounted volume: cached blobs stay, others are 503 and not 404."""
+    """The volume is unmounted: cached blobs are still served, others are 503 and not 404."""
     await put(storage.storage, KEY, b"one")
     await put(storage.storage, CONFIG_KEY, b"{}")
     blobs = fresh_blobs(storage)
@@ -273,7 +269,7 @@ async def test_a_tree_that_is_taken_away_is_not_an_empty_registry(
     assert await body_of(blobs) == b"one"
     shutil.move(tmp_path / "tree", tmp_path / "away")
     (tmp_path / "tree").mkdir()
-    await asyncio.sleep(1.1)  # a tree that stood a second ago is not looked at again
+    await asyncio.sleep(1.1)  # a tree that was seen within the last second is not checked again
     blobs.suspect_all()
     served = await blobs.get(KEY)
     assert isinstance(served, Served)
@@ -286,7 +282,7 @@ async def test_a_tree_that_is_taken_away_is_not_an_empty_registry(
 
 
 async def test_a_deleted_blob_of_a_standing_tree_is_missing(storage: FaultyStorage) -> None:
-    """Deletion is not a fault."""
+    """A deletion is not a failure."""
     await put(storage.storage, KEY, b"one")
     await put(storage.storage, CONFIG_KEY, b"{}")
     blobs = fresh_blobs(storage)
@@ -294,74 +290,6 @@ async def test_a_deleted_blob_of_a_standing_tree_is_missing(storage: FaultyStora
     await storage.storage.delete(KEY)
     blobs.apply(changed())
     assert isinstance(await blobs.get(KEY), Missing)
-
-
-async def test_a_big_blob_is_described_and_its_body_never_loaded(storage: FaultyStorage) -> None:
-    """It is streamed by whoever answers; confirming it costs a look at its head."""
-    await put(storage.storage, ARCHIVE, bytes(WHOLE_BYTES + 1))
-    blobs = fresh_blobs(storage, ttl_s=0)
-    for _ in range(3):
-        served = await blobs.get(ARCHIVE)
-        assert isinstance(served, Served)
-        assert served.blob.identity.body is None
-        assert served.blob.identity.size_bytes == WHOLE_BYTES + 1
-    assert storage.calls == {"open": 1, "head": 2}
-
-
-async def test_head_does_not_read_a_body_that_is_not_cached(storage: FaultyStorage) -> None:
-    """Nor does it fill the cache."""
-    await put(storage.storage, KEY, b"one")
-    blobs = fresh_blobs(storage)
-    served = await blobs.describe(KEY)
-    assert isinstance(served, Served)
-    assert served.blob.identity.size_bytes == 3
-    assert storage.calls == {"head": 1}
-    assert isinstance(await blobs.describe("index/no/ne/none"), Missing)
-    await body_of(blobs)
-    await blobs.describe(KEY)
-    assert storage.calls["get"] == 1
-
-
-async def test_loads_in_flight_hold_bounded_memory(storage: FaultyStorage) -> None:
-    """However many big names are asked for at once, the rest waits outside."""
-    keys = [f"index/aa/bb/aabb{number}" for number in range(60)]
-    for key in keys:
-        await put(storage.storage, key, bytes(WHOLE_BYTES))
-    blobs = fresh_blobs(storage, cache_bytes=0, in_flight_bytes=4 * WHOLE_BYTES)
-    storage.hold()
-    readers = [asyncio.create_task(body_of(blobs, key)) for key in keys]
-    await eventually(lambda: _has_called(storage, "get", 32))
-    storage.release()
-    assert all(len(body or b"") == WHOLE_BYTES for body in await asyncio.gather(*readers))
-    assert storage.most_held_bytes <= 32 * WHOLE_BYTES
-
-
-async def test_archives_in_flight_are_admitted_by_their_size(storage: FaultyStorage) -> None:
-    """The size is known before the first byte of the body is in memory."""
-    keys = [f"dl/hello/0.1.{number}/download" for number in range(40)]
-    for key in keys:
-        await put(storage.storage, key, bytes(WHOLE_BYTES))
-    blobs = fresh_blobs(storage, in_flight_bytes=2 * WHOLE_BYTES)
-    bodies = await asyncio.gather(*(body_of(blobs, key) for key in keys))
-    assert all(len(body or b"") == WHOLE_BYTES for body in bodies)
-    assert storage.calls == {"open": 40}
-
-
-async def test_a_reader_that_goes_away_does_not_take_the_load_with_it(storage: FaultyStorage) -> None:
-    """The others still get it; a failure that nobody waits for is not an unhandled one."""
-    await put(storage.storage, KEY, b"one")
-    blobs = fresh_blobs(storage)
-    storage.hold()
-    gone, patient = asyncio.create_task(body_of(blobs)), asyncio.create_task(body_of(blobs))
-    await eventually(lambda: _has_called(storage, "get", 1))
-    gone.cancel()
-    storage.release()
-    assert await patient == b"one"
-    assert storage.calls["get"] == 1
-
-
-async def _has_called(storage: FaultyStorage, method: str, times: int) -> bool:
-    return storage.calls[method] >= times
 
 
 STEPS = st.lists(
@@ -372,10 +300,10 @@ STEPS = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(steps=STEPS)
 def test_no_reader_ever_goes_back(steps: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Any interleaving of puts, messages, faults and readers: what a process answers never gets older.
+    """For any interleaving of puts, messages, faults and readers, a process's answers never get older.
 
-    Bodies are numbers that grow. A reader who comes after a message has at least what was put before it,
-    unless the answer is marked stale; a refresh at least what was there when it was asked.
+    Bodies are rising numbers. A reader who comes after a message gets at least the body put before the
+    message, unless the answer is marked stale; a refresh gets at least the body at the time of its request.
     """
 
     async def scenario() -> None:

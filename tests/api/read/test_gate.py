@@ -1,4 +1,4 @@
-"""Admission by bytes: in line, within the bound, and whole again after every cancellation."""
+"""Admission by bytes: in order, within the limit, and correct after every cancellation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from api.read.gate import ByteGate
 
 
 async def test_those_who_do_not_fit_wait_in_line() -> None:
-    """A small one does not overtake a big one that came first."""
+    """A small size does not overtake a big one that came first."""
     gate, entered = ByteGate(100), []
     leave = asyncio.Event()
 
@@ -26,14 +26,14 @@ async def test_those_who_do_not_fit_wait_in_line() -> None:
     leave.set()
     await asyncio.gather(*tasks)
     assert entered == ["first", "big", "small"]
-    assert gate.held_bytes == 0
+    assert gate._held_bytes == 0
 
 
 async def test_more_than_the_gate_holds_enters_alone() -> None:
-    """A size over the capacity counts as all of it, so it is not locked out for ever."""
+    """A size above the capacity counts as the whole capacity, so that it can still enter."""
     gate = ByteGate(100)
     async with gate.admit(10_000):
-        assert gate.held_bytes == 100
+        assert gate._held_bytes == 100
 
 
 @settings(max_examples=60, deadline=None)
@@ -46,7 +46,7 @@ async def test_more_than_the_gate_holds_enters_alone() -> None:
 def test_any_mix_of_work_and_cancellations_leaves_the_gate_empty(
     plans: list[tuple[int, int, int | None]],
 ) -> None:
-    """size, turns of work, turn of cancellation; the bound holds all the way."""
+    """Each item is a size, turns of work and the turn of cancellation; the limit holds throughout."""
 
     async def scenario() -> None:
         gate = ByteGate(100)
@@ -54,7 +54,7 @@ def test_any_mix_of_work_and_cancellations_leaves_the_gate_empty(
         async def work(size_bytes: int, turns: int) -> None:
             async with gate.admit(size_bytes):
                 for _ in range(turns):
-                    assert gate.held_bytes <= 100
+                    assert gate._held_bytes <= 100
                     await asyncio.sleep(0)
 
         tasks = [asyncio.create_task(work(size_bytes, turns)) for size_bytes, turns, _ in plans]
@@ -65,7 +65,7 @@ def test_any_mix_of_work_and_cancellations_leaves_the_gate_empty(
                     task.cancel()
         async with asyncio.timeout(30):
             await asyncio.gather(*tasks, return_exceptions=True)
-        assert gate.held_bytes == 0
+        assert gate._held_bytes == 0
         async with asyncio.timeout(30), gate.admit(100):
             pass
 

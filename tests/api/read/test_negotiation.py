@@ -45,13 +45,13 @@ from api.read.negotiation import preferred_codings
     ],
 )
 def test_the_best_acceptable_codings_in_order(lines: list[str], expected: tuple[str, ...]) -> None:
-    """Empty means identity."""
+    """An empty list means identity."""
     assert preferred_codings(lines) == expected
 
 
 @given(st.lists(st.text(alphabet="gzipstdx*;=q01. ,\t", max_size=40), max_size=3))
 def test_no_value_raises_and_nothing_is_chosen_twice(lines: list[str]) -> None:
-    """Junk asks for identity."""
+    """An invalid value means identity."""
     codings = preferred_codings(lines)
     assert len(set(codings)) == len(codings) <= 2
 

@@ -1,4 +1,4 @@
-"""From targets to what they name: every row of contract 3.1, host roots, and both ways of the mapping."""
+"""Routing: each row of contract 3.1, paths on the index host, and the mapping in both directions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.read.routes import BlobRoute, Page, Redirect, canonical_route, handles, resolve
-from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, index_key, metadata_key
+from api.read.routes import BlobRoute, FixedPage, Redirect, canonical_route, handles, resolve
+from shared.blobs import (
+    CATALOG_KEY,
+    CHECKPOINT_KEY,
+    CONFIG_KEY,
+    advisories_key,
+    archive_key,
+    index_key,
+    log_key,
+    metadata_key,
+    owners_key,
+    package_key,
+)
 from shared.errors import RegistryError
 from shared.names import PackageName, shard_path
 from shared.versions import VersionText
@@ -20,13 +31,13 @@ VERSIONS = st.sampled_from(["0.1.0", "1.0.0-rc.1", "1.0.0+build.5", "10.20.30"])
 PATH, NAME, NOT_FOUND = "X07REG_INDEX_PATH_INVALID", "X07REG_INVALID_NAME", "X07REG_NOT_FOUND"
 
 
-def scope(target: bytes, host: bytes = b"registry.x07.io") -> dict[str, Any]:
-    """The part of a request that is routed by."""
-    return {"raw_path": target, "headers": [(b"host", host)]}
+def scope(target: bytes, host: bytes = b"registry.x07.io", method: str = "GET") -> dict[str, Any]:
+    """The parts of a request that routing uses."""
+    return {"method": method, "raw_path": target, "headers": [(b"host", host)]}
 
 
 def outcome(target: bytes, host: bytes = b"registry.x07.io") -> str:
-    """The storage key that a target names, or the code of its error."""
+    """The storage key that a target names, or its error's code."""
     try:
         route = resolve(scope(target, host), HOST)
     except RegistryError as error:
@@ -80,7 +91,7 @@ def outcome(target: bytes, host: bytes = b"registry.x07.io") -> str:
     ],
 )
 def test_a_path_below_the_index_names_one_blob_or_is_refused(path: bytes, expected: str) -> None:
-    """The checks of 3.1, in their order."""
+    """The checks of section 3.1 come in their order."""
     assert outcome(b"/index/" + path) == expected
 
 
@@ -107,8 +118,48 @@ def test_a_path_below_the_index_names_one_blob_or_is_refused(path: bytes, expect
     ],
 )
 def test_a_release_path_names_one_blob_or_is_refused(path: bytes, expected: str) -> None:
-    """Taken apart as it was sent, then decoded: an encoded slash is part of a bad name."""
+    """The path is split as sent and then decoded, so that an encoded slash is part of a bad name."""
     assert outcome(b"/v1/packages/" + path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"checkpoint", CHECKPOINT_KEY),
+        (b"tile/0/000", "log/tile/0/000"),
+        (b"tile/12/x001/x234/067.p/200", "log/tile/12/x001/x234/067.p/200"),
+        (b"tile/entries/000.p/1", "log/tile/entries/000.p/1"),
+        (b"tile%2F0%2F000", "log/tile/0/000"),
+        (b"", NOT_FOUND),
+        (b"tile/0/000.gz", NOT_FOUND),
+        (b"tile/0/1", NOT_FOUND),
+        (b"tile/entries/../0/000", NOT_FOUND),
+        (b"tile/0/000/", NOT_FOUND),
+        (b"tile/0/%zz", "X07REG_BAD_REQUEST"),
+    ],
+)
+def test_a_path_below_the_log_names_one_file_of_it_or_nothing(path: bytes, expected: str) -> None:
+    """This holds on every host."""
+    assert outcome(b"/log/" + path) == expected
+    assert outcome(b"/log/" + path, HOST) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/dl/hello/0.1.0/download", "dl/hello/0.1.0/download"),
+        (b"/dl/hello/0.2.0%2Bb.1/metadata", "dl/hello/0.2.0+b.1/metadata"),
+        (b"/dl/hello/package", "dl/hello/package"),
+        (b"/dl/Hello/package", NAME),
+        (b"/dl/hello/1/download", "X07REG_INVALID_VERSION"),
+        (b"/dl/%2E%2E/package", NAME),
+    ],
+)
+def test_a_mirrors_own_configuration_leads_to_its_archives(target: bytes, expected: str) -> None:
+    """Its `dl` ends in `/dl/`, like the paths of the files; it works on the index host too."""
+    for host in (b"", HOST):
+        assert outcome(target, host) == expected
+        assert handles(scope(target, host), HOST)
 
 
 @pytest.mark.parametrize(
@@ -138,25 +189,28 @@ def test_the_index_host_serves_the_index_from_its_root_undecoded(
 
 @pytest.mark.parametrize("host", [b"registry.x07.io", b"index.x07.io.evil", b"xindex.x07.io", b""])
 def test_no_other_host_does(host: bytes) -> None:
-    """The same targets are unknown there."""
+    """On other hosts these targets are unknown."""
     for target in (b"/config.json", b"/catalog.json", b"/he/ll/hello"):
         assert outcome(target, host) == NOT_FOUND
 
 
 @pytest.mark.parametrize("host", [b"registry.x07.io", HOST])
 def test_pages_and_redirects_are_the_same_on_every_host(host: bytes) -> None:
-    """So `/` on the index host is the service document."""
-    assert resolve(scope(b"/", host), HOST) is Page.SERVICE
-    assert resolve(scope(b"/healthz", host), HOST) is Page.HEALTH
-    assert resolve(scope(b"/readyz", host), HOST) is Page.READY
+    """The path `/` is the service document, on the index host too."""
+    assert resolve(scope(b"/", host), HOST) is FixedPage.SERVICE
+    assert resolve(scope(b"/healthz", host), HOST) is FixedPage.HEALTH
+    assert resolve(scope(b"/readyz", host), HOST) is FixedPage.READY
     assert resolve(scope(b"/index", host), HOST) == Redirect(308, "/index/")
     assert resolve(scope(b"/index/", host), HOST) == Redirect(307, "/index/catalog.json")
 
 
 @given(NAMES, VERSIONS)
 def test_a_canonical_target_leads_back_to_its_blob(name: PackageName, version: VersionText) -> None:
-    """The fast path answers under this target what the long way would."""
-    for key in (index_key(name), archive_key(name, version), metadata_key(name, version), CATALOG_KEY):
+    """The fast path answers this target as the application would."""
+    of_log = (CHECKPOINT_KEY, log_key("tile/0/000"), log_key("tile/entries/x001/000"))
+    of_release = (archive_key(name, version), metadata_key(name, version), advisories_key(name, version))
+    of_package = (index_key(name), package_key(name), owners_key(name), *of_release)
+    for key in (*of_package, CATALOG_KEY, *of_log):
         target, route = canonical_route(key)
         assert resolve(scope(target), HOST) == route
         assert route.key == key
@@ -165,15 +219,21 @@ def test_a_canonical_target_leads_back_to_its_blob(name: PackageName, version: V
 
 @given(NAMES)
 def test_every_package_is_at_the_root_of_the_index_host_too(name: PackageName) -> None:
-    """Whatever its name looks like, except where a fixed page or document of every host has that path."""
+    """This holds for any name, unless a fixed page or document of every host has that path."""
     target = f"/{shard_path(name)}".encode()
     assert outcome(target, HOST) == index_key(name)
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"registry.x07.io", HOST]))
 def test_no_target_raises_anything_but_a_typed_error(tail: bytes, host: bytes) -> None:
-    """And a blob's key is always one that storage takes."""
-    for target in (b"/" + tail, b"/index/" + tail, b"/v1/packages/" + tail + b"/1.0.0/download"):
+    """A blob's key is always one that storage accepts."""
+    for target in (
+        b"/" + tail,
+        b"/index/" + tail,
+        b"/v1/packages/" + tail + b"/1.0.0/download",
+        b"/dl/" + tail + b"/package",
+        b"/log/" + tail,
+    ):
         key = outcome(target, host) if target not in (b"/", b"/index", b"/index/") else "x"
         assert ".." not in key
         assert "\\" not in key
@@ -181,8 +241,11 @@ def test_no_target_raises_anything_but_a_typed_error(tail: bytes, host: bytes) -
 
 
 def test_what_the_write_tier_answers_is_not_handled() -> None:
-    """On one address, the read tier takes only its own."""
-    for target in (b"/", b"/healthz", b"/readyz", b"/openapi", b"/v1/packages/hello", b"/v1/search"):
+    """When both tiers share an address, the read tier handles only its own requests."""
+    for target in (b"/", b"/healthz", b"/readyz", b"/openapi", b"/v1/packages/publish", b"/v1/search"):
         assert not handles(scope(target, HOST), HOST)
+    for path in (b"hello", b"hello/owners", b"hello/1.0.0/advisories"):
+        for method, is_read in (("GET", True), ("HEAD", True), ("POST", False), ("PUT", False)):
+            assert handles(scope(b"/v1/packages/" + path, HOST, method), HOST) is is_read
     assert not handles(scope(b"/he/ll/hello"), HOST)
     assert handles(scope(b"/he/ll/hello", HOST), HOST)

@@ -1,46 +1,35 @@
-"""Compressed variants: found once, kept with their blob, and never mixed with another body."""
+"""Compressed variants: looked up once, kept with their blob, never mixed with another body."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest_asyncio
 
 from api.read.freshness import FreshBlobs, Served
 from api.read.representation import Representation
-from shared.encodings import LEAST_BYTES, SUFFIXES, Coding
+from shared.encodings import MIN_COMPRESSED_BYTES, SUFFIXES, Coding
 from shared.errors import StorageUnavailable
-from shared.jobs import Change
-from tests.api.read.faulty_storage import FaultyStorage, faulty_directory, fresh_blobs, put
+from shared.messages import Change
+from tests.api.read.faulty_storage import FaultyStorage, fresh_blobs, put
 
 KEY = "index/he/ll/hello"
 OLD, NEW = b"old line\n" * 200, b"new line\n" * 300
 
 
-@pytest_asyncio.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[FaultyStorage]:
-    """A directory that can be made to fail."""
-    async with faulty_directory(tmp_path / "tree") as directory:
-        yield directory
-
-
 async def put_variants(storage: FaultyStorage, body: bytes) -> None:
-    """What stands for compressed bodies here says what it was made from."""
+    """Put stand-ins for compressed bodies, with the digest of the identity body."""
     for coding, suffix in SUFFIXES.items():
         await put(storage.storage, KEY + suffix, coding.encode() + body[:3], identity=body)
 
 
 async def chosen(blobs: FreshBlobs, *codings: Coding) -> Representation:
-    """The representation that a reader who accepts these gets."""
+    """The representation that a reader who accepts these codings gets."""
     served = await blobs.get(KEY)
     assert isinstance(served, Served)
-    return await blobs.chosen(served, codings)
+    return await blobs.variants.chosen(served.blob, codings)
 
 
 async def test_each_coding_has_a_body_and_a_validator_of_its_own(storage: FaultyStorage) -> None:
-    """In the order asked for; without codings, identity."""
+    """Codings are tried in the requested order; without any, the answer is identity."""
     await put_variants(storage, OLD)
     await put(storage.storage, KEY, OLD)
     blobs = fresh_blobs(storage)
@@ -50,7 +39,7 @@ async def test_each_coding_has_a_body_and_a_validator_of_its_own(storage: Faulty
 
 
 async def test_a_variant_is_looked_for_once(storage: FaultyStorage) -> None:
-    """By a hundred readers at once, and not again by the next, whether it is there or not."""
+    """A hundred concurrent readers cause one look-up, and later readers none, whether it exists or not."""
     await put(storage.storage, KEY, OLD)
     await put(storage.storage, f"{KEY}.gz", b"gzipold", identity=OLD)
     blobs = fresh_blobs(storage)
@@ -61,15 +50,15 @@ async def test_a_variant_is_looked_for_once(storage: FaultyStorage) -> None:
 
 
 async def test_small_bodies_are_not_looked_for(storage: FaultyStorage) -> None:
-    """The worker makes none of them."""
-    await put(storage.storage, KEY, OLD[: LEAST_BYTES - 1])
+    """The worker makes no variants of small bodies."""
+    await put(storage.storage, KEY, OLD[: MIN_COMPRESSED_BYTES - 1])
     blobs = fresh_blobs(storage)
     await chosen(blobs, "zstd", "gzip")
     assert storage.calls["get"] == 1
 
 
 async def test_a_variant_of_another_body_is_never_served(storage: FaultyStorage) -> None:
-    """Whichever of the two was put first; the right one is found after the message."""
+    """This holds whichever of the two was put first; after the message the right one is found."""
     await put_variants(storage, OLD)
     await put(storage.storage, KEY, NEW)
     blobs = fresh_blobs(storage)
@@ -83,14 +72,14 @@ async def test_a_variant_of_another_body_is_never_served(storage: FaultyStorage)
 
 
 async def test_a_variant_without_a_digest_of_its_identity_is_not_trusted(storage: FaultyStorage) -> None:
-    """Somebody's own backup beside the file."""
+    """It may be somebody's own backup beside the file."""
     await put(storage.storage, KEY, OLD)
     await put(storage.storage, f"{KEY}.gz", b"what is this")
     assert (await chosen(fresh_blobs(storage), "gzip")).body == OLD
 
 
 async def test_variants_are_confirmed_with_their_identity_body(storage: FaultyStorage) -> None:
-    """A time-to-live that is over costs one request, not three; put again the same, they are kept."""
+    """After the time-to-live, one request confirms all three bodies; unchanged variants are kept."""
     await put_variants(storage, OLD)
     await put(storage.storage, KEY, OLD)
     blobs = fresh_blobs(storage)
@@ -106,7 +95,7 @@ async def test_variants_are_confirmed_with_their_identity_body(storage: FaultySt
 
 
 async def test_identity_is_served_while_variants_cannot_be_loaded(storage: FaultyStorage) -> None:
-    """And the variant once storage is back."""
+    """The variant is served again once storage is back."""
     await put_variants(storage, OLD)
     await put(storage.storage, KEY, OLD)
     blobs = fresh_blobs(storage)
@@ -118,13 +107,13 @@ async def test_identity_is_served_while_variants_cannot_be_loaded(storage: Fault
 
 
 async def test_head_of_a_variant_reads_no_body(storage: FaultyStorage) -> None:
-    """Two looks at heads tell what a GET would send."""
+    """Two HEAD requests to storage give all headers of a GET."""
     await put_variants(storage, OLD)
     await put(storage.storage, KEY, OLD)
     blobs = fresh_blobs(storage)
     served = await blobs.describe(KEY)
     assert isinstance(served, Served)
-    described = await blobs.chosen(served, ("gzip",))
+    described = await blobs.variants.chosen(served.blob, ("gzip",))
     assert (described.size_bytes, described.body) == (7, None)
     assert described.etag == (await chosen(blobs, "gzip")).etag
     assert storage.calls["head"] == 2

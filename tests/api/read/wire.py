@@ -1,4 +1,4 @@
-"""Raw bytes to a protocol and back, without a network: what a client sends, in the pieces it sends."""
+"""Feeds raw bytes to a protocol, in the pieces that a client sends, without a network."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ class Wire(asyncio.Transport):
         self.is_paused = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """There is no socket."""
+        """No extra information, as there is no socket."""
         return default
 
     def write(self, data: Any) -> None:
-        """Taken by the client at once."""
+        """Record the bytes; the client reads them at once."""
         if not self.is_closed:
             self.sent += data
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing waits."""
+        """Ignored, as nothing is buffered."""
 
     def get_write_buffer_size(self) -> int:
-        """Nothing waits."""
+        """Always 0, as nothing is buffered."""
         return 0
 
     def is_closing(self) -> bool:
-        """True once the server hung up."""
+        """True once the server has closed the connection."""
         return self.is_closed
 
     def close(self) -> None:
-        """The server hangs up."""
+        """The server closes the connection."""
         self.is_closed = True
 
-    abort = close
+    abort = write_eof = close
 
     def pause_reading(self) -> None:
-        """The server wants no more for now."""
+        """The server stops reading for now."""
         self.is_paused = True
 
     def resume_reading(self) -> None:
-        """The server wants more."""
+        """The server reads again."""
         self.is_paused = False
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a client hears: all bytes, with request ids blanked, and whether the server hung up."""
+    """The output to a client: all bytes, with request ids blanked, and whether the server closed."""
 
     data: bytes
     is_closed: bool
@@ -72,7 +72,7 @@ class Endpoint:
     """A server's protocol over an application, for one connection after another."""
 
     def __init__(self, protocol: Any, app: ASGIApp, app_state: dict[str, Any] | None = None) -> None:
-        """app_state: what the application's lifespan would have left there."""
+        """app_state: the state that the application's lifespan would have left."""
         self.config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, access_log=False)
         self.config.load()
         self.state = ServerState()
@@ -80,7 +80,10 @@ class Endpoint:
         self._app_state = app_state or {}
 
     async def hear(self, pieces: Sequence[bytes]) -> Heard:
-        """Send these pieces over a new connection, each when the server reads, and hear it out."""
+        """Send these pieces over a new connection, each when the server reads.
+
+        Returns the complete output.
+        """
         protocol: Any = self.config.http_protocol_class(self.config, self.state, self._app_state)  # type: ignore[operator]
         wire = Wire()
         protocol.connection_made(wire)

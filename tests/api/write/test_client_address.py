@@ -1,4 +1,4 @@
-"""Whom a request comes from, through no proxy, one, several, and headers that lie."""
+"""The client's address: without a proxy, behind one or several, and with forged headers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ CASES = {
     "a_customer_has_a_whole_64": ("2001:db8:1:2:3:4:5:6", [], "2001:db8:1:2::/64"),
     "an_ipv6_proxy": ("::1", ["2001:db8::1"], "2001:db8::/64"),
     "ipv4_within_ipv6": ("::ffff:10.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1"),
+    "a_client_with_a_port": ("10.0.0.1", ["198.51.100.1:5001"], "198.51.100.1"),
+    "a_proxy_with_a_port": ("10.0.0.1", ["198.51.100.1:5001, 10.2.3.4:443"], "198.51.100.1"),
+    "an_ipv6_client_with_a_port": ("10.0.0.1", ["[2001:db8:1:2::3]:5001"], "2001:db8:1:2::/64"),
+    "an_ipv6_client_in_brackets": ("10.0.0.1", ["[2001:db8:1:2::3]"], "2001:db8:1:2::/64"),
+    "ipv4_within_ipv6_with_a_port": ("10.0.0.1", ["[::ffff:198.51.100.1]:80"], "198.51.100.1"),
+    "quotes_as_in_forwarded": ("10.0.0.1", ['"[2001:db8:1:2::3]:5001"'], "2001:db8:1:2::/64"),
+    "a_port_that_is_none": ("10.0.0.1", ["198.51.100.1:port"], "10.0.0.1"),
+    "an_open_bracket": ("10.0.0.1", ["[2001:db8::1"], "10.0.0.1"),
     "no_peer": (None, ["198.51.100.1"], "unknown"),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_client_is_the_first_address_that_no_trusted_proxy_has(case: str) -> None:
-    """A client that writes the header itself gains nothing: not another address, nor another's."""
+    """A client that writes the header itself cannot change its address."""
     peer, forwarded, expected = CASES[case]
     scope = {
         "type": "http",
@@ -41,6 +49,6 @@ def test_the_client_is_the_first_address_that_no_trusted_proxy_has(case: str) ->
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example", "*"])
 def test_a_setting_that_is_no_network_stops_the_start(value: str) -> None:
-    """Trusting nobody or everybody by a typo would show late."""
+    """A typo that trusts nobody or everybody would otherwise be noticed late."""
     with pytest.raises(ValueError, match="IP addresses and networks"):
         parse_networks(value)

@@ -1,4 +1,4 @@
-"""The GitHub client on its own: PKCE by the RFC's example, and calls that are bounded in time."""
+"""The GitHub client: PKCE as in the RFC's example, and calls limited in time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 import pytest
 
 from api.write.github import Github, code_challenge, new_code_verifier, open_github
-from shared.errors import OauthTokenRequestFailed
 from shared.settings import Settings
+from shared.sign_in_errors import OauthTokenRequestFailed
 from tests.github_server import CLIENT_ID, CLIENT_SECRET
 
 
@@ -27,12 +27,12 @@ def test_verifiers_are_of_the_shape_of_the_rfc_and_differ() -> None:
 
 
 def test_there_is_no_client_without_an_application() -> None:
-    """Sign-in is off then."""
+    """Sign-in is then disabled."""
     assert open_github(Settings()) is None
 
 
 async def test_a_github_that_does_not_answer_is_given_up() -> None:
-    """The timeout holds for the whole call, also while bytes trickle in."""
+    """The timeout applies to the whole call, even if bytes trickle in."""
 
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()

@@ -1,4 +1,4 @@
-"""JSON bodies: which are refused, with which status, and that no bytes make a 500."""
+"""JSON bodies: which are refused with which status, and that no input causes a 500."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from api.write.json_body import MAX_BODY_BYTES, StoredText, decode_body, parse_body
-from shared.errors import (
-    BadRequest,
-    PayloadTooLarge,
-    UnprocessableBody,
-    UnsupportedMediaType,
-)
+from shared.errors import BadRequest, PayloadTooLarge, UnprocessableBody, UnsupportedMediaType
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +41,7 @@ def post(*chunks: bytes, content_type: str | None = "application/json", breaks_o
 
 
 async def test_a_body_is_decoded_and_unknown_fields_are_ignored() -> None:
-    """In whatever chunks it comes; an unknown field may be there twice."""
+    """The body may arrive in any chunks, and an unknown field may occur twice."""
     body = b'{"x":{"y":[1]},"yanked":true,"x":null}'
     for chunks in ([body], [body[:5], body[5:]], [body[i : i + 1] for i in range(len(body))]):
         assert await decode_body(post(*chunks), Sample) == Sample(yanked=True)
@@ -72,13 +67,16 @@ async def test_content_types_that_are_json(content_type: str) -> None:
     [None, "", "text/json", "application/jsonp", "text/plain", "application", "json", "application/json+xml"],
 )
 async def test_another_content_type_is_415(content_type: str | None) -> None:
-    """Before the body is read."""
+    """This is decided before the body is read."""
     with pytest.raises(UnsupportedMediaType):
         await decode_body(post(content_type=content_type), Sample)
 
 
 async def test_a_body_over_2_mib_is_413() -> None:
-    """Counted while it comes in, whatever was declared; exactly 2 MiB is read, off the event loop."""
+    """The size is counted as the body arrives, whatever was declared.
+
+    Exactly 2 MiB is decoded off the event loop.
+    """
 
     with pytest.raises(PayloadTooLarge):
         await decode_body(post(*[bytes(65536)] * 33), Sample)
@@ -90,7 +88,7 @@ async def test_a_body_over_2_mib_is_413() -> None:
 
 
 async def test_a_body_that_breaks_off_is_400() -> None:
-    """Nobody is there to read the answer, but it is no error of ours."""
+    """Nobody reads the answer, but it is not an internal error."""
     with pytest.raises(BadRequest):
         await decode_body(post(b'{"yanked":', breaks_off=True), Sample)
 
@@ -139,13 +137,13 @@ def test_what_is_not_strict_json_is_400(body: bytes) -> None:
     ],
 )
 def test_json_of_another_shape_is_422(body: bytes) -> None:
-    """Missing, wrong type, null for absent, a known field twice, too long, NUL."""
+    """A missing field, a wrong type, null for absent, a known field twice, too long a text, NUL."""
     with pytest.raises(UnprocessableBody):
         parse_body(body, Sample)
 
 
 def test_a_refusal_says_where_and_stays_short() -> None:
-    """It names the field, and does not repeat a huge value."""
+    """The message names the field and does not repeat a huge value."""
     with pytest.raises(UnprocessableBody, match=r"\$\.yanked"):
         parse_body(b'{"yanked":"x"}', Sample)
     with pytest.raises(UnprocessableBody, match='duplicate field "yanked"'):
@@ -173,7 +171,7 @@ json_values = st.recursive(
     | st.binary()
 )
 def test_no_bytes_make_anything_but_a_sample_or_a_4xx(body: bytes) -> None:
-    """And what is accepted can be stored."""
+    """An accepted body can be stored."""
     try:
         sample = parse_body(body, Sample)
     except (BadRequest, UnprocessableBody):

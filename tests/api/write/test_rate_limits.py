@@ -1,4 +1,4 @@
-"""Counting attempts with a Redis that hangs. With one that works, and one that is away: tests/http."""
+"""Counting attempts while Redis hangs. tests/http covers a working Redis and one that is away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUEST = Request({"type": "http", "client": ("198.51.100.1", 1), "headers": []}
 
 @asynccontextmanager
 async def silent_redis(connections: list[bytes]) -> AsyncIterator[str]:
-    """A Redis that takes commands and never answers; its URL. connections: what each first said."""
+    """A Redis that accepts commands and never answers; its URL. connections: the first command of each."""
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(await reader.read(65_536))
@@ -33,7 +33,7 @@ async def silent_redis(connections: list[bytes]) -> AsyncIterator[str]:
 
 
 async def test_a_redis_that_hangs_slows_one_moment_only() -> None:
-    """It is waited for 0.1 s, then left alone for five seconds: not asked by each request."""
+    """One request waits 0.1 s; then Redis is left alone for five seconds."""
     connections: list[bytes] = []
     async with silent_redis(connections) as url:
         limits = RateLimits(Settings(redis_url=url, publish_attempts_per_minute=1))
@@ -47,7 +47,7 @@ async def test_a_redis_that_hangs_slows_one_moment_only() -> None:
 
 
 async def test_of_a_crowd_that_meets_a_hanging_redis_few_ask_it() -> None:
-    """The rest learns from them that it is away; a flood is no flood of connections."""
+    """The other requests learn from these that Redis is unavailable; a flood opens few connections."""
     connections: list[bytes] = []
     async with silent_redis(connections) as url:
         limits = RateLimits(Settings(redis_url=url))

@@ -1,4 +1,4 @@
-"""A client that sends bytes as they are, as slowly as it likes, and takes as few as it likes."""
+"""A client that sends raw bytes as slowly as a test wants, and reads as few as it wants."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import socket
 from contextlib import suppress
 from typing import Self
 
+from shared.host_port import parse_host_port
+
 
 def head(target: bytes, *lines: bytes, method: bytes = b"GET") -> bytes:
     """A request head."""
@@ -15,39 +17,40 @@ def head(target: bytes, *lines: bytes, method: bytes = b"GET") -> bytes:
 
 
 class Connection:
-    """One connection. Nothing is received unless it is read."""
+    """One connection. Nothing is received until it is read."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, patience_s: float = 10.0) -> None:
+        """patience_s: how long a read waits for the server."""
         self._socket = sock
+        self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
 
     @classmethod
-    async def open(cls, address: str, *, receive_bytes: int | None = None) -> Self:
-        """receive_bytes: what the kernel may take in for us before we read."""
-        host, _, port = address.rpartition(":")
+    async def open(cls, address: str, *, receive_bytes: int | None = None, patience_s: float = 10.0) -> Self:
+        """receive_bytes: size of the kernel's receive buffer."""
         sock = socket.socket()
         sock.setblocking(False)
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
-        return cls(sock)
+        await asyncio.get_running_loop().sock_connect(sock, parse_host_port(address))
+        return cls(sock, patience_s)
 
     async def send(self, data: bytes) -> None:
-        """Send as much as goes within a while; a server that hung up is no error."""
+        """Send as much as possible within some time; a closed connection is not an error."""
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(10):
                 await self._loop.sock_sendall(self._socket, data)
 
     async def read(self) -> bytes:
-        """What comes next; empty at the end."""
-        async with asyncio.timeout(10):
+        """The next bytes; empty at the end."""
+        async with asyncio.timeout(self._patience_s):
             try:
                 return await self._loop.sock_recv(self._socket, 1 << 20)
             except ConnectionError:
                 return b""
 
     async def ask(self, request: bytes) -> bytes:
-        """Send a request, and one whole answer, of known length."""
+        """Send a request and return one whole answer, which must have a length."""
         await self.send(request)
         answer = b""
         while (end := answer.find(b"\r\n\r\n") + 4) < 4 or len(answer) < end + _body_bytes(answer[:end]):
@@ -57,14 +60,14 @@ class Connection:
         return answer
 
     async def read_all(self) -> bytes:
-        """All until the end."""
+        """Everything until the end."""
         parts = []
         while part := await self.read():
             parts.append(part)
         return b"".join(parts)
 
     async def is_ended(self, within_s: float = 10.0) -> bool:
-        """True if the server hangs up within a while; what it sent is read meanwhile."""
+        """True if the server closes within some time; bytes that it sends are read meanwhile."""
         deadline = self._loop.time() + within_s
         while True:
             try:
@@ -78,12 +81,24 @@ class Connection:
                 return False
             await asyncio.sleep(0.01)
 
+    def end(self) -> None:
+        """Close the sending side."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    async def is_taken(self, data: bytes) -> bool:
+        """True if the server still accepts bytes."""
+        try:
+            await self._loop.sock_sendall(self._socket, data)
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def __del__(self) -> None:
-        """A test need not name every connection that it left."""
+        """Close the connection if the test has not done so."""
         self._socket.close()
 
 
@@ -93,7 +108,7 @@ def _body_bytes(lines: bytes) -> int:
 
 
 async def conversation(address: str, data: bytes) -> bytes:
-    """Send, and hear until the server hangs up."""
+    """Send, and read until the server closes."""
     connection = await Connection.open(address)
     await connection.send(data)
     answer = await connection.read_all()

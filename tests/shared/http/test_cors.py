@@ -24,13 +24,13 @@ async def answer_of(app: ASGIApp, method: str, origin: str | None) -> httpx.Resp
 
 
 def behind_cors(*origins: str) -> ASGIApp:
-    """What the applications put around everything."""
+    """The middleware that the applications use."""
     plain = PlainTextResponse("ok", headers={"vary": "accept-encoding"})
     return RequestIdMiddleware(CorsMiddleware(plain, origins))
 
 
 def cors_headers(answer: httpx.Response) -> dict[str, str]:
-    """Only the headers that CORS is about."""
+    """Only the headers of CORS."""
     return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
 
 
@@ -48,7 +48,7 @@ def cors_headers(answer: httpx.Response) -> dict[str, str]:
     ],
 )
 async def test_a_list_names_the_origin_only_if_it_is_listed(origin: str | None, is_listed: bool) -> None:
-    """Compared byte for byte; credentials, Vary and exposed headers are sent always."""
+    """Origins are compared byte for byte; credentials, Vary and exposed headers are always sent."""
     answer = await answer_of(behind_cors(WEB, "https://second.example"), "GET", origin)
     expected = {
         "access-control-allow-credentials": "true",
@@ -62,7 +62,7 @@ async def test_a_list_names_the_origin_only_if_it_is_listed(origin: str | None, 
 
 @pytest.mark.parametrize("origin", [None, WEB])
 async def test_a_star_allows_any_origin_and_no_credentials(origin: str | None) -> None:
-    """Whatever else is listed, and without an Origin too."""
+    """This holds whatever else is listed, and without an Origin too."""
     answer = await answer_of(behind_cors(WEB, "*"), "GET", origin)
     assert cors_headers(answer) == {
         "access-control-allow-origin": "*",
@@ -84,7 +84,7 @@ async def test_options_is_answered_on_any_path(origin: str | None) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_without_origins_there_is_no_cors_at_all(method: str) -> None:
-    """The application answers OPTIONS itself."""
+    """The application itself answers OPTIONS."""
     answer = await answer_of(behind_cors(), method, WEB)
     assert cors_headers(answer) == {}
     assert (answer.text, answer.headers["vary"]) == ("ok", "accept-encoding")

@@ -1,4 +1,4 @@
-"""Every failure is the same JSON, whoever raised it."""
+"""Every error has the same JSON form, wherever it was raised."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAILURES: dict[str, Exception] = {
 
 
 async def fail(request: Request) -> Response:
-    """Raise what the path names."""
+    """Raise the error that the path names."""
     raise FAILURES[request.path_params["what"]]
 
 
@@ -47,7 +47,7 @@ app = RequestIdMiddleware(
 
 @given(*[st.text(st.characters(exclude_categories=["Cs"]))] * 3)
 def test_the_body_is_what_the_contract_writes(code: str, message: str, request_id: str) -> None:
-    """Three keys in this order, compact, non-ASCII raw, controls escaped as Python does."""
+    """Three keys in this order, compact, non-ASCII unescaped, control characters escaped like in Python."""
     fields = {"code": code, "message": message, "request_id": request_id}
     assert (
         error_body(code, message, request_id)
@@ -72,7 +72,7 @@ def test_the_body_is_what_the_contract_writes(code: str, message: str, request_i
 async def test_whoever_raises_it_an_error_is_json(
     method: str, path: str, status: int, code: str, extra: dict[str, str]
 ) -> None:
-    """Ours, the framework's, and those that nobody expected; no detail gets out."""
+    """Ours, the framework's, and unexpected ones; no internal detail is sent."""
     with capture_logs():
         async with client_of(app) as http:
             answer = await http.request(method, path)
@@ -85,7 +85,7 @@ async def test_whoever_raises_it_an_error_is_json(
 
 
 def test_every_error_has_one_status_and_one_code() -> None:
-    """Contract 2.5: each code has exactly one status."""
+    """As in contract 2.5, each code has exactly one status."""
     statuses: dict[str, set[int]] = {}
     waiting: list[type[RegistryError]] = [RegistryError]
     while waiting:

@@ -1,4 +1,4 @@
-"""Connections that ask too much, too slowly, or take nothing: refused or held within bounds, never a 500."""
+"""Connections that ask for too much or are too slow are refused or limited, never answered with a 500."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from uvicorn.server import ServerState
 
 from shared.http import connections, guarded_protocol
 from shared.http.connections import Connections
-from shared.http.guarded_protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, GuardedProtocol
+from shared.http.guarded_protocol import GuardedProtocol
+from shared.http.request_head import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
+from tests.api.read.wire import Endpoint
+from tests.shared.http.asgi import answer, live
 from tests.shared.http.raw import Connection, conversation, head
 from tests.stack import eventually, serving
 
@@ -24,7 +27,7 @@ BODY = bytes(1 << 16)
 
 
 class Application:
-    """Answers with 64 KiB when it is let; counts what it was asked."""
+    """Answers with 64 KiB once it may; counts its requests."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -33,15 +36,10 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            for stage in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{stage}.complete"})
-            return
+            return await live(receive, send)
         self.asked += 1
         await self.is_open.wait()
-        headers = [(b"content-length", str(len(BODY)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": BODY})
+        return await answer(send, 200, BODY)
 
 
 @asynccontextmanager
@@ -53,7 +51,7 @@ async def guarded() -> AsyncIterator[tuple[Application, str]]:
 
 
 class Guarded(GuardedProtocol):
-    """The protocol, with a book of its own for the server that runs now."""
+    """The protocol, with separate book-keeping for the server of this test."""
 
     _all: ClassVar[WeakKeyDictionary[ServerState, Connections]] = WeakKeyDictionary()
 
@@ -91,7 +89,7 @@ async def _eventually(condition: Callable[[], bool]) -> None:
 async def test_what_breaks_a_rule_or_a_limit_is_refused_in_json(
     data: bytes, status: int, message: str
 ) -> None:
-    """Each refusal has a request id and ends the connection; the application does not hear of it."""
+    """Each refusal has a request id and ends the connection; the application gets no request."""
     async with guarded() as (application, address):
         answer = await conversation(address, data)
         lines, _, body = answer.partition(b"\r\n\r\n")
@@ -104,7 +102,7 @@ async def test_what_breaks_a_rule_or_a_limit_is_refused_in_json(
 
 
 async def test_heads_up_to_the_limits_are_taken() -> None:
-    """A limit is not a bit lower than it says."""
+    """The limits are exact."""
     async with guarded() as (application, address):
         lines = [HOST, *[b"a: b"] * (MAX_HEADERS - 2), b"connection: close"]
         target = b"/" + b"a" * (MAX_TARGET_BYTES - 1)
@@ -113,13 +111,13 @@ async def test_heads_up_to_the_limits_are_taken() -> None:
 
 
 async def test_a_request_of_http_1_0_needs_no_host() -> None:
-    """The header came with 1.1 (RFC 9112, 3.2); load balancers ask for health without it."""
+    """The header came with 1.1 (RFC 9112, 3.2); health checks of load balancers omit it."""
     async with guarded() as (_, address):
         assert (await conversation(address, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200")
 
 
 async def test_trailers_and_chunk_extensions_are_heads_too() -> None:
-    """What is between the bytes of a body does not grow either."""
+    """The parts between the bytes of a body are limited too."""
     async with guarded() as (_, address):
         begun = head(b"/", HOST, b"transfer-encoding: chunked", method=b"POST")
         for endless in (b"0\r\na: " + b"b" * (2 * MAX_HEAD_BYTES), b"1;" + b"a" * (2 * MAX_HEAD_BYTES)):
@@ -141,7 +139,7 @@ async def test_trailers_and_chunk_extensions_are_heads_too() -> None:
 async def test_who_sends_or_takes_too_slowly_is_dropped(
     timeout: str, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A byte now and then does not keep a connection: half a head, half a body, answers that wait."""
+    """Sending a byte from time to time keeps no connection: half a head, half a body, unread answers."""
     monkeypatch.setattr(guarded_protocol, timeout, 0.2)
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with guarded() as (_, address):
@@ -156,7 +154,7 @@ async def test_who_sends_or_takes_too_slowly_is_dropped(
 
 
 async def test_who_vanishes_in_the_middle_of_a_body_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its place among the uploads would be taken for good; who has sent all may wait for the answer."""
+    """It would hold its publish slot forever; a client that has sent everything may wait for the answer."""
     monkeypatch.setattr(guarded_protocol, "BODY_TIMEOUT_S", 0.3)
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with guarded() as (application, address):
@@ -170,14 +168,31 @@ async def test_who_vanishes_in_the_middle_of_a_body_is_dropped(monkeypatch: pyte
         assert (await whole.read()).startswith(b"HTTP/1.1 200")
 
 
+async def test_an_application_sees_no_trailer_among_the_headers() -> None:
+    """They are missing at the beginning and after the body, so a proxy that checks headers misses nothing."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.extend(scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    endpoint = Endpoint(GuardedProtocol, application)
+    begun = head(b"/", HOST, b"transfer-encoding: chunked", method=b"POST")
+    await endpoint.hear([begun, b"1\r\na\r\n", b"0\r\nauthorization: Bearer x\r\n\r\n"])
+    assert seen == [(b"host", b"registry.example"), (b"transfer-encoding", b"chunked")]
+
+
 async def test_requests_sent_ahead_wait_unread() -> None:
-    """One is answered at a time; the others are bytes, and most of them stay with the client."""
+    """One is answered at a time; most bytes of the others stay with the client."""
     async with guarded() as (application, address):
         application.is_open.clear()
         connection = await Connection.open(address)
         await connection.send(head(b"/", HOST) * 1000)
         await _eventually(lambda: application.asked == 1)
-        await asyncio.sleep(0.1)  # long enough for others to be begun, were they
+        await asyncio.sleep(0.1)  # long enough for other requests to begin, if they could
         assert application.asked == 1
         application.is_open.set()
         while application.asked < 1000:
@@ -185,7 +200,7 @@ async def test_requests_sent_ahead_wait_unread() -> None:
 
 
 async def test_too_many_connections_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The longest idle go first; whoever comes is answered."""
+    """Connections that were idle longest are closed first; every new client is answered."""
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 40)
     async with guarded() as (_, address):
         opened = [await Connection.open(address) for _ in range(200)]
@@ -206,7 +221,7 @@ async def test_too_many_connections_make_room_for_new_ones(monkeypatch: pytest.M
 async def test_what_clients_make_us_hold_is_bounded_together(
     pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half-sent heads, or answers that nobody takes: those who stand still the longest are dropped."""
+    """For half-sent heads and unread answers together: the connections that stalled longest are closed."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 1 << 20)
     async with guarded() as (_, address):
         opened = []
@@ -223,7 +238,7 @@ async def test_what_clients_make_us_hold_is_bounded_together(
 
 
 async def test_a_body_with_get_is_dropped_as_it_comes() -> None:
-    """It means nothing (RFC 9110, 9.3.1); the next request on the connection is answered."""
+    """It has no meaning (RFC 9110, 9.3.1); the next request on the connection is answered."""
     async with guarded() as (application, address):
         connection = await Connection.open(address)
         size = 4 << 20
@@ -237,7 +252,7 @@ async def test_a_body_with_get_is_dropped_as_it_comes() -> None:
 async def test_what_nobody_reads_of_bodies_is_dropped_at_a_bounded_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever is refused may send on, to hear why; but not so fast that the others are slowed."""
+    """A refused client may continue to send, to read why, but not so fast that others are slowed down."""
     size, seconds = 1 << 20, 1.5
     monkeypatch.setattr(connections, "DROPPED_BYTES_PER_S", 2 * size / seconds)
     async with guarded() as (_, address):

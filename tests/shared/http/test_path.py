@@ -29,14 +29,14 @@ def test_what_was_quoted_is_decoded(text: str) -> None:
     "raw", [b"/%", b"/%4", b"/%zz", b"/%%41", b"/a%g0", b"/\xff", b"/%ff", b"/%e0%80", b"/%ed%a0%80"]
 )
 def test_broken_escapes_and_bytes_that_are_not_utf8_are_refused(raw: bytes) -> None:
-    """Overlong forms and lone surrogates among them."""
+    """This includes overlong forms and lone surrogates."""
     with pytest.raises(BadRequest):
         decode_path(raw)
 
 
 @given(st.binary())
 def test_any_bytes_are_text_or_refused(raw: bytes) -> None:
-    """No other exception: no path gives a 500."""
+    """There is no other exception, so no path causes a 500."""
     try:
         decode_path(raw)
     except BadRequest:

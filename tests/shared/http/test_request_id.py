@@ -1,4 +1,4 @@
-"""Request ids, and what becomes of exceptions that nobody expected."""
+"""Request ids, and answers to unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ async def fails_at_once(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def fails_midway(scope: Scope, receive: Receive, send: Send) -> None:
-    """Raises with half a body sent."""
+    """Raises after sending half a body."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
     await send({"type": "http.response.body", "body": b"half.", "more_body": True})
     raise LookupError("a secret detail")
 
 
 async def fails_afterwards(scope: Scope, receive: Receive, send: Send) -> None:
-    """Raises when its answer is complete."""
+    """Raises after a complete answer."""
     await PlainTextResponse("whole")(scope, receive, send)
     raise LookupError("a secret detail")
 
@@ -44,12 +44,12 @@ def test_ids_look_like_uuids_and_never_repeat() -> None:
 
 
 def test_processes_do_not_share_ids() -> None:
-    """Each source starts with a prefix of its own."""
+    """Each source has its own prefix."""
     assert len({RequestIds().next()[:22] for _ in range(100)}) == 100
 
 
 async def test_an_id_of_the_client_is_ignored() -> None:
-    """The application sees the id that the answer carries, and no other."""
+    """The application sees the id of the answer, and no other."""
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +63,7 @@ async def test_an_id_of_the_client_is_ignored() -> None:
 
 
 async def test_an_unexpected_exception_is_a_json_500_and_is_logged_once() -> None:
-    """The answer tells nothing of the cause; the log has it, with the same id."""
+    """The answer does not reveal the cause; the log has it, with the same id."""
     with capture_logs() as logs:
         answer = await get(fails_at_once)
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/json")
@@ -84,7 +84,7 @@ async def test_half_a_body_never_looks_whole() -> None:
 
 
 async def test_an_exception_after_the_answer_leaves_the_connection_usable() -> None:
-    """The reader has everything; the operator has the log."""
+    """The client has the whole answer; the operator has the log."""
     app = RequestIdMiddleware(fails_afterwards)
     with capture_logs() as logs:
         async with client_of(app) as http:

@@ -1,4 +1,4 @@
-"""A fresh store for each test: on both back ends, or on the one that the test is about."""
+"""A fresh store for each test, on both back ends or on one of them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
 from shared.settings import Settings
-from shared.storage import open_storage
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import Storage
+from shared.storage.opening import open_storage
 from shared.storage.s3 import S3Storage
 from shared.storage.s3_client import Patience
 from tests.fault_proxy import FaultProxy
 from tests.seaweedfs import SeaweedFs
 
-IMPATIENT = Patience(connect_s=1.0, read_s=0.3, attempts=2, total_s=4.0)
+IMPATIENT = Patience(connect_s=1.0, read_s=0.3, attempts=2, total_s=10.0)
 
 _numbers = itertools.count(1)
 
 
 def sha256(body: bytes) -> str:
-    """The digest of a body, as stores keep it."""
+    """The digest of a body in the form that stores keep."""
     return hashlib.sha256(body).hexdigest()
 
 
@@ -37,7 +36,7 @@ async def put(storage: Storage, key: str, body: bytes = b"body", **more: Any) ->
 
 
 async def read(storage: Storage, key: str, start: int = 0, end: int | None = None) -> bytes:
-    """The bytes of a blob as open() streams them."""
+    """The bytes of a blob, streamed by open()."""
     async with storage.open(key, start=start, end=end) as opened:
         return b"".join([chunk async for chunk in opened.chunks])
 
@@ -57,7 +56,7 @@ async def storage(storage_settings: dict[str, Any]) -> AsyncIterator[Storage]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where the file system store of a test lies."""
+    """The folder of a test's file system store."""
     return tmp_path / "tree"
 
 
@@ -85,15 +84,14 @@ async def bucket_storage(bucket_settings: Settings) -> AsyncIterator[S3Storage]:
 
 @pytest_asyncio.fixture
 async def proxy(seaweedfs: SeaweedFs) -> AsyncIterator[FaultProxy]:
-    """A proxy before the S3 server that can misbehave."""
-    endpoint = urlsplit(seaweedfs.endpoint)
-    async with FaultProxy.before((str(endpoint.hostname), endpoint.port or 80)).running() as running:
+    """A proxy in front of the S3 server, for faults."""
+    async with FaultProxy.before(seaweedfs.endpoint).running() as running:
         yield running
 
 
 @pytest_asyncio.fixture
 async def proxied_storage(bucket_settings: Settings, proxy: FaultProxy) -> AsyncIterator[S3Storage]:
-    """The same store as bucket_storage, but reached through the proxy, by an impatient client."""
+    """The store of bucket_storage through the proxy, with short timeouts."""
     endpoint = f"http://127.0.0.1:{proxy.port}"
     settings = bucket_settings.model_copy(update={"s3_endpoint": endpoint})
     storage = await S3Storage.connect(settings, IMPATIENT)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.storage.interface import Storage
 from tests.shared.storage.conftest import keys, put
 
-# Characters on both sides of the slash: where the order of folders and of whole keys differ.
+# Characters that sort before and after the slash, where the orders of folders and of whole keys differ.
 names = st.text("a-.0", min_size=1, max_size=3).filter(lambda name: name != "." and ".." not in name)
 paths = st.lists(names, min_size=1, max_size=3).map("/".join)
 trees = st.sets(paths, max_size=7).map(
@@ -21,12 +21,12 @@ trees = st.sets(paths, max_size=7).map(
 
 
 def in_byte_order(keys: set[str]) -> list[str]:
-    """What a listing of these keys must say."""
+    """The expected listing of these keys."""
     return sorted(keys, key=str.encode)
 
 
 async def test_keys_come_in_byte_order_not_in_the_order_of_folders(storage: Storage) -> None:
-    """A hyphen and a dot sort before the slash, a digit behind it."""
+    """A hyphen and a dot sort before the slash, a digit after it."""
     expected = ["a-b/1", "a.b", "a/b", "a/c/d", "a0", "b", "sp ace", "é", "\uffff", "\U0001f600"]
     for key in reversed(expected):
         await put(storage, key)
@@ -34,7 +34,7 @@ async def test_keys_come_in_byte_order_not_in_the_order_of_folders(storage: Stor
 
 
 async def test_a_listing_carries_sizes_and_revisions_but_no_digests(storage: Storage) -> None:
-    """What a listing says of a blob is what head says, but for the digests."""
+    """Apart from digests, a listing has the same metadata as head."""
     await put(storage, "a", b"12345")
     (listed,) = [info async for info in storage.list("")]
     head = await storage.head("a")
@@ -61,14 +61,14 @@ async def test_a_listing_carries_sizes_and_revisions_but_no_digests(storage: Sto
 async def test_a_prefix_is_of_the_key_not_of_a_folder(
     storage: Storage, prefix: str, expected: list[str]
 ) -> None:
-    """It may end in the middle of a segment."""
+    """It may end within a segment."""
     await asyncio.gather(*(put(storage, key) for key in ("dl/a/1", "dl/ab/1", "index/a")))
     assert await keys(storage, prefix) == expected
     assert sorted([info.key async for info in storage.scan(prefix)]) == expected
 
 
 async def test_a_listing_of_many_pages_has_every_key_once(storage: Storage) -> None:
-    """More keys than one page holds, of a server or of ours."""
+    """There are more keys than one page holds, of a server or of our own."""
     expected = {f"dl/p{number % 7}-x/{number}" for number in range(1_100)}
     gate = asyncio.Semaphore(16)
 
@@ -84,7 +84,7 @@ async def test_a_listing_of_many_pages_has_every_key_once(storage: Storage) -> N
 
 
 async def test_a_listing_may_be_left_in_the_middle(storage: Storage) -> None:
-    """It holds nothing that has to be read to its end."""
+    """Nothing of it has to be read to its end."""
     await asyncio.gather(*(put(storage, f"a/{number}") for number in range(5)))
     listing = storage.list("")
     assert (await anext(listing)).key == "a/0"

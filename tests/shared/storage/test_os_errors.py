@@ -1,4 +1,4 @@
-"""Which errors of the operating system a retry may cure."""
+"""Which errors of the operating system may pass, so that a retry helps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.storage.os_errors import mapped_os_errors
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE])
 def test_trouble_that_may_pass_is_unavailable(number: int) -> None:
-    """A full or failing disk answers 503, and the cause is kept for the log."""
+    """A full or failing disk gives 503, and the log has the cause."""
     with pytest.raises(StorageUnavailable) as raised, mapped_os_errors():
         raise OSError(number, os.strerror(number))
     assert isinstance(raised.value.__cause__, OSError)
@@ -21,7 +21,7 @@ def test_trouble_that_may_pass_is_unavailable(number: int) -> None:
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP])
 def test_trouble_that_stays_is_a_failure(number: int) -> None:
-    """Permissions do not mend themselves; the path is not told to clients."""
+    """Permissions do not change by themselves; clients do not learn the path."""
     with pytest.raises(StorageFailed) as raised, mapped_os_errors():
         raise OSError(number, os.strerror(number), "/secret/path")
     assert "/secret" not in raised.value.message

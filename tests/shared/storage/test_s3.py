@@ -1,4 +1,4 @@
-"""The S3 store: what lies in the bucket, objects from elsewhere, and what the server is told."""
+"""The S3 store: its objects, objects of other software, and its requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.shared.storage.conftest import keys, put, read, sha256
 
 
 async def described(settings: Settings, key: str) -> dict[str, Any]:
-    """What the server says of an object, asked without our store."""
+    """The metadata of an object, read without our store."""
     async with new_client(settings, Patience()) as client:
         return dict(
             await client.head_object(Bucket=str(settings.s3_bucket), Key=f"{settings.s3_prefix}{key}")
@@ -26,7 +26,7 @@ async def described(settings: Settings, key: str) -> dict[str, Any]:
 
 
 async def put_by_hand(settings: Settings, key: str, body: bytes, **more: Any) -> None:
-    """Put an object as other software would, without our metadata."""
+    """Put an object like other software, without our metadata."""
     async with new_client(settings, Patience()) as client:
         where = {"Bucket": settings.s3_bucket, "Key": f"{settings.s3_prefix}{key}"}
         await client.put_object(**where, Body=body, **more)
@@ -35,7 +35,7 @@ async def put_by_hand(settings: Settings, key: str, body: bytes, **more: Any) ->
 async def test_objects_carry_their_digest_and_content_type(
     bucket_storage: S3Storage, bucket_settings: Settings
 ) -> None:
-    """The bucket behind a CDN is a working registry; a copy keeps both."""
+    """The bucket works as a registry behind a CDN; a copy keeps both."""
     await put(bucket_storage, "a", b"body", identity_digest=sha256(b"identity"))
     await bucket_storage.copy("a", "b")
     for key in ("a", "b"):
@@ -47,7 +47,7 @@ async def test_objects_carry_their_digest_and_content_type(
 async def test_an_upload_does_not_tell_its_temporary_name(
     bucket_storage: S3Storage, bucket_settings: Settings, tmp_path: Path
 ) -> None:
-    """The HTTP client would send it as Content-Disposition, and browsers would save under it."""
+    """The HTTP client would send it as Content-Disposition, and browsers would use it as a file name."""
     path = tmp_path / "upload-secret"
     path.write_bytes(b"body")
     await bucket_storage.put_file("a", path, content_type="application/octet-stream", digest=sha256(b"body"))
@@ -58,14 +58,14 @@ async def test_an_upload_does_not_tell_its_temporary_name(
 
 
 async def test_a_body_that_is_not_what_its_digest_says_is_refused(bucket_storage: S3Storage) -> None:
-    """The server compares, so a broken transfer stores nothing."""
+    """The server compares, so a damaged transfer stores nothing."""
     with pytest.raises(StorageFailed):
         await bucket_storage.put("a", b"body", content_type="text/plain", digest=sha256(b"other"))
     assert await bucket_storage.get("a") == Missing()
 
 
 async def test_of_many_writers_over_one_revision_one_is_let_through(bucket_storage: S3Storage) -> None:
-    """The server looks and writes in one step, also when a dead worker's put comes at the same moment."""
+    """The server compares and writes in one step, even if a dead worker's put arrives at the same time."""
     await put(bucket_storage, "a", b"first")
     seen = await bucket_storage.head("a")
     assert seen is not None
@@ -81,7 +81,7 @@ async def test_of_many_writers_over_one_revision_one_is_let_through(bucket_stora
 async def test_objects_from_elsewhere_serve_with_computed_digests(
     bucket_storage: S3Storage, bucket_settings: Settings
 ) -> None:
-    """A bucket adopted from the old server works as it is, ranges too."""
+    """A bucket adopted from the old server works unchanged, including ranges."""
     body = os.urandom(600_000)
     await put_by_hand(bucket_settings, "dl/a/download", body)
     async with bucket_storage.open("dl/a/download", start=5, end=400_000) as opened:
@@ -107,7 +107,7 @@ async def test_a_computed_digest_follows_when_the_object_is_replaced(
 async def test_foreign_metadata_is_not_taken_for_a_digest(
     bucket_storage: S3Storage, bucket_settings: Settings
 ) -> None:
-    """Other tools keep a base64 checksum under the same name."""
+    """Other tools store a base64 checksum under the same name."""
     await put_by_hand(bucket_settings, "a", b"body", Metadata={"sha256": "I0TaHPbyb4tNNAvlbwi6+w=="})
     info = await bucket_storage.head("a")
     assert info is not None
@@ -115,7 +115,7 @@ async def test_foreign_metadata_is_not_taken_for_a_digest(
 
 
 async def test_a_prefix_keeps_registries_apart(bucket_storage: S3Storage, bucket_settings: Settings) -> None:
-    """Two registries share a bucket and see nothing of each other."""
+    """Two registries can share a bucket without seeing each other's objects."""
     await put(bucket_storage, "a")
     other = await S3Storage.connect(bucket_settings.model_copy(update={"s3_prefix": "storage-other/"}))
     try:
@@ -128,7 +128,7 @@ async def test_a_prefix_keeps_registries_apart(bucket_storage: S3Storage, bucket
 
 
 async def test_what_is_no_key_is_not_listed(bucket_storage: S3Storage, bucket_settings: Settings) -> None:
-    """Consoles make folder markers; whatever is listed can be got."""
+    """Consoles create folder markers; every listed key can be read."""
     await put_by_hand(bucket_settings, "folder/", b"")
     await put_by_hand(bucket_settings, "tmp/x", b"")
     await put(bucket_storage, "folder/a")
@@ -136,7 +136,7 @@ async def test_what_is_no_key_is_not_listed(bucket_storage: S3Storage, bucket_se
 
 
 async def test_a_missing_bucket_is_a_fault_not_an_empty_registry(bucket_settings: Settings) -> None:
-    """A wrong name must not answer 404 to every reader."""
+    """A misspelt name must not give 404 to every reader."""
     storage = await S3Storage.connect(bucket_settings.model_copy(update={"s3_bucket": "no-such-bucket"}))
     try:
         for call in (storage.get("a"), read(storage, "a"), keys(storage), storage.check()):
@@ -147,7 +147,7 @@ async def test_a_missing_bucket_is_a_fault_not_an_empty_registry(bucket_settings
 
 
 async def test_wrong_keys_are_a_fault(bucket_settings: Settings) -> None:
-    """403 is not cured by a retry."""
+    """A retry does not help after a 403."""
     storage = await S3Storage.connect(bucket_settings.model_copy(update={"s3_access_key_id": "stranger"}))
     try:
         for call in (storage.get("a"), storage.head("a"), put(storage, "a"), storage.check()):

@@ -1,4 +1,4 @@
-"""Listings in the order of folders, put into byte order a family at a time."""
+"""Listings in folder order are put into byte order, one family of keys at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Listed:
 
 
 async def pages(listing: list[str], size: int) -> AsyncIterator[list[Listed]]:
-    """A listing as a server gives it."""
+    """A listing in a server's form."""
     for start in range(0, len(listing), size):
         yield [Listed(key) for key in listing[start : start + size]]
 
@@ -41,7 +41,7 @@ def by_segments(key: str) -> list[bytes]:
 @pytest.mark.parametrize("prefix", ["", "dl/", "dl/x"])
 @given(keys=keys, size=st.integers(1, 4))
 async def test_either_order_becomes_byte_order(order: object, prefix: str, keys: set[str], size: int) -> None:
-    """No key is lost, doubled or out of place, wherever pages end."""
+    """No key is lost, doubled or misplaced, wherever pages end."""
     listing = sorted((f"{prefix}{key}" for key in keys), key=order)  # type: ignore[call-overload]
     listed = [blob.key async for blob in in_byte_order(pages(listing, size), prefix)]
     assert listed == sorted(listing, key=by_bytes)
@@ -52,7 +52,7 @@ async def test_either_order_becomes_byte_order(order: object, prefix: str, keys:
 def test_nothing_behind_a_key_is_before_the_start_of_its_listing(
     order: object, keys: set[str], after: str
 ) -> None:
-    """In both orders, so that a listing can resume."""
+    """This holds in both orders, so that a listing can be resumed."""
     start = start_before(after)
     wanted = [key for key in keys if by_bytes(key) > by_bytes(after)]
     assert all(order(key) > order(start) for key in wanted)  # type: ignore[operator]
@@ -69,5 +69,5 @@ def test_nothing_behind_a_key_is_before_the_start_of_its_listing(
     ],
 )
 def test_a_listing_starts_close_to_where_it_resumes(after: str, start: str) -> None:
-    """Only the family of the key is read again."""
+    """Only the key's family is read again."""
     assert start_before(after) == start

@@ -1,4 +1,4 @@
-"""What every store promises: one suite over both back ends."""
+"""The guarantees of every store: one suite for both back ends."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ evil_keys = (
 
 
 async def test_what_is_put_is_found_with_its_digest(storage: Storage) -> None:
-    """A blob comes back whole, with the digest that was put with it."""
+    """The whole blob is returned, with the digest that was stored with it."""
     assert await put(storage, "index/he/ll/hello", b"line\n")
     found = await storage.get("index/he/ll/hello")
     assert isinstance(found, Found)
@@ -67,7 +67,7 @@ async def test_what_is_put_is_found_with_its_digest(storage: Storage) -> None:
 
 
 async def test_a_compressed_variant_keeps_the_digest_of_its_identity_body(storage: Storage) -> None:
-    """Both digests travel with the blob, through a copy too."""
+    """Both digests are stored with the blob, and copied."""
     await put(storage, "a.zst", b"small", identity_digest=sha256(b"large"))
     assert await storage.copy("a.zst", "b.zst")
     for key in ("a.zst", "b.zst"):
@@ -85,7 +85,7 @@ async def test_an_empty_blob_is_a_blob(storage: Storage) -> None:
 
 
 async def test_nothing_is_found_where_nothing_was_put(storage: Storage) -> None:
-    """Every way to read says so in its own words."""
+    """Each read method has its own result for a missing blob."""
     await put(storage, "dl/a/1/download")
     for key in ("b", "dl", "dl/a", "dl/a/1/download/b"):
         assert await storage.get(key) == Missing()
@@ -98,7 +98,7 @@ async def test_nothing_is_found_where_nothing_was_put(storage: Storage) -> None:
 
 @pytest.mark.parametrize("key", ["x" * 300, "x" * 1100, "y/" * 2100 + "z", "é" * 600])
 async def test_a_key_that_is_too_long_is_absent_and_cannot_be_put(storage: Storage, key: str) -> None:
-    """A long package name in a URL is a miss, not a fault."""
+    """A long package name in a URL is a miss, not an error."""
     assert await storage.get(key) == Missing()
     assert await storage.head(key) is None
     await storage.delete(key)
@@ -107,7 +107,7 @@ async def test_a_key_that_is_too_long_is_absent_and_cannot_be_put(storage: Stora
 
 
 async def test_a_put_replaces_and_changes_the_revision(storage: Storage) -> None:
-    """The old revision no longer validates."""
+    """The old revision no longer matches."""
     await put(storage, "a", b"one")
     before = await storage.head("a")
     await put(storage, "a", b"two")
@@ -118,7 +118,7 @@ async def test_a_put_replaces_and_changes_the_revision(storage: Storage) -> None
 
 
 async def test_a_blob_that_did_not_change_is_not_sent_again(storage: Storage) -> None:
-    """The revision of head, get and listings all validate."""
+    """The revisions of head, get and listings all match."""
     await put(storage, "a")
     head, found, listed = await storage.head("a"), await storage.get("a"), [i async for i in storage.list("")]
     assert head is not None
@@ -129,21 +129,21 @@ async def test_a_blob_that_did_not_change_is_not_sent_again(storage: Storage) ->
 
 
 async def test_only_if_absent_writes_once(storage: Storage) -> None:
-    """The second writer is told and changes nothing."""
+    """The second writer is told that the blob exists, and changes nothing."""
     assert await put(storage, "a", b"first", only_if_absent=True)
     assert not await put(storage, "a", b"second", only_if_absent=True)
     assert await read(storage, "a") == b"first"
 
 
 async def test_of_many_writers_only_if_absent_lets_one_through(storage: Storage) -> None:
-    """Whoever was told that it wrote is who is read."""
+    """The stored body is that of the writer that reported success."""
     bodies = [b"%d" % number for number in range(8)]
     outcomes = await asyncio.gather(*(put(storage, "a", body, only_if_absent=True) for body in bodies))
     assert [body for body, wrote in zip(bodies, outcomes, strict=True) if wrote] == [await read(storage, "a")]
 
 
 async def test_a_put_over_another_revision_changes_nothing(storage: Storage, tmp_path: Path) -> None:
-    """What was rendered before a newer body came must not replace it, nor what was deleted since."""
+    """A rendered file must not replace a newer one, or one that was deleted meanwhile."""
     await put(storage, "a", b"first")
     seen = await storage.head("a")
     assert seen is not None
@@ -163,7 +163,7 @@ async def test_a_put_over_another_revision_changes_nothing(storage: Storage, tmp
 
 
 async def test_parallel_puts_leave_one_whole_blob(storage: Storage) -> None:
-    """Digest and body are those of one writer."""
+    """Digest and body are of the same writer."""
     bodies = [bytes([number]) * 50_000 for number in range(8)]
     await asyncio.gather(*(put(storage, "new/folder/a", body) for body in bodies))
     found = await storage.get("new/folder/a")
@@ -179,7 +179,7 @@ async def test_parallel_puts_leave_one_whole_blob(storage: Storage) -> None:
 async def test_open_streams_exactly_the_bytes_asked_for(
     storage: Storage, start: int, end: int | None
 ) -> None:
-    """Spans are cut at the end of the blob and may be empty; the info is of the whole blob."""
+    """Spans end at the end of the blob and may be empty; the metadata is of the whole blob."""
     body = os.urandom(600_000)
     await put(storage, "a", body)
     async with storage.open("a", start=start, end=end) as opened:
@@ -191,9 +191,9 @@ async def test_open_streams_exactly_the_bytes_asked_for(
 
 
 async def test_a_reader_may_leave_in_the_middle(storage: Storage) -> None:
-    """What is left unread holds up nobody after it."""
+    """Unread bytes delay no later request."""
     await put(storage, "a", bytes(2 * MIB))
-    for _ in range(80):  # more than the pool of connections holds
+    for _ in range(80):  # more than the connection pool holds
         async with storage.open("a") as opened:
             assert isinstance(opened, Opened)
             await anext(opened.chunks)
@@ -201,7 +201,7 @@ async def test_a_reader_may_leave_in_the_middle(storage: Storage) -> None:
 
 
 async def test_an_open_blob_is_read_to_its_end_although_it_is_replaced(storage: Storage) -> None:
-    """Readers see the old blob or the new one, no mixture."""
+    """Readers see the old blob or the new one, never a mixture."""
     old, new = os.urandom(MIB), os.urandom(MIB)
     await put(storage, "a", old)
     async with storage.open("a") as opened:
@@ -214,7 +214,7 @@ async def test_an_open_blob_is_read_to_its_end_although_it_is_replaced(storage: 
 
 
 async def test_a_file_is_put_as_its_bytes(storage: Storage, tmp_path: Path) -> None:
-    """The blob equals the file and keeps its digest."""
+    """The blob equals the file and has its digest."""
     body = os.urandom(300_000)
     path = tmp_path / "upload"
     path.write_bytes(body)
@@ -225,14 +225,14 @@ async def test_a_file_is_put_as_its_bytes(storage: Storage, tmp_path: Path) -> N
 
 
 async def test_a_file_that_is_not_there_cannot_be_put(storage: Storage, tmp_path: Path) -> None:
-    """The error is ours and nothing is left behind."""
+    """The error is ours, and nothing is left."""
     with pytest.raises(StorageFailed):
         await storage.put_file("a", tmp_path / "none", content_type="text/plain", digest=sha256(b""))
     assert await keys(storage) == []
 
 
 async def test_a_large_file_is_put_and_read_in_constant_memory(storage: Storage, tmp_path: Path) -> None:
-    """Sixteen times less than the file is in memory at any time."""
+    """At most a sixteenth of the file is in memory at any time."""
     path = tmp_path / "upload"
     with path.open("wb") as file:
         file.truncate(48 * MIB)
@@ -251,7 +251,7 @@ async def test_a_large_file_is_put_and_read_in_constant_memory(storage: Storage,
 
 
 async def test_a_copy_outlives_its_source(storage: Storage) -> None:
-    """Promotion out of staging: copy, then delete the source; a version with a plus in it too."""
+    """Promotion copies from staging and deletes the source; the version may have a plus."""
     await put(storage, "staging/a", b"archive")
     assert await storage.copy("staging/a", "dl/a/1.0.0+b/download")
     await storage.delete("staging/a")
@@ -262,7 +262,7 @@ async def test_a_copy_outlives_its_source(storage: Storage) -> None:
 
 
 async def test_a_copy_replaces_its_target_and_may_be_done_twice(storage: Storage) -> None:
-    """Done again, or onto itself, it changes nothing."""
+    """A repeated copy, and a copy onto itself, change nothing."""
     await put(storage, "a", b"new")
     await put(storage, "b", b"old")
     assert await storage.copy("a", "b")
@@ -274,7 +274,7 @@ async def test_a_copy_replaces_its_target_and_may_be_done_twice(storage: Storage
 
 
 async def test_deleting_twice_is_not_an_error(storage: Storage) -> None:
-    """Nor is it for a key that never was."""
+    """The same holds for a key that never existed."""
     await put(storage, "a/b")
     for key in ("a/b", "a/b", "c", "a/b/c"):
         await storage.delete(key)
@@ -283,16 +283,24 @@ async def test_deleting_twice_is_not_an_error(storage: Storage) -> None:
 
 
 async def test_a_store_that_answers_passes_its_check(storage: Storage) -> None:
-    """Readiness asks this; the check leaves nothing behind."""
+    """Readiness uses this; the check leaves nothing."""
     await storage.check()
     assert await keys(storage) == []
+
+
+async def test_the_clock_of_a_store_is_that_of_its_blobs(storage: Storage) -> None:
+    """A new blob is at most a second old, by the times that the store reports."""
+    await put(storage, "a/b")
+    info = await storage.head("a/b")
+    assert info is not None
+    assert abs((await storage.now() - info.modified_at).total_seconds()) <= 2
 
 
 @given(key=legal_keys, body=st.binary(max_size=100))
 @ON_ONE_STORE
 async def test_any_legal_key_round_trips(storage: Storage, key: str, body: bytes) -> None:
-    """Whatever may be a key can be put, got, listed and deleted."""
-    folder = uuid4().hex  # `a` and `a/b` may both be drawn, but not lie in one tree
+    """Every valid key can be put, read, listed and deleted."""
+    folder = uuid4().hex  # `a` and `a/b` may both be drawn, but cannot be in one tree
     await put(storage, f"{folder}/{key}", body)
     assert await read(storage, f"{folder}/{key}") == body
     assert await keys(storage, f"{folder}/") == [f"{folder}/{key}"]
@@ -303,7 +311,7 @@ async def test_any_legal_key_round_trips(storage: Storage, key: str, body: bytes
 @given(key=evil_keys)
 @ON_ONE_STORE
 async def test_any_evil_key_is_refused(storage: Storage, tmp_path: Path, key: str) -> None:
-    """No method touches anything for a key that could leave the store."""
+    """No method has any effect for a key that could leave the store."""
     outside = tmp_path / "upload"
     outside.write_bytes(b"body")
     calls = [

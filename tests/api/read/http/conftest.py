@@ -1,4 +1,4 @@
-"""Read services over a small published tree. What only reads shares one; what changes it has its own."""
+"""Read services over a small published tree. Tests that only read share one; the others get their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.settings import Settings
 from tests.api.read.http.reading import BODIES, LARGE_BODY, LARGE_KEY, Reading, reading
 from tests.seaweedfs import SeaweedFs
 
-# So long that only messages and refreshes make a read service look again.
+# So long that a read service asks storage again only after messages and refreshes.
 LONG_TTL_S = 3600
 
 
@@ -32,14 +32,14 @@ async def tier(
 
 @pytest_asyncio.fixture(scope="session")
 async def fs_tier(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reading]:
-    """A read service for what does not depend on storage."""
+    """A read service, for tests whose result does not depend on the kind of storage."""
     async with reading(directory(tmp_path_factory.mktemp("read"))) as running:
         yield running
 
 
 @pytest_asyncio.fixture
 async def own_tier(tmp_path: Path) -> AsyncIterator[Reading]:
-    """A read service of one test, which may change the tree; it trusts its cache until it is told."""
+    """A read service for one test, which may change the tree; it trusts its cache until a message comes."""
     async with reading(directory(tmp_path)) as running:
         yield running
 

@@ -18,8 +18,8 @@ from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, content_type_of, 
 from shared.http.request_id import RequestIdMiddleware
 from shared.names import PackageName
 from shared.settings import Settings
-from shared.storage import open_storage
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened, Storage
+from shared.storage.opening import open_storage
 from shared.versions import VersionText
 from tests.stack import serving
 
@@ -30,7 +30,7 @@ METADATA_KEY = metadata_key(HELLO, VERSION)
 INDEX_PATH = f"/{INDEX_KEY}"
 ARCHIVE_PATH = "/v1/packages/hello/0.1.0/download"
 METADATA_PATH = "/v1/packages/hello/0.1.0/metadata"
-# Bigger than any read service keeps in memory, and than what sockets buffer on the way.
+# Bigger than the bodies that a read service keeps in memory, and than the buffers of the sockets.
 LARGE_VERSION = VersionText("0.2.0")
 LARGE_KEY = archive_key(HELLO, LARGE_VERSION)
 LARGE_PATH = "/v1/packages/hello/0.2.0/download"
@@ -46,7 +46,7 @@ BODIES = {
 
 
 class WatchedStorage:
-    """Real storage of which a test counts the reads, and holds their outcomes back on demand."""
+    """Real storage that counts its reads and can hold their results back."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -57,22 +57,22 @@ class WatchedStorage:
         self.open_streams = 0
 
     def hold(self) -> None:
-        """Keep back whatever is read from now on, as it was read."""
+        """Hold back the result of every read from now on."""
         self._let_go = asyncio.Event()
 
     def let_go(self) -> None:
-        """Deliver what was held back."""
+        """Deliver the results that were held back."""
         self._let_go.set()
 
     async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:
-        """Counted and held."""
+        """Counted, and held back if asked."""
         self.reads.append(key)
         let_go, outcome = self._let_go, await self._storage.get(key, if_revision=if_revision)
         await let_go.wait()
         return outcome
 
     async def head(self, key: str) -> BlobInfo | None:
-        """Counted and held."""
+        """Counted, and held back if asked."""
         self.reads.append(key)
         let_go, info = self._let_go, await self._storage.head(key)
         await let_go.wait()
@@ -82,7 +82,7 @@ class WatchedStorage:
     async def open(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[Opened | Missing]:
-        """Counted and held."""
+        """Counted, and held back if asked."""
         self.reads.append(key)
         let_go = self._let_go
         self.open_streams += 1
@@ -101,7 +101,7 @@ class WatchedStorage:
 
 @dataclass
 class Reading:
-    """A running read service as a test sees it."""
+    """A running read service, and the tests' access to its storage."""
 
     service: ReadService
     storage: Storage
@@ -109,7 +109,7 @@ class Reading:
     http: httpx.AsyncClient
 
     async def put(self, key: str, body: bytes) -> str:
-        """Publish a blob as the worker does; its ETag. Nobody is told."""
+        """Publish a blob as the worker does, without a change message. Returns its ETag."""
         digest = hashlib.sha256(body).hexdigest()
         await self.storage.put(key, body, content_type=content_type_of(key), digest=digest)
         return f'"{digest}"'
@@ -117,7 +117,7 @@ class Reading:
 
 @asynccontextmanager
 async def reading(settings: Settings, bodies: dict[str, bytes] = BODIES) -> AsyncIterator[Reading]:
-    """Serve these bodies from the storage of these settings, which is empty yet."""
+    """Serve these bodies from the storage of the settings, which is still empty."""
     storage = await open_storage(settings)
     watched = WatchedStorage(storage)
     service = ReadService(cast("Any", watched), settings)
@@ -146,5 +146,5 @@ def etag_of(body: bytes) -> str:
 
 
 def sent_as(raw: str) -> dict[str, Any]:
-    """Arguments of an httpx request whose target goes out byte for byte, dot segments and all."""
+    """Arguments of an httpx request whose target is sent byte for byte, dot segments included."""
     return {"url": "/", "extensions": {"target": raw.encode()}}

@@ -1,4 +1,4 @@
-"""What a blob is answered with: bodies, headers and conditional requests (contract, 1.3 and 1.7)."""
+"""Answers for blobs: bodies, headers and conditional requests (contract, 1.3 and 1.7)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ each_blob = pytest.mark.parametrize(("path", "key", "content_type", "cache_contr
 async def test_every_blob_has_its_body_type_and_validators(
     tier: Reading, path: str, key: str, content_type: str, cache_control: str
 ) -> None:
-    """The first answer comes from storage, the second from memory; they are the same."""
+    """The first answer comes from storage, the second from memory; both are the same."""
     for _ in range(2):
         answer = await tier.http.get(path)
         assert (answer.status_code, answer.content) == (200, ALL_BODIES[key])
@@ -58,7 +58,7 @@ async def test_every_blob_has_its_body_type_and_validators(
 async def test_head_tells_what_get_would_send(
     tier: Reading, path: str, key: str, content_type: str, cache_control: str
 ) -> None:
-    """Also before the body was ever loaded."""
+    """This also holds before the body was ever loaded."""
     before = await tier.http.head(path)
     get = await tier.http.get(path)
     after = await tier.http.head(path)
@@ -72,7 +72,10 @@ async def test_head_tells_what_get_would_send(
 async def test_a_reader_that_has_the_body_gets_304(
     tier: Reading, path: str, key: str, content_type: str, cache_control: str, method: str
 ) -> None:
-    """By list, by weak tag, by `*`, on any line; without a body, a type or a length."""
+    """The ETag may be in a list, a weak tag or a `*`, on any header line.
+
+    A 304 has no body, type or length.
+    """
     etag = etag_of(ALL_BODIES[key])
     for value in (etag, f"W/{etag}", f"{UNKNOWN_TAG}, {etag}", "*"):
         answer = await tier.http.request(method, path, headers={"if-none-match": value})
@@ -87,7 +90,7 @@ async def test_a_reader_that_has_the_body_gets_304(
 async def test_a_reader_that_has_another_body_gets_this_one(
     tier: Reading, path: str, key: str, content_type: str, cache_control: str
 ) -> None:
-    """An unknown tag, one without quotes."""
+    """An unknown tag does not match, and neither does a tag without quotes."""
     for value in (UNKNOWN_TAG, etag_of(ALL_BODIES[key]).strip('"')):
         answer = await tier.http.get(path, headers={"if-none-match": value})
         assert (answer.status_code, answer.content) == (200, ALL_BODIES[key])
@@ -102,7 +105,7 @@ async def test_no_authorization_header_ever_matters(fs_tier: Reading, path: str,
 
 
 async def test_archives_are_not_sniffed(fs_tier: Reading) -> None:
-    """Nobody must take an upload for a page (weakness 32)."""
+    """Browsers must not interpret an upload as a page (weakness 32)."""
     answer = await fs_tier.http.get(ARCHIVE_PATH)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["accept-ranges"] == "bytes"
@@ -110,7 +113,7 @@ async def test_archives_are_not_sniffed(fs_tier: Reading) -> None:
 
 @pytest.mark.parametrize("path", ["/index/ne/w-/new-one", "/v1/packages/hello/9.9.9/download", "/nope"])
 async def test_errors_are_not_cached_by_anybody(fs_tier: Reading, path: str) -> None:
-    """No cache-control and no ETag: a new package is there at once."""
+    """They have no cache-control and no ETag, so that a new package is visible at once."""
     answer = await fs_tier.http.get(path, headers={"if-none-match": "*"})
     assert answer.status_code == 404
     assert not {"etag", "cache-control"} & set(answer.headers)

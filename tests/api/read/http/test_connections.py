@@ -1,4 +1,4 @@
-"""Connections of the read tier: the bounds hold, whether or not they needed the ordinary protocol."""
+"""Connections of the read tier: the limits hold on the fast path and on the ordinary one."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ASK = head(INDEX_PATH.encode(), HOST)
 
 
 def address_of(tier: Reading) -> str:
-    """Where the service listens."""
+    """The address on which the service listens."""
     return tier.http.base_url.netloc.decode()
 
 
 async def server_of(tier: Reading) -> FastServer:
-    """What the connections of this service share; it is there since the first of them."""
+    """The state that the connections of this service share; it exists after the first connection."""
     await (await Connection.open(address_of(tier))).ask(ASK)
     return list(FastProtocol._servers.values())[-1]
 
 
 def ordinary_ones(server: FastServer) -> int:
-    """How many connections had the ordinary protocol made."""
+    """The number of connections that have created the ordinary protocol."""
     return sum(isinstance(one, GuardedProtocol) for one in server.live)
 
 
@@ -43,7 +43,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_only_the_first_reader_of_a_blob_needs_the_ordinary_protocol(own_tier: Reading) -> None:
-    """Command lines open a connection for each request: it must cost little more than its answer."""
+    """The command line opens one connection per request, so connections must be cheap."""
     server = await server_of(own_tier)
     opened = []
     for _ in range(20):
@@ -54,7 +54,7 @@ async def test_only_the_first_reader_of_a_blob_needs_the_ordinary_protocol(own_t
 
 
 async def test_a_connection_goes_from_one_way_to_the_other_and_back(own_tier: Reading) -> None:
-    """Fast, refused, loaded from storage, half a head, fast again: in order, on one connection."""
+    """Fast, refused, loaded from storage, half a head, and fast again, in order on one connection."""
     await server_of(own_tier)
     connection = await Connection.open(address_of(own_tier))
     for data, status in (
@@ -72,7 +72,7 @@ async def test_a_connection_goes_from_one_way_to_the_other_and_back(own_tier: Re
 
 @pytest.mark.parametrize("data", [b"", ASK])
 async def test_an_idle_connection_is_closed_after_a_while(own_tier: Reading, data: bytes) -> None:
-    """Whether it was answered or never said a word; one that was used since is kept."""
+    """An unused connection is closed too; one that was used meanwhile is kept."""
     server = await server_of(own_tier)
     used, idle = [await Connection.open(address_of(own_tier)) for _ in range(2)]
     if data:
@@ -89,7 +89,7 @@ async def test_an_idle_connection_is_closed_after_a_while(own_tier: Reading, dat
 async def test_too_many_connections_make_room_for_new_ones(
     own_tier: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The longest idle go first; whoever comes is answered."""
+    """The connections that were idle longest are closed, and every new client gets an answer."""
     server = await server_of(own_tier)
     monkeypatch.setattr(server.connections, "limit", 40)
     opened = [await Connection.open(address_of(own_tier)) for _ in range(200)]
@@ -101,7 +101,7 @@ async def test_too_many_connections_make_room_for_new_ones(
 async def test_a_reader_who_takes_nothing_is_dropped(
     own_tier: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its answers wait in bounds, and not for ever."""
+    """The server buffers a limited amount for it, for a limited time."""
     monkeypatch.setattr(guarded_protocol, "STALL_TIMEOUT_S", 1)
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     server = await server_of(own_tier)
@@ -110,16 +110,16 @@ async def test_a_reader_who_takes_nothing_is_dropped(
     async with asyncio.timeout(30):
         while server.connections._held_bytes == 0:
             await slow.send(head(ARCHIVE_PATH.encode(), HOST))
-            await asyncio.sleep(0.001)  # the server, in this very loop, reads one at a time
+            await asyncio.sleep(0.001)  # lets the server, which runs in this loop, read one at a time
     await until(lambda: not server.live)
     assert server.connections._held_bytes == 0
 
 
 async def test_a_server_that_stops_does_not_wait_for_idle_connections(own_tier: Reading) -> None:
-    """They are closed as soon as it stops; the fixture's end would wait for the others."""
+    """They are closed as soon as the server stops; the fixture would wait for any others."""
     server = await server_of(own_tier)
     idle = await Connection.open(address_of(own_tier))
     await until(lambda: len(server.live) > 0)
     for connection in list(server.live):
-        connection.shutdown()  # as uvicorn does with each
+        connection.shutdown()  # uvicorn does this for each connection
     assert await idle.is_ended()

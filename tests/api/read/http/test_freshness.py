@@ -1,4 +1,4 @@
-"""What readers see while the tree changes, and while storage fails: over HTTP, on a real directory."""
+"""What readers see over HTTP while the tree changes and while storage fails, on a real directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from shared.jobs import Change
+from shared.messages import Change
 from shared.settings import Settings
 from tests.api.read.http.reading import (
     ARCHIVE_KEY,
@@ -36,7 +36,7 @@ STALE = "x-x07-stale"
 
 @pytest.mark.parametrize("key", [INDEX_KEY, ARCHIVE_KEY])
 async def test_a_hundred_readers_at_once_cost_one_read_of_storage(own_tier: Reading, key: str) -> None:
-    """All of them miss, one load is under way, everybody gets its body."""
+    """All requests miss the cache and wait for one load of storage."""
     path = {INDEX_KEY: INDEX_PATH, ARCHIVE_KEY: ARCHIVE_PATH}[key]
     own_tier.watched.hold()
     readers = [asyncio.create_task(own_tier.http.get(path)) for _ in range(100)]
@@ -48,7 +48,7 @@ async def test_a_hundred_readers_at_once_cost_one_read_of_storage(own_tier: Read
 
 
 async def test_a_message_makes_the_new_body_visible_at_once(own_tier: Reading) -> None:
-    """Until it comes, the cache is trusted; after it, nobody gets the old body or a 304 for it."""
+    """Until the message comes, the cache is trusted; after it, nobody gets the old body or a 304 for it."""
     assert (await own_tier.http.get(INDEX_PATH)).content == OLD
     await own_tier.put(INDEX_KEY, NEW)
     assert (await own_tier.http.get(INDEX_PATH)).content == OLD
@@ -58,7 +58,7 @@ async def test_a_message_makes_the_new_body_visible_at_once(own_tier: Reading) -
 
 
 async def test_after_a_gap_in_the_messages_everything_is_confirmed(own_tier: Reading) -> None:
-    """Also a name that was not there."""
+    """This includes a name that was missing."""
     new_path = "/index/ne/w-/new-one"
     assert (await own_tier.http.get(INDEX_PATH)).content == OLD
     assert (await own_tier.http.get(new_path)).status_code == 404
@@ -73,7 +73,7 @@ async def test_after_a_gap_in_the_messages_everything_is_confirmed(own_tier: Rea
     "query", ["x07_refresh=1732460000000", "x07_refresh=", "x07_refresh", "a=b&x07_refresh=1"]
 )
 async def test_a_refresh_reads_past_the_cache(own_tier: Reading, query: str) -> None:
-    """And what it found is what everybody gets from then on."""
+    """The body that the refresh found is served to everyone from then on."""
     await own_tier.http.get(INDEX_PATH)
     await own_tier.put(INDEX_KEY, NEW)
     assert (await own_tier.http.get(f"{INDEX_PATH}?{query}")).content == NEW
@@ -81,7 +81,7 @@ async def test_a_refresh_reads_past_the_cache(own_tier: Reading, query: str) -> 
 
 
 async def test_without_messages_the_time_to_live_is_the_bound(tmp_path: Path) -> None:
-    """A reader sees the new body at the latest after it."""
+    """A reader sees the new body at the latest after the time-to-live."""
     async with reading(Settings(data_dir=tmp_path, read_ttl_seconds=0.2)) as tier:
         assert (await tier.http.get(INDEX_PATH)).content == OLD
         await tier.put(INDEX_KEY, NEW)
@@ -93,7 +93,7 @@ async def test_without_messages_the_time_to_live_is_the_bound(tmp_path: Path) ->
 
 
 async def test_a_load_that_a_message_overtook_is_not_kept_as_fresh(own_tier: Reading) -> None:
-    """The slow load read the old body; who asks after the message gets the new one, and keeps it."""
+    """The slow load read the old body; readers who ask after the message get the new one, which is kept."""
     own_tier.watched.hold()
     slow = asyncio.create_task(own_tier.http.get(INDEX_PATH))
     await eventually(lambda: has_read(own_tier, INDEX_KEY, 1))
@@ -107,7 +107,7 @@ async def test_a_load_that_a_message_overtook_is_not_kept_as_fresh(own_tier: Rea
 
 
 async def test_no_reader_goes_back_while_the_tree_changes(own_tier: Reading) -> None:
-    """Each connection sees the numbers rise, whatever messages, refreshes and loads cross each other."""
+    """On each connection the numbers only rise, whatever messages, refreshes and loads interleave."""
     await own_tier.put(INDEX_KEY, b"0")
 
     async def publish() -> None:
@@ -132,7 +132,7 @@ async def test_no_reader_goes_back_while_the_tree_changes(own_tier: Reading) -> 
 async def test_while_storage_fails_what_is_held_is_served_and_says_so(
     own_tier: Reading, tmp_path: Path
 ) -> None:
-    """Counted too; what is not held is an error, and afterwards the mark is gone."""
+    """Stale answers are counted too. A blob that is not cached is an error. Afterwards the mark is gone."""
     await own_tier.http.get(INDEX_PATH)
     before = stale_answers()
     break_file(tmp_path / "tree" / INDEX_KEY)
@@ -159,7 +159,7 @@ async def test_while_storage_fails_what_is_held_is_served_and_says_so(
 async def test_an_archive_that_breaks_off_does_not_look_whole(
     own_tier: Reading, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connection ends before the promised length; operators find one line with the code, no traceback."""
+    """The connection ends before the promised length; the log has one line with the code and no traceback."""
     await own_tier.put(LARGE_KEY, LARGE_BODY)
     async with own_tier.http.stream("GET", LARGE_PATH) as answer:
         assert answer.headers["content-length"] == str(len(LARGE_BODY))
@@ -172,14 +172,14 @@ async def test_an_archive_that_breaks_off_does_not_look_whole(
 
 
 async def test_a_reader_that_takes_nothing_holds_the_stream_back(own_tier: Reading) -> None:
-    """Storage is read no faster than the reader takes it; when the reader goes away, not at all."""
+    """Storage is read no faster than the reader reads; when the reader goes away, reading stops."""
     size_bytes = 4 * len(LARGE_BODY)
     await own_tier.put(LARGE_KEY, LARGE_BODY * 4)
     reader, writer = await asyncio.open_connection(own_tier.http.base_url.host, own_tier.http.base_url.port)
     writer.write(f"GET {LARGE_PATH} HTTP/1.1\r\nhost: a.example\r\n\r\n".encode())
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-    await asyncio.sleep(0.3)  # what would come, comes in this time: all of it takes a tenth
-    # What lies in the sockets' buffers on the way is the kernel's to choose.
+    await asyncio.sleep(0.3)  # anything that is sent arrives within this time: all of it takes a tenth
+    # The kernel decides how much is in the sockets' buffers.
     assert 0 < own_tier.watched.streamed_bytes < size_bytes // 2
     writer.close()
 
@@ -197,10 +197,10 @@ def break_file(path: Path) -> None:
 
 
 def stale_answers() -> float:
-    """What the metric says."""
+    """The count of stale answers in the metric."""
     return REGISTRY.get_sample_value("x07_read_stale_answers_total") or 0.0
 
 
 async def has_read(tier: Reading, key: str, times: int) -> bool:
-    """True once storage was asked for a key that often."""
+    """True once storage was asked for a key this many times."""
     return tier.watched.reads.count(key) >= times

@@ -1,4 +1,4 @@
-"""Which target names what, and which is refused with which code (contract, 1.2 and 3.1 to 3.6)."""
+"""Which path names which file, and which paths are refused with which code (contract, 1.2 and 3.1 to 3.6)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ REFUSED = [
     ("/config.json", NOT_FOUND),
     ("/catalog.json", NOT_FOUND),
     ("/he/ll/hello", NOT_FOUND),
-    ("/dl/hello/0.1.0/download", NOT_FOUND),
+    ("/dl/hello/0.1.0/archive", NOT_FOUND),
     ("/staging/x", NOT_FOUND),
     ("/nope", NOT_FOUND),
     ("/%zz", BAD_REQUEST),
@@ -82,7 +82,7 @@ REFUSED = [
 async def test_a_wrong_path_is_refused_with_its_code(
     fs_tier: Reading, raw: str, expected: tuple[int, str], method: str
 ) -> None:
-    """In the order of section 3.1; the id in the body is the one in the header."""
+    """Errors are raised in the order of section 3.1, and the id in the body equals the header's."""
     answer = await fs_tier.http.request(method, **sent_as(raw))
     assert answer.status_code == expected[0]
     assert answer.headers["content-type"] == "application/json"
@@ -139,14 +139,14 @@ async def test_the_index_redirects_to_the_catalog(
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_other_methods_are_405(fs_tier: Reading, path: str, method: str) -> None:
-    """With what is allowed, joined without spaces."""
+    """The answer lists the allowed methods, joined without spaces."""
     answer = await fs_tier.http.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET,HEAD")
     assert answer.json()["code"] == "X07REG_METHOD_NOT_ALLOWED"
 
 
 async def test_the_service_tells_of_itself(fs_tier: Reading) -> None:
-    """The constant document, health, and readiness with the latency of storage."""
+    """The service document, health, and readiness with the latency of storage."""
     root = await fs_tier.http.get("/")
     assert root.json()["service"] == "x07-registry"
     assert root.headers["content-type"] == "application/json"
@@ -170,7 +170,7 @@ async def test_the_service_tells_of_itself(fs_tier: Reading) -> None:
 async def test_the_index_host_serves_the_index_from_its_root(
     fs_tier: Reading, host: str, path: str, key: str
 ) -> None:
-    """Same body and headers as below /index/ (3.6)."""
+    """Body and headers are the same as below /index/ (3.6)."""
     answer = await fs_tier.http.get(path, headers={"host": host})
     plain = await fs_tier.http.get(f"/{key}")
     assert (answer.status_code, answer.content) == (200, BODIES[key])
@@ -195,7 +195,7 @@ async def test_the_index_host_serves_the_index_from_its_root(
 async def test_the_root_of_the_index_host_is_not_decoded(
     fs_tier: Reading, raw: str, expected: tuple[int, str]
 ) -> None:
-    """Errors are those of the index, and the API keeps its paths."""
+    """Errors are those of the index, and the API keeps its own paths."""
     answer = await fs_tier.http.get(**sent_as(raw), headers={"host": "index.x07.io"})
     assert (answer.status_code, answer.json()["code"]) == expected
 
@@ -210,7 +210,7 @@ async def test_a_package_that_looks_like_the_api_is_served_from_the_root_too(fs_
 
 @pytest.mark.parametrize("host", ["index.x07.io.example", "x07.io", "127.0.0.1", "index.x07.io.:80"])
 async def test_other_hosts_have_no_index_at_their_root(fs_tier: Reading, host: str) -> None:
-    """Only the one that is configured."""
+    """Only the configured host has it."""
     assert (await fs_tier.http.get("/config.json", headers={"host": host})).status_code == 404
 
 
@@ -226,7 +226,7 @@ async def test_other_hosts_have_no_index_at_their_root(fs_tier: Reading, host: s
         ("/v1/packages/Bad/x/metadata", "a.example", True),
         ("/v1/packages/hello/0.1.0/yank", "a.example", False),
         ("/v1/packages/hello/owners/download", "a.example", False),
-        ("/v1/packages/hello", "a.example", False),
+        ("/v1/packages/hello", "a.example", True),
         ("/", "index.x07.io", False),
         ("/healthz", "index.x07.io", False),
         ("/readyz", "index.x07.io", False),
@@ -242,13 +242,19 @@ async def test_other_hosts_have_no_index_at_their_root(fs_tier: Reading, host: s
 async def test_both_tiers_can_share_an_address(
     fs_tier: Reading, raw_path: str, host: str, is_ours: bool
 ) -> None:
-    """What is not the read tier's goes to the write API."""
-    scope: dict[str, Any] = {"raw_path": raw_path.encode(), "headers": [(b"host", host.encode())]}
+    """The write API gets every request that is not for the read tier."""
+    scope: dict[str, Any] = {
+        "method": "GET",
+        "raw_path": raw_path.encode(),
+        "headers": [(b"host", host.encode())],
+    }
     assert fs_tier.service.handles(scope) is is_ours
+    if raw_path == "/v1/packages/hello":  # where the package is changed, too
+        assert fs_tier.service.handles({**scope, "method": "POST"}) is False
 
 
 async def test_no_wrong_path_reaches_storage(fs_tier: Reading) -> None:
-    """Names and versions are checked first, so that junk costs nothing."""
+    """Names and versions are checked first, so that invalid requests cost no read of storage."""
     before = list(fs_tier.watched.reads)
     wrong = [raw for raw, (status, _) in REFUSED if status == 400]
     await asyncio.gather(*(fs_tier.http.get(**sent_as(raw)) for raw in wrong))

@@ -50,7 +50,7 @@ async def test_a_range_is_answered_with_206(
 
 @each_archive
 async def test_the_pieces_of_an_archive_make_the_archive(tier: Reading, path: str, body: bytes) -> None:
-    """As a download that was interrupted goes on."""
+    """An interrupted download can continue like this."""
     middle = len(body) // 3
     etag = (await tier.http.head(path)).headers["etag"]
     headers = [{"range": f"bytes=0-{middle - 1}"}, {"range": f"bytes={middle}-", "if-range": etag}]
@@ -61,7 +61,7 @@ async def test_the_pieces_of_an_archive_make_the_archive(tier: Reading, path: st
 
 @each_archive
 async def test_a_range_behind_the_end_is_416_and_says_the_size(tier: Reading, path: str, body: bytes) -> None:
-    """In JSON, and without anything that a cache would keep."""
+    """The body is JSON, and the answer has nothing that a cache would keep."""
     answer = await tier.http.get(path, headers={"range": f"bytes={len(body)}-"})
     assert (answer.status_code, answer.json()["code"]) == (416, "X07REG_RANGE_NOT_SATISFIABLE")
     assert answer.headers["content-range"] == f"bytes */{len(body)}"
@@ -102,7 +102,7 @@ async def test_head_ignores_ranges(fs_tier: Reading) -> None:
 
 
 async def test_index_files_have_no_ranges(fs_tier: Reading) -> None:
-    """Half an NDJSON file is of no use to anybody."""
+    """Part of an NDJSON file would be useless."""
     answer = await fs_tier.http.get(INDEX_PATH, headers={"range": "bytes=0-9"})
     assert (answer.status_code, answer.content) == (200, BODIES[INDEX_KEY])
     assert "accept-ranges" not in answer.headers

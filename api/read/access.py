@@ -1,0 +1,144 @@
+"""Decides who may read a private registry: holders of a token that the worker has listed (shared/access.py).
+
+The list is confirmed once in a time-to-live, and at once after a change message. A reader that has lost
+storage keeps using its list for a bounded time, and refuses reads after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from typing import Final
+
+import msgspec
+import structlog
+
+from shared.access import ACCESS_KEY, parse_access
+from shared.credential_errors import AuthInvalid, AuthRequired
+from shared.errors import RegistryError, StorageUnavailable
+from shared.storage.interface import Found, NotModified, Readable
+
+BEARER: Final = b"Bearer "
+LOAD_TIMEOUT_S: Final = 2.0
+PAUSE_AFTER_FAILURE_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class Public:
+    """The access rule of a public registry: everybody may read."""
+
+    fresh_until = inf
+    needs_token = False
+
+    def until(self, authorization: Sequence[bytes]) -> float | None:
+        """The end of time: a public registry needs no permission."""
+        return inf
+
+    async def require(self, request: Mapping[bytes, Sequence[str]]) -> None:
+        """A public registry requires nothing."""
+
+    def suspect(self) -> None:
+        """A public registry has no list."""
+
+    def when_changed(self, call: Callable[[], None]) -> None:
+        """A public registry has no list."""
+
+
+class AccessList:
+    """Holders of a listed token may read. fresh_until: monotonic time until which the list may be used."""
+
+    needs_token = True
+
+    def __init__(self, storage: Readable, ttl_s: float, grace_s: float) -> None:
+        """ttl_s: how long a list is used unasked. grace_s: how long while storage cannot be asked."""
+        self._storage, self._ttl_s, self._grace_s = storage, ttl_s, grace_s
+        self._tokens: Mapping[str, float | None] = {}
+        self._revision: str | None = None
+        self._confirmed_at = self._suspect_since = -inf
+        self._loading: asyncio.Task[None] | None = None
+        self._calls: list[Callable[[], None]] = []
+        self.fresh_until = -inf
+
+    def when_changed(self, call: Callable[[], None]) -> None:
+        """Call this after each change of the list."""
+        self._calls.append(call)
+
+    def suspect(self) -> None:
+        """The list may have changed: the next request waits until it is confirmed."""
+        self._suspect_since, self.fresh_until = time.monotonic(), -inf
+
+    def until(self, authorization: Sequence[bytes]) -> float | None:
+        """Until when, in monotonic time, these values of Authorization allow reads; None: not at all."""
+        if len(authorization) != 1 or not (value := authorization[0].strip(b" \t")).startswith(BEARER):
+            return None
+        digest = hashlib.sha256(value.removeprefix(BEARER).strip()).hexdigest()
+        if digest not in self._tokens:
+            return None
+        ends = self._tokens[digest]
+        left_s = inf if ends is None else ends - time.time()
+        return time.monotonic() + left_s if left_s > 0 else None
+
+    async def require(self, request: Mapping[bytes, Sequence[str]]) -> None:
+        """Raise AuthRequired or AuthInvalid unless the request may read.
+
+        Raises StorageUnavailable when the list has been out of reach for too long.
+        """
+        values = [value.encode("latin-1") for value in request.get(b"authorization", ())]
+        if not any(value.startswith(BEARER) for value in values):
+            raise AuthRequired("this registry is private; send Authorization: Bearer and a token")
+        while time.monotonic() >= self.fresh_until:
+            await self._confirm()
+        if self.until(values) is None:
+            raise AuthInvalid("this token is unknown, revoked or expired; make a new one")
+
+    async def _confirm(self) -> None:
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load())
+            self._loading.add_done_callback(_look_at)
+        await asyncio.shield(self._loading)
+
+    async def _load(self) -> None:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_S):
+                await self._read()
+        except (RegistryError, TimeoutError, msgspec.MsgspecError) as error:
+            self._go_on_without(error)
+        else:
+            self._confirmed_at = began
+            if self._suspect_since < began:  # else it may have changed while it was read
+                self.fresh_until = began + max(self._ttl_s, 0.05)
+        finally:
+            self._loading = None
+
+    async def _read(self) -> None:
+        outcome = await self._storage.get(ACCESS_KEY, if_revision=self._revision)
+        if isinstance(outcome, NotModified):
+            return
+        if not isinstance(outcome, Found):
+            raise StorageUnavailable("no worker has written the list of valid tokens yet, try again")
+        self._tokens, self._revision = parse_access(outcome.body), outcome.info.revision
+        for call in self._calls:
+            call()
+
+    def _go_on_without(self, error: Exception) -> None:
+        """Use the present list a little longer. Raises StorageUnavailable when it is too old."""
+        now = time.monotonic()
+        if now - self._confirmed_at > self._grace_s:
+            log.warning("access_list_unavailable", error=type(error).__name__)
+            raise StorageUnavailable("the list of valid tokens cannot be confirmed, try again") from None
+        log.warning("access_list_not_confirmed", error=type(error).__name__)
+        self.fresh_until = min(now + PAUSE_AFTER_FAILURE_S, self._confirmed_at + self._grace_s)
+
+
+Access = Public | AccessList
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Retrieve the exception, so that asyncio does not report it; each waiter raises it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,237 @@
+"""Renders the files of one package from its rows, and puts them through a fence.
+
+Files are put in the order that readers need: archive and metadata, then the index file. Removal goes in the
+opposite order: first the line, then the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from indexer.advisory_list import render_advisory_list
+from indexer.encodings import put_variants, variant_keys
+from indexer.entry import Lines, join_lines, render_lines
+from indexer.fence import Fence, Rendered
+from indexer.known_versions import require_known_versions
+from indexer.metadata import render_metadata
+from indexer.package_page import render_package_page
+from indexer.parts import Parts
+from indexer.rows import PackageRow, PackageState, VersionRow
+from shared.blobs import (
+    ARCHIVE_TYPE,
+    CORRUPT_METADATA,
+    JSON_TYPE,
+    NDJSON_TYPE,
+    advisories_key,
+    archive_key,
+    index_key,
+    metadata_key,
+    package_key,
+    staging_prefix,
+)
+from shared.concurrency import together
+from shared.errors import MetadataCorrupt, StorageFailed
+from shared.names import PackageName
+from shared.stop_points import stop_at
+from shared.storage.interface import Storage
+from shared.versions import VersionText
+
+NO_BYTES_DIGEST = hashlib.sha256(b"").hexdigest()
+REMOVED_FILES: Final = (
+    (archive_key, ARCHIVE_TYPE),
+    (metadata_key, JSON_TYPE),
+    (advisories_key, JSON_TYPE),
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFiles:
+    """The rendered files of a package. documents: metadata that differs from storage. page: of the package.
+
+    advisory_lists: of the versions that have or had an advisory.
+
+    lines: of the index file. Without any, the index file is empty (BlobInfo.is_removed).
+    """
+
+    state: PackageState
+    lines: Lines
+    index: Rendered
+    page: Rendered
+    documents: Mapping[VersionText, Rendered]
+    advisory_lists: tuple[Rendered, ...]
+
+    @property
+    def package(self) -> PackageRow:
+        """The rows that the files were rendered from."""
+        return self.state.package
+
+    @property
+    def staged(self) -> list[VersionRow]:
+        """Versions whose archives have to be promoted."""
+        return [row for row in self.package.versions if row.staged]
+
+    @property
+    def digests(self) -> dict[VersionText, str | None]:
+        """Digests of metadata by version, for all versions that something is put of."""
+        kept: dict[VersionText, str | None] = {row.version: row.metadata_digest for row in self.staged}
+        return kept | {version: document.digest for version, document in self.documents.items()}
+
+    @property
+    def removed(self) -> list[Rendered]:
+        """Empty files that replace the files of removed versions."""
+        name = self.package.name
+        return [
+            Rendered(key(name, row.version), b"", content_type, NO_BYTES_DIGEST)
+            for row in self.package.removed
+            for key, content_type in REMOVED_FILES
+        ]
+
+    @property
+    def replaced_keys(self) -> list[str]:
+        """The keys of files that may exist already."""
+        were_put = {row.version for row in self.package.versions if row.metadata_digest is not None}
+        return [
+            self.index.key,
+            *variant_keys(self.index.key),
+            self.page.key,
+            *(document.key for version, document in self.documents.items() if version in were_put),
+            *(advisories.key for advisories in self.advisory_lists),
+            *(file.key for file in self.removed),
+        ]
+
+    @property
+    def changed_keys(self) -> list[str]:
+        """Every key whose file is put, without variants."""
+        name = self.package.name
+        return [
+            self.index.key,
+            self.page.key,
+            *(advisories.key for advisories in self.advisory_lists),
+            *(metadata_key(name, version) for version in self.digests),
+            *(archive_key(name, row.version) for row in self.staged),
+            *(file.key for file in self.removed),
+        ]
+
+
+def render_package_files(state: PackageState) -> PackageFiles:
+    """Render the files of a package. Raises DatabaseCorrupt if a signature or advisory cannot be rendered."""
+    lines = render_lines(state.package)
+    index = _rendered(index_key(state.package.name), join_lines(lines), NDJSON_TYPE)
+    return PackageFiles(
+        state,
+        lines,
+        index,
+        _rendered(package_key(state.package.name), render_package_page(state.package), JSON_TYPE),
+        _changed_documents(state.package),
+        _advisory_lists(state.package),
+    )
+
+
+async def look_at_package(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
+    """Look at what will be replaced; return the files.
+
+    Raises DatabaseBehind if versions there have no row.
+    """
+    await fence.look(files.replaced_keys)
+    await require_known_versions(parts.storage, fence, files.state)
+    stop_at("after_look", parts.settings.test_stop_at)
+    return files
+
+
+async def put_package_files(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
+    """Put the files of a package, whose lock was proved after the look; return the files."""
+    package, storage = files.package, parts.storage
+    fence.require_not_newer(files.index.key, package.generation)
+    lists = (file for file in files.advisory_lists if not fence.has(file))
+    documents = (*files.documents.values(), *lists, files.page)
+    await together(
+        _promote_staged(parts, files), *(fence.put(file, package.generation) for file in documents)
+    )
+    body = join_lines(files.lines)
+    await together(
+        fence.put(files.index, package.generation),
+        put_variants(fence, files.index, len(body), lambda: (body,), package.generation),
+    )
+    stop_at("after_index_put", parts.settings.test_stop_at)
+    await _put_removed(storage, fence, files)
+    return files
+
+
+async def _promote_staged(parts: Parts, files: PackageFiles) -> None:
+    """Promote every staged archive."""
+    await together(*(_promote(parts.storage, files.package.name, row) for row in files.staged))
+    stop_at("after_promote", parts.settings.test_stop_at)
+
+
+async def _promote(storage: Storage, name: PackageName, row: VersionRow) -> None:
+    """Copy a staged archive to where readers find it, unless it is there. Other bytes are never replaced."""
+    target = archive_key(name, row.version)
+    if await storage.copy(row.staging_key, target, only_if_absent=True):
+        return
+    there = await storage.head(target)
+    if there is None:
+        raise StorageFailed(f"archive of {name} {row.version} is neither staged nor published")
+    if there.digest != row.cksum:
+        raise StorageFailed(f"archive of {name} {row.version} is published with other bytes, and stays so")
+
+
+async def _put_removed(storage: Storage, fence: Fence, files: PackageFiles) -> None:
+    """Replace the files of removed versions by empty ones, and delete their staged archives."""
+    generation = files.package.generation
+    await together(*(fence.put(file, generation) for file in files.removed if _is_there(fence, file.key)))
+    staged = [key for row in files.package.removed for key in await staged_copies(storage, row.cksum)]
+    await together(*map(storage.delete, staged))
+
+
+def _is_there(fence: Fence, key: str) -> bool:
+    """True if the file of a removed version has to be replaced.
+
+    Every version has an archive and metadata, or a late request may still put them; few have advisories.
+    """
+    seen = fence.seen(key)
+    return not key.endswith("/advisories") if seen is None else not seen.is_removed
+
+
+async def staged_copies(storage: Storage, sha256: str) -> list[str]:
+    """The keys of all staged uploads of these bytes."""
+    return [info.key async for info in storage.scan(staging_prefix(sha256))]
+
+
+def _changed_documents(package: PackageRow) -> dict[VersionText, Rendered]:
+    """The metadata documents that differ from those in storage."""
+    changed = {}
+    for row in package.versions:
+        key = metadata_key(package.name, row.version)
+        file = _rendered(key, metadata_body(package, row), JSON_TYPE)
+        if file.digest != row.metadata_digest:
+            changed[row.version] = file
+    return changed
+
+
+def _advisory_lists(package: PackageRow) -> tuple[Rendered, ...]:
+    """The lists of the versions that have or had an advisory."""
+    return tuple(
+        _rendered(advisories_key(package.name, row.version), render_advisory_list(package, row), JSON_TYPE)
+        for row in package.versions
+        if row.ever_advised
+    )
+
+
+def _rendered(key: str, body: bytes, content_type: str) -> Rendered:
+    return Rendered(key, body, content_type, hashlib.sha256(body).hexdigest())
+
+
+def metadata_body(package: PackageRow, row: VersionRow) -> bytes:
+    """The document, or CORRUPT_METADATA, so that one corrupt row does not stop the other files."""
+    try:
+        return render_metadata(package, row)
+    except MetadataCorrupt:
+        log.error("stored_manifest_corrupt", package=package.name, version=row.version)
+        return CORRUPT_METADATA

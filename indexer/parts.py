@@ -1,0 +1,53 @@
+"""The dependencies of the indexer: settings, database, storage and messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from indexer.queries import catalog
+from shared.database import Database
+from shared.high_water import HighWater
+from shared.messages import Notifier
+from shared.settings import Settings
+from shared.storage.interface import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The dependencies of publication; a worker process has one set.
+
+    high_water: tells whether the database is as new as storage. in_doubt: packages whose publication failed
+    while it put files.
+    """
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    notifier: Notifier
+    high_water: HighWater
+    in_doubt: set[str] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def putting(self) -> AsyncIterator[tuple[AsyncConnection, set[str]]]:
+        """A transaction that puts files, and a set for the names of the packages whose files it puts.
+
+        If anything fails, even the commit, these packages are in doubt.
+        """
+        begun: set[str] = set()
+        try:
+            async with self.database.transaction() as tx:
+                yield tx, begun
+        except BaseException:
+            self.in_doubt.update(begun)
+            raise
+
+
+def make_parts(settings: Settings, database: Database, storage: Storage, notifier: Notifier) -> Parts:
+    """Parts of these dependencies. The caller closes them."""
+    high_water = HighWater(storage, partial(catalog.last_generation, database))
+    return Parts(settings, database, storage, notifier, high_water)

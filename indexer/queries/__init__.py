@@ -1,0 +1,1 @@
+"""The worker's SQL, one module per topic."""

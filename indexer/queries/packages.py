@@ -1,0 +1,264 @@
+"""SQL that finds dirty packages and reads the rows of packages. marks.py records what was published."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, SignatureRow, VersionRow
+from shared.manifest import stored_array, stored_manifest
+from shared.names import PackageName
+from shared.provenance import stored_provenance
+
+DIRTY_PAGE = 500
+
+_TEXTS = ARRAY(Text)
+
+_PACKAGES = text(
+    """
+    SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
+           COALESCE(s.published_generation, 0) AS published_generation, s.catalog_line,
+           EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
+           ARRAY(SELECT u.handle FROM package_owners o JOIN users u ON u.id = o.user_id
+                 WHERE o.package_id = p.id ORDER BY u.handle COLLATE "C") AS owners,
+           EXISTS (SELECT 1 FROM package_version_advisories a WHERE a.package_id = p.id) AS has_advisories,
+           EXISTS (SELECT 1 FROM version_tombstones t WHERE t.package_id = p.id) AS has_removed
+    FROM packages p LEFT JOIN index_state s ON s.package_id = p.id
+    WHERE p.name = ANY(:names)
+    ORDER BY p.name COLLATE "C"
+    """
+).bindparams(bindparam("names", type_=_TEXTS))
+
+# Each table has its own condition on packages. Otherwise Postgres reads all of version_state, or reads a
+# package's lines once per version, as soon as a package has many versions.
+_VERSIONS = text(
+    """
+    SELECT v.*, COALESCE(s.staged, false) AS staged, s.upload_id, s.metadata_digest,
+           l.digest AS line_digest, b.provenance
+    FROM package_versions v
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:names AS text[])) AS p (id, name) ON p.id = v.package_id
+    LEFT JOIN version_state s ON s.package_id = v.package_id AND s.version = v.version
+        AND s.package_id = ANY(CAST(:ids AS uuid[]))
+    LEFT JOIN log_lines l ON l.name = p.name AND l.version = v.version
+        AND l.name = ANY(CAST(:names AS text[]))
+    LEFT JOIN version_provenance b ON b.package_id = v.package_id AND b.version = v.version
+        AND b.package_id = ANY(CAST(:ids AS uuid[]))
+    WHERE v.package_id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+
+_ADVISORIES = text(
+    """
+    SELECT package_id, id, version, kind, severity, summary, details, url, created_at, withdrawn_at
+    FROM package_version_advisories
+    WHERE package_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY created_at, id
+    """
+)
+
+_REMOVED = text(
+    """
+    SELECT t.package_id, t.version, t.cksum, l.digest AS line_digest
+    FROM version_tombstones t
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:names AS text[])) AS p (id, name) ON p.id = t.package_id
+    LEFT JOIN log_lines l ON l.name = p.name AND l.version = t.version
+        AND l.name = ANY(CAST(:names AS text[]))
+    WHERE t.package_id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+
+
+async def states_of(tx: AsyncConnection, names: Sequence[str], official_handle: str) -> list[PackageState]:
+    """The packages with all their rows, in byte order of names; unknown names are left out.
+
+    In a transaction that reads one snapshot, or that holds their locks. Served by packages_name_key and
+    the primary keys.
+    """
+    heads = list((await tx.execute(_PACKAGES, {"names": list(names)})).mappings())
+    if not heads:
+        return []
+    versions: defaultdict[UUID, list[RowMapping]] = defaultdict(list)
+    for row in (await tx.execute(_VERSIONS, _of(heads))).mappings():
+        versions[row["package_id"]].append(row)
+    # Few packages have advisories; the others save two statements.
+    advisories = await advisories_of(tx, [head["id"] for head in heads if head["has_advisories"]])
+    removed = await _removed(tx, [head for head in heads if head["has_removed"]])
+    return [
+        _state(head, versions[head["id"]], advisories, removed.get(head["id"], ()), official_handle)
+        for head in heads
+    ]
+
+
+def _of(heads: Sequence[RowMapping]) -> dict[str, list[Any]]:
+    return {"ids": [head["id"] for head in heads], "names": [head["name"] for head in heads]}
+
+
+async def advisories_of(
+    tx: AsyncConnection, package_ids: Collection[UUID]
+) -> Mapping[tuple[UUID, str], list[AdvisoryRow]]:
+    """All advisories by package and version, oldest first.
+
+    Without ids there is no query.
+    """
+    found: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
+    if not package_ids:
+        return found
+    for row in (await tx.execute(_ADVISORIES, {"ids": list(package_ids)})).mappings():
+        values = dict(row)
+        found[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
+    return found
+
+
+async def _removed(tx: AsyncConnection, heads: Sequence[RowMapping]) -> Mapping[UUID, list[RemovedRow]]:
+    """Removed versions by package."""
+    found: defaultdict[UUID, list[RemovedRow]] = defaultdict(list)
+    for row in (await tx.execute(_REMOVED, _of(heads))).mappings() if heads else ():
+        found[row["package_id"]].append(RemovedRow(row["version"], row["cksum"], row["line_digest"]))
+    return found
+
+
+def _state(
+    head: RowMapping,
+    versions: Sequence[RowMapping],
+    advisories: Mapping[tuple[UUID, str], Sequence[AdvisoryRow]],
+    removed: Sequence[RemovedRow],
+    official_handle: str,
+) -> PackageState:
+    package = PackageRow(
+        id=head["id"],
+        name=head["name"],
+        latest_version=head["latest_version"],
+        is_official=official_handle in head["owners"],
+        generation=head["generation"],
+        versions=tuple(
+            version_row(row, advisories.get((head["id"], row["version"]), [])) for row in versions
+        ),
+        removed=tuple(removed),
+        owners=tuple(head["owners"]),
+    )
+    return PackageState(package, head["published_generation"], head["catalog_line"], head["dirty_s"])
+
+
+def version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
+    """A version, from a row of _VERSIONS. advisories: all of them, oldest first."""
+    kind = row["signature_kind"]
+    signature = (
+        SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None
+    )
+    return VersionRow(
+        version=row["version"],
+        cksum=row["cksum"],
+        yanked=row["yanked"],
+        manifest=stored_manifest(row["manifest"]),
+        array=stored_array(row["manifest"]),
+        signature=signature,
+        advisories=tuple(advisory for advisory in advisories if advisory.withdrawn_at is None),
+        ever_advised=tuple(reversed(advisories)),
+        scale_classes_supported=tuple(row["scale_classes_supported"]),
+        scale_tested=row["scale_tested"],
+        scale_test_evidence_ref=row["scale_test_evidence_ref"],
+        staged=row["staged"],
+        upload_id=row["upload_id"],
+        metadata_digest=row["metadata_digest"],
+        line_digest=row["line_digest"],
+        provenance=stored_provenance(row["provenance"]),
+        published_at=row["published_at"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyPackage:
+    """A package with changes that are not published yet."""
+
+    id: UUID
+    name: PackageName
+
+
+# The order is that of index_state_dirty_idx, which has only dirty rows. Postgres estimates a third of all
+# rows as dirty, and would walk every package for any other order; OFFSET 0 makes it look up the few names
+# instead.
+_DIRTY = text(
+    """
+    SELECT dirty.package_id AS id, p.name
+    FROM (SELECT package_id FROM index_state
+          WHERE generation > published_generation AND package_id > :after
+          ORDER BY package_id LIMIT :page) dirty
+    CROSS JOIN LATERAL (SELECT name FROM packages WHERE id = dirty.package_id OFFSET 0) p
+    ORDER BY dirty.package_id
+    """
+)
+
+
+async def dirty_packages(tx: AsyncConnection, after: UUID) -> Sequence[DirtyPackage]:
+    """Packages with unpublished changes after the id `after`: one page, in the order of ids."""
+    result = await tx.execute(_DIRTY, {"after": after, "page": DIRTY_PAGE})
+    return [DirtyPackage(row.id, row.name) for row in result]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The changes that wait to be published.
+
+    Ages are those of the oldest change in seconds; 0 if nothing waits.
+    """
+
+    dirty: int
+    oldest_dirty_s: float
+    catalog_behind_s: float
+
+
+_BACKLOG = text(
+    """
+    SELECT count(*) AS dirty,
+           COALESCE(EXTRACT(EPOCH FROM now() - min(dirty_since)), 0)::float8 AS oldest_dirty_s,
+           COALESCE(EXTRACT(EPOCH FROM now() - (SELECT created_at FROM catalog_changes ORDER BY id LIMIT 1)),
+                    0)::float8 AS catalog_behind_s
+    FROM index_state WHERE generation > published_generation
+    """
+)
+
+
+async def backlog(tx: AsyncConnection) -> Backlog:
+    """The waiting changes (index_state_dirty_idx has only dirty rows; catalog_changes_pkey)."""
+    row = (await tx.execute(_BACKLOG)).one()
+    return Backlog(row.dirty, row.oldest_dirty_s, row.catalog_behind_s)
+
+
+async def raise_generations(tx: AsyncConnection, names: Sequence[str]) -> int:
+    """Make packages dirty; all of them if no name is given. Returns their number."""
+    where = "WHERE p.name IN :names" if names else ""
+    statement = text(
+        f"""
+        INSERT INTO index_state (package_id, dirty_since)
+        SELECT p.id, now() FROM packages p {where} ORDER BY p.id
+        ON CONFLICT (package_id) DO UPDATE
+        SET generation = index_state.generation + 1, dirty_since = COALESCE(index_state.dirty_since, now())
+        """  # noqa: S608 - no value is in the text
+    )
+    if not names:
+        return (await tx.execute(statement)).rowcount
+    return (
+        await tx.execute(statement.bindparams(bindparam("names", expanding=True)), {"names": list(names)})
+    ).rowcount
+
+
+async def put_again(tx: AsyncConnection, names: Sequence[str]) -> None:
+    """Make packages dirty, and forget their documents' digests, so that all are put (primary keys)."""
+    if not names:  # no names would mean all packages below
+        return
+    await raise_generations(tx, names)
+    await tx.execute(
+        text(
+            """
+            UPDATE version_state SET metadata_digest = NULL
+            WHERE package_id IN (SELECT id FROM packages WHERE name IN :names)
+            """
+        ).bindparams(bindparam("names", expanding=True)),
+        {"names": list(names)},
+    )

@@ -1,0 +1,246 @@
+"""Exports the published tree to a mirror of plain files, and checks every checksum.
+
+The mirror has an `index/` with its own config.json, and a `dl/` beside it (contract, 10.1). Archives are
+copied before the index file that lists them. The catalog is read first and written last. An interrupted run
+therefore leaves a consistent mirror, and the next run continues it. Compressed variants are not copied.
+Temporary files are beside `index/`, never in it, because clients take every name there without a dot for a
+package; the run removes them at its end. Files keep their generations, so that a registry can be restored
+from the mirror (rebuild.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from indexer.log.copying import copy_entries, held_in, put_checkpoint
+from indexer.log.invalid import LogInvalid
+from indexer.log.note import VerifierKey
+from indexer.log.reader import LogReader, fetch_from
+from indexer.upkeep.blob_check import digest_of
+from indexer.upkeep.fetch import Fetched, fetch
+from indexer.upkeep.progress import Progress, pages
+from indexer.upkeep.tree_keys import DOCUMENTS, place_of
+from shared.blobs import (
+    ARCHIVE_TYPE,
+    CATALOG_KEY,
+    CHECKPOINT_KEY,
+    CONFIG_KEY,
+    JSON_TYPE,
+    NDJSON_TYPE,
+    advisories_key,
+    archive_key,
+    metadata_key,
+    package_key,
+)
+from shared.concurrency import together
+from shared.errors import TornBlob
+from shared.names import PackageName
+from shared.storage.filesystem import FileSystemStorage
+from shared.storage.interface import Found, Storage
+from shared.storage.keys import TEMPORARY
+from shared.versions import VersionText
+
+VERSIONS_AT_ONCE: Final = 8
+VERSIONS_PER_PAGE: Final = 200
+
+
+class Line(msgspec.Struct, frozen=True):
+    """The fields of an index line that a mirror needs."""
+
+    name: str
+    version: str
+    cksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that is missing or wrong in the mirror. detail: text for people."""
+
+    key: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Copied:
+    """The totals of a run. files: copied; kept: already up to date; size_bytes: of the copied files.
+
+    entries: copied entries of the transparency log, whose files are not counted.
+    """
+
+    files: int = 0
+    kept: int = 0
+    removed: int = 0
+    size_bytes: int = 0
+    entries: int = 0
+
+
+class Export:
+    """One run. deep: hash files that the mirror already has, instead of trusting their stored digests."""
+
+    def __init__(
+        self,
+        source: Storage,
+        root: Path,
+        config: bytes,
+        progress: Progress,
+        *,
+        deep: bool,
+        vkey: str | None = None,
+    ) -> None:
+        """root: of the mirror; created if missing. config: its config.json. vkey: public key of the log."""
+        self.copied = Copied()
+        self._source = source
+        self._root = root
+        self._mirror = FileSystemStorage(root)
+        self._config = config
+        self._progress = progress
+        self._deep = deep
+        self._vkey = vkey
+
+    async def close(self) -> None:
+        """Release the mirror's threads, and remove its temporary files."""
+        await self._mirror.close()
+        await asyncio.to_thread(shutil.rmtree, self._root / TEMPORARY, ignore_errors=True)
+
+    async def run(self) -> AsyncIterator[Problem]:
+        """Bring the mirror up to date. Yields every problem. Raises StorageUnavailable or StorageFailed."""
+        await self._mirror.create()
+        with tempfile.TemporaryDirectory(prefix="x07-export-") as spool:
+            catalog = await fetch(self._source, CATALOG_KEY, Path(spool) / "catalog.json")
+            await self._put_body(CONFIG_KEY, self._config, JSON_TYPE)
+            self._progress.begin("packages")
+            async for info in self._source.scan("index/"):
+                if _is_index_file(info.key):
+                    try:
+                        async for problem in self._package(info.key, Path(spool)):
+                            yield problem
+                    except TornBlob:
+                        yield Problem(info.key, "it, or a document of its versions, is damaged")
+                    self._progress.advance()
+            async for problem in self._log():
+                yield problem
+            if catalog is None:
+                yield Problem(CATALOG_KEY, "the registry does not have it")
+            elif not await self._has(CATALOG_KEY, catalog.digest, catalog.generation):
+                await self._put_file(CATALOG_KEY, catalog, JSON_TYPE)
+
+    async def prune(self) -> None:
+        """Remove files from the mirror that the registry no longer has."""
+        self._progress.begin("keys of the mirror")
+        for prefix in ("index/", "dl/"):
+            async for info in self._mirror.scan(prefix):
+                self._progress.advance()
+                if info.key != CONFIG_KEY and not await self._is_published(info.key):
+                    await self._mirror.delete(info.key)
+                    self.copied.removed += 1
+
+    async def _log(self) -> AsyncIterator[Problem]:
+        """Copy the transparency log, if the registry has one."""
+        if self._vkey is None:
+            return
+        try:
+            source = LogReader(fetch_from(self._source), [VerifierKey.parse(self._vkey)])
+            head = await source.head()
+            if head is None:
+                return
+            held = await held_in(self._mirror, source)
+            self._progress.begin("entries of the log", head.size - held.edge.size)
+            async for _, entries in copy_entries(source, self._mirror, held, head):
+                self._progress.advance(len(entries))
+                self.copied.entries += len(entries)
+            await put_checkpoint(self._mirror, held, head)
+        except LogInvalid as error:
+            yield Problem(CHECKPOINT_KEY, str(error))
+
+    async def _is_published(self, key: str) -> bool:
+        info = await self._source.head(key)
+        return info is not None and not info.is_removed
+
+    async def _package(self, key: str, spool: Path) -> AsyncIterator[Problem]:
+        found = await self._source.get(key)
+        if not isinstance(found, Found) or found.info.is_removed:
+            return
+        lines = list(_lines(found.body))
+        for some in pages(lines, VERSIONS_PER_PAGE):
+            copies = (self._version(line, spool) for line in some)
+            for problem in await together(*copies, at_once=VERSIONS_AT_ONCE):
+                if problem is not None:
+                    yield problem
+        await self._copy_document(package_key(PackageName(key.rpartition("/")[2])))
+        await self._put_body(key, found.body, NDJSON_TYPE, found.info.generation)
+
+    async def _version(self, line: Line, spool: Path) -> Problem | None:
+        """Copy the metadata document and the archive of a version, unless the mirror has them."""
+        name, version = PackageName(line.name), VersionText(line.version)
+        await self._copy_document(metadata_key(name, version))
+        await self._copy_document(advisories_key(name, version))
+        key = archive_key(name, version)
+        if await self._has(key, line.cksum):
+            return None
+        with tempfile.TemporaryDirectory(dir=spool) as directory:
+            fetched = await fetch(self._source, key, Path(directory) / "archive")
+            if fetched is None:
+                return Problem(key, "the registry does not have it")
+            if fetched.digest != line.cksum:
+                return Problem(key, f"its SHA-256 is {fetched.digest}, not {line.cksum}")
+            await self._put_file(key, fetched, ARCHIVE_TYPE)
+        return None
+
+    async def _copy_document(self, key: str) -> None:
+        """Copy a JSON document if the registry has it."""
+        document = await self._source.get(key)
+        if isinstance(document, Found):
+            await self._put_body(key, document.body, JSON_TYPE, document.info.generation)
+
+    async def _has(self, key: str, digest: str, generation: int | None = None) -> bool:
+        """True if the mirror has exactly these bytes with this generation (None: any generation)."""
+        info = await self._mirror.head(key)
+        if info is None or info.digest != digest or generation not in (None, info.generation):
+            return False
+        is_right = not self._deep or await digest_of(self._mirror, key) == digest
+        self.copied.kept += is_right
+        return is_right
+
+    async def _put_body(self, key: str, body: bytes, content_type: str, generation: int = 0) -> None:
+        digest = hashlib.sha256(body).hexdigest()
+        if not await self._has(key, digest, generation):
+            await self._forget_newer(key, generation)
+            await self._mirror.put(key, body, content_type=content_type, digest=digest, generation=generation)
+            self._count(len(body))
+
+    async def _put_file(self, key: str, file: Fetched, content_type: str) -> None:
+        await self._forget_newer(key, file.generation)
+        await self._mirror.put_file(
+            key, file.path, content_type=content_type, digest=file.digest, generation=file.generation
+        )
+        self._count(file.size_bytes)
+
+    async def _forget_newer(self, key: str, generation: int) -> None:
+        """Remove the mirror's newer files, so that it follows a registry whose generations began anew."""
+        info = await self._mirror.head(key)
+        if info is not None and info.generation > generation:
+            await self._mirror.delete(key)
+
+    def _count(self, size_bytes: int) -> None:
+        self.copied.files += 1
+        self.copied.size_bytes += size_bytes
+
+
+def _is_index_file(key: str) -> bool:
+    """True for the index file of a package, not for its variants."""
+    return key not in DOCUMENTS and place_of(key) is not None and "." not in key
+
+
+def _lines(body: bytes) -> Iterator[Line]:
+    for line in body.splitlines():
+        if line.strip():
+            yield msgspec.json.decode(line, type=Line)

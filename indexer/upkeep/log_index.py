@@ -1,0 +1,64 @@
+"""Reads the index that a log is compared with: names of packages, index files, and digests of their lines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+
+import msgspec
+
+from indexer.upkeep.tree_keys import DOCUMENTS, place_of
+from shared.names import parse_name
+from shared.publish_errors import InvalidName
+from shared.storage.interface import Found, Storage
+
+Names = Callable[[], AsyncIterator[str]]
+"""Called to list the packages in the index."""
+IndexFile = Callable[[str, bool], Awaitable[bytes | None]]
+"""Called with a key and whether to bypass caches: an index file."""
+
+
+def names_in(storage: Storage) -> Names:
+    """The packages that have an index file in a store."""
+
+    async def names() -> AsyncIterator[str]:
+        async for info in storage.scan("index/"):
+            place = place_of(info.key)
+            if place is not None and info.key not in DOCUMENTS and place.version is None:
+                yield place.package
+
+    return names
+
+
+def index_file_in(storage: Storage) -> IndexFile:
+    """The index files in a store."""
+
+    async def index_file(key: str, refresh: bool) -> bytes | None:
+        found = await storage.get(key)
+        return found.body if isinstance(found, Found) else None
+
+    return index_file
+
+
+def is_name(text: str) -> bool:
+    """True for a package's name. Only such names become paths, as logs are not trusted."""
+    try:
+        parse_name(text)
+    except InvalidName:
+        return False
+    return True
+
+
+def line_digests(body: bytes) -> dict[str, str]:
+    """The digest of each version's line."""
+    found: dict[str, str] = {}
+    for line in body.splitlines():
+        try:
+            found[msgspec.json.decode(line, type=_Line).version] = sha256(line).hexdigest()
+        except msgspec.MsgspecError:
+            found[f"(a line that cannot be read: {line[:40]!r})"] = ""
+    return found
+
+
+class _Line(msgspec.Struct, frozen=True):
+    version: str

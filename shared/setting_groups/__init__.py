@@ -1,0 +1,1 @@
+"""The settings by topic; shared/settings.py puts them together."""

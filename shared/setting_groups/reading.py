@@ -1,0 +1,51 @@
+"""How long readers and the edge serve what they hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ReadSettings(BaseModel):
+    """Reading."""
+
+    read_cache_bytes: int = Field(
+        33_554_432, ge=0, le=17_179_869_184, description="Memory of a read process for bodies, in bytes."
+    )
+    read_ttl_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="How long a cached blob is served without asking storage, if no change message came.",
+    )
+    reads: Literal["public", "token"] = Field(
+        "public",
+        description="Who may read: `public` for anybody, `token` for holders of a token. "
+        "All tiers need the same value.",
+    )
+    access_grace_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86_400,
+        description="In a private registry, how long a reader that cannot reach storage uses the list of "
+        "tokens in its memory. After that it answers 503.",
+    )
+    edge_fresh_seconds: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="How long the edge serves an index file or metadata without asking a reader again.",
+    )
+    edge_stale_seconds: int = Field(
+        86_400,
+        ge=0,
+        le=31_536_000,
+        description="How much longer the edge serves its copy, marked `x-x07-stale`, while no reader can "
+        "confirm it; 0: not at all.",
+    )
+
+    @property
+    def reads_need_token(self) -> bool:
+        """True for a private registry."""
+        return self.reads == "token"

@@ -1,0 +1,126 @@
+"""Publishes of several checkouts of this program, alternating: `python -m tests.bench.checkouts DIR DIR …`.
+
+Each checkout runs its own `x07-registry up`, with its own code, over its own data directory. What is compared
+is the latency until readers see a publish, the rate, and the processor time of every process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+from redis import Redis
+
+from tests.bench.measure import Times, print_table
+from tests.bench.publish import PUBLISHERS, Side, publishing_side, run_side
+from tests.deploy.processes import Up, descendants
+
+ROUNDS = 5
+ALONE = 100
+EACH = 40
+IDLE_S = 10.0
+ENOUGH = "bench-idle-over"
+# The processes of `up`, by a part of their command line. A process belongs to the first that fits.
+ROLES = {
+    "checks": "check_process",
+    "Postgres": "postgres",
+    "Valkey": "valkey",
+    "worker": "deploy.cli worker",
+    "HTTP": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The rounds of one checkout. cpu_ms: processor time of a publish, by role."""
+
+    times: list[Times] = field(default_factory=list)
+    cpu_ms: list[Counter[str]] = field(default_factory=list)
+
+    @property
+    def median(self) -> Times:
+        """The round with the median of the rates."""
+        return sorted(self.times, key=lambda times: times.per_second)[len(self.times) // 2]
+
+    def row(self) -> list[str]:
+        """Medians over the rounds."""
+        p50 = sorted(times.p50_ms for times in self.times)[len(self.times) // 2]
+        cpu = sorted(self.cpu_ms, key=lambda each: sum(each.values()))[len(self.cpu_ms) // 2]
+        roles = [f"{cpu[role]:.2f}" for role in ROLES]
+        return [f"{p50:.1f}", f"{self.median.per_second:.0f}", *roles, f"{sum(cpu.values()):.2f}"]
+
+
+def main(directories: Sequence[Path]) -> None:
+    """Print the tables: one publisher, sixteen, and what an idle registry sends to Redis."""
+    with tempfile.TemporaryDirectory(prefix="x07-bench-") as text, ExitStack() as stack:
+        sides: list[tuple[str, Up, Side]] = []
+        for place, checkout in enumerate(directories):
+            up = Up(Path(text) / str(place), checkout=checkout.resolve())
+            stack.callback(up.stop)
+            sides.append((str(checkout), up, publishing_side(up)))
+        alone = {name: Measured() for name, _, _ in sides}
+        at_once = {name: Measured() for name, _, _ in sides}
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+            for name, up, side in sides if number % 2 else reversed(sides):
+                _measure(up, side, 1, ALONE, alone[name])
+                _measure(up, side, PUBLISHERS, EACH, at_once[name])
+        idle = {name: _idle_commands(up) for name, up, _ in sides}
+    for publishers, measured in ((1, alone), (PUBLISHERS, at_once)):
+        _print(publishers, measured, idle, directories)
+
+
+def _print(
+    publishers: int, measured: dict[str, Measured], idle: dict[str, float], directories: Sequence[Path]
+) -> None:
+    columns = ["", "p50 ms", "a second", *ROLES, "CPU ms"]
+    rows = [[name, *each.row()] for name, each in measured.items()]
+    notes = [
+        "processor milliseconds of a publish, by process; medians of alternating rounds",
+        *(f"{name}: {rate:.1f} commands a second to Redis while idle" for name, rate in idle.items()),
+    ]
+    program = f"checkouts {' '.join(map(str, directories))}"
+    print_table(f"publishers: {publishers}", program, columns, rows, notes)
+
+
+def _measure(up: Up, side: Side, publishers: int, each: int, into: Measured) -> None:
+    run_side(side, publishers, 5)
+    before = _cpu_s(up)
+    into.times.append(times := run_side(side, publishers, each, warm_up=0))
+    used = _cpu_s(up)
+    used.subtract(before)
+    count = len(times.each_s)
+    into.cpu_ms.append(Counter({role: seconds / count * 1000 for role, seconds in used.items()}))
+
+
+def _cpu_s(up: Up) -> Counter[str]:
+    """Processor seconds so far, by role; children that ended are counted with their parents."""
+    found: Counter[str] = Counter()
+    for pid, command in (descendants(up.process.pid) | {up.process.pid: ""}).items():
+        role = next(role for role, part in ROLES.items() if part in command)
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found[role] += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def _idle_commands(up: Up) -> float:
+    """Commands a second that all processes send to Redis while nobody publishes; a script is one."""
+    socket = next((up.data_dir / "run").resolve().glob("*valkey*"))
+    with Redis(unix_socket_path=str(socket)) as redis, redis.monitor() as monitor:
+        timer = threading.Timer(IDLE_S, lambda: Redis(unix_socket_path=str(socket)).echo(ENOUGH))
+        timer.start()
+        heard = iter(monitor.listen())
+        commands = list(takewhile(lambda told: ENOUGH not in told["command"], heard))
+    return len([told for told in commands if told["client_type"] != "lua"]) / IDLE_S
+
+
+if __name__ == "__main__":
+    main([Path(text) for text in sys.argv[1:]])

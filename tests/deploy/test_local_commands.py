@@ -1,0 +1,129 @@
+"""Commands beside `x07-registry up`: each finds the registry that runs on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.archives import hello_archive
+from tests.deploy.processes import COMMAND, Up, environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Up]:
+    """A registry that runs, with one package."""
+    with tempfile.TemporaryDirectory(prefix="x07-test-") as directory:
+        running = Up(Path(directory) / "data")
+        request = urllib.request.Request(  # noqa: S310 - the scheme is http
+            f"{running.url}/v1/packages/publish",
+            hello_archive(),
+            {"authorization": f"Bearer {running.token}", "content-type": "application/octet-stream"},
+        )
+        urllib.request.urlopen(request, timeout=20).close()  # noqa: S310
+        yield running
+        if running.process.poll() is None:
+            running.stop()
+
+
+def command(up: Up, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command where `data` is the data directory."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=up.data_dir.parent,
+        env=environment(PYTHONPATH=str(ROOT), **variables),
+    )
+
+
+def test_what_leads_to_the_registry_is_its_owners_alone(up: Up) -> None:
+    """The file contains the signing key."""
+    assert (up.data_dir / "registry.env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("user", "create", "alice"),
+        ("user", "list"),
+        ("token", "create", "--handle", "ci", "--scopes", "publish"),
+        ("token", "list"),
+        ("owner", "list", "hello"),
+        ("audit",),
+        ("verify", "--deep"),
+        ("repair",),
+        ("gc",),
+        ("reindex", "hello"),
+        ("export", "mirror"),
+        ("backfill-signatures",),
+        ("log", "verify"),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)
+def test_a_command_finds_the_registry_that_runs(up: Up, arguments: tuple[str, ...]) -> None:
+    """It prints that it uses it."""
+    answer = command(up, *arguments)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stderr.splitlines()[0] == f"x07-registry: using the registry that runs in {up.data_dir}"
+
+
+def test_the_doctor_finds_nothing_to_mend(up: Up) -> None:
+    """Database, Redis, keys and address are those of the running registry."""
+    answer = command(up, "doctor", "--json")
+    checks = json.loads(answer.stdout)["checks"]
+    assert {check["check"]: check["detail"] for check in checks if check["status"] == "failed"} == {}
+    assert {check["check"] for check in checks if check["status"] == "off"} == {"lint command", "github"}
+
+
+def test_the_option_and_the_setting_name_the_directory(up: Up, tmp_path: Path) -> None:
+    """This works from any other directory."""
+    for options, variables in (
+        (("--data-dir", str(up.data_dir)), {}),
+        ((), {"X07_REGISTRY_DATA_DIR": str(up.data_dir)}),
+    ):
+        answer = subprocess.run(
+            [*COMMAND, "user", "list", *options],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT), **variables),
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert "_admin" in answer.stdout
+    wrong = command(up, "user", "list", "--data-dir", str(tmp_path))
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        f"x07-registry: no registry of `x07-registry up` is in {tmp_path}\n",
+    )
+
+
+def test_an_environment_that_names_another_database_is_meant(up: Up) -> None:
+    """The operator of a real registry may have a local one on the same machine."""
+    answer = command(up, "user", "list", X07_REGISTRY_DATABASE_URL="postgres://127.0.0.1:1/real")
+    assert answer.returncode == 1
+    assert "uses the registry" not in answer.stderr
+    assert "Connect call failed ('127.0.0.1', 1)" in answer.stderr.splitlines()[-1]
+
+
+def test_one_that_does_not_run_is_named() -> None:
+    """The message has the command that starts it."""
+    with tempfile.TemporaryDirectory(prefix="x07-test-") as directory:
+        stopped = Up(Path(directory) / "data")
+        stopped.stop()
+        answer = command(stopped, "user", "list")
+        assert (answer.returncode, answer.stderr) == (
+            1,
+            f"x07-registry: the registry in {stopped.data_dir} does not run; "
+            f"start it with `x07-registry up --data-dir {stopped.data_dir}`\n",
+        )

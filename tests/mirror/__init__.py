@@ -1,0 +1,1 @@
+"""Mirrors made over HTTP, by real commands from real servers."""

@@ -1,0 +1,164 @@
+"""The rows of one package in the model's world, and a transaction's lock on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from indexer.rows import PackageRow, PackageState, RemovedRow, VersionRow
+from shared.blobs import staging_key
+from shared.errors import DatabaseUnavailable
+from shared.names import PackageName
+from shared.versions import VersionText
+from tests.model.storage import NEVER, ModelStorage
+from tests.model.world import Actor, Kind, World, current
+
+NAME = PackageName("hello")
+PACKAGE_ID = UUID(int=1)
+
+
+@dataclass(eq=False)
+class Transaction:
+    """One transaction of an actor. is_open: its connection exists. marks: the changes of its commit."""
+
+    rows: ModelRows
+    actor: Actor
+    is_open: bool = True
+    marks: list[tuple[int, dict[VersionText, str | None]]] = field(default_factory=list)
+
+    async def exec_driver_sql(self, _: str) -> None:
+        """A statement that proves the lock."""
+        await self.rows.statement(self, "prove", lambda: None)
+
+
+class ModelRows:
+    """The database's knowledge of the package."""
+
+    def __init__(self, world: World, storage: ModelStorage, description: str) -> None:
+        self.world = world
+        self._storage = storage
+        self._description = description
+        self._open: list[Transaction] = []
+        self.holder: Transaction | None = None
+        self.versions: dict[VersionText, VersionRow] = {}
+        self.removed: list[RemovedRow] = []
+        self.generation, self.published_generation = 0, 0
+
+    def state(self) -> Hashable:
+        """All rows, and the holder of the lock."""
+        versions = tuple(
+            (row.version, row.yanked, row.staged, row.metadata_digest) for row in self.versions.values()
+        )
+        removed = tuple(row.version for row in self.removed)
+        holder = self.holder.actor.name if self.holder else None
+        return versions, removed, self.generation, self.published_generation, holder
+
+    # The writer's commits, each in one step, while nobody holds the lock.
+
+    def publish(self, version: str) -> None:
+        """Stage an archive and add its version."""
+        text, body = VersionText(version), f"archive of {version}".encode()
+        digest = hashlib.sha256(body).hexdigest()
+        self._storage.write(staging_key(digest, None), body, digest=digest)
+        manifest = {"name": NAME, "version": version, "description": self._description, "docs": "Docs."}
+        self.versions[text] = VersionRow(text, digest, False, manifest, published_at=NEVER, staged=True)
+        self.generation += 1
+
+    def set_yanked(self, version: str, yanked: bool) -> None:
+        """Yank or restore a version."""
+        self.versions[VersionText(version)] = replace(self.versions[VersionText(version)], yanked=yanked)
+        self.generation += 1
+
+    def remove(self, version: str) -> None:
+        """Remove a version for good."""
+        row = self.versions.pop(VersionText(version))
+        self.removed.append(RemovedRow(row.version, row.cksum))
+        self.generation += 1
+
+    def put_again(self) -> None:
+        """Stands in for indexer.queries.packages.put_again."""
+        self.versions = {
+            version: replace(row, metadata_digest=None) for version, row in self.versions.items()
+        }
+        self.generation += 1
+
+    def package(self) -> PackageRow:
+        """The present state of the package."""
+        versions = tuple(self.versions.values())
+        return PackageRow(PACKAGE_ID, NAME, None, False, self.generation, versions, tuple(self.removed))
+
+    # The queries of publication: the functions of indexer.queries.
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Stands in for Database.transaction."""
+        tx = Transaction(self, current.get())
+        self._open.append(tx)
+        try:
+            yield tx
+            await self.statement(tx, "commit", lambda: self._commit(tx), Kind.COMMIT)
+        except OSError:
+            raise DatabaseUnavailable from None
+        finally:
+            self.cut(tx.actor)
+
+    async def statement(self, tx: Transaction, what: str, effect: Any, kind: Kind = Kind.STATEMENT) -> Any:
+        """A statement of a transaction. Raises OSError, like a driver, after the transaction was cut off."""
+
+        def checked() -> Any:
+            return effect() if tx.is_open else DatabaseUnavailable()
+
+        result = await self.world.request(what, checked, kind)
+        if isinstance(result, DatabaseUnavailable):
+            raise ConnectionError
+        return result
+
+    def cut(self, actor: Actor) -> None:
+        """End an actor's transaction, which releases its lock."""
+        for tx in [tx for tx in self._open if tx.actor is actor]:
+            tx.is_open = False
+            self._open.remove(tx)
+            if self.holder is tx:
+                self.holder = None
+
+    def is_open(self, actor: Actor) -> bool:
+        """True if the actor has a transaction that can be cut off."""
+        return any(tx.actor is actor for tx in self._open)
+
+    async def lock_packages(self, tx: Transaction, names: Sequence[str]) -> set[str]:
+        """Stands in for indexer.queries.locks.lock_packages."""
+        return set(await self.statement(tx, "lock", lambda: self._lock(tx, names)))
+
+    async def states_of(self, tx: Transaction, names: Sequence[str], _: str) -> list[PackageState]:
+        """Stands in for indexer.queries.packages.states_of."""
+        state = await self.statement(
+            tx, "read rows", lambda: PackageState(self.package(), self.published_generation, None, None)
+        )
+        return [state]
+
+    async def mark(self, tx: Transaction, packages: Any, versions: Any, *, is_logging: bool) -> None:
+        """Stands in for indexer.queries.marks.mark."""
+        [(_, generation, _)] = packages
+        digests = {version: digest for _, version, digest in versions}
+        await self.statement(tx, "mark", lambda: tx.marks.append((generation, digests)))
+
+    async def put_listings(self, tx: Transaction, listings: Any) -> None:
+        """Stands in for indexer.queries.marks.put_listings."""
+
+    def _lock(self, tx: Transaction, names: Sequence[str]) -> list[str]:
+        if self.holder is not None:
+            return []
+        self.holder = tx
+        return list(names)
+
+    def _commit(self, tx: Transaction) -> None:
+        for generation, digests in tx.marks:
+            self.published_generation = generation
+            for version, digest in digests.items():
+                if version in self.versions:
+                    row = replace(self.versions[version], staged=False, metadata_digest=digest)
+                    self.versions[version] = row

@@ -1,0 +1,1 @@
+"""A registry whose database stands behind a real PgBouncer that pools transactions."""
