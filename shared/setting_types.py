@@ -21,6 +21,7 @@ from shared.stop_points import AFTER_CHANGE, PAUSE, STOP_POINTS
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 NAME = re.compile(r"[a-z0-9_-]+")
+NAME_PATTERN = re.compile(r"[a-z0-9_-]+\*?")
 SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 Network = IPv4Network | IPv6Network
 INT64 = range(-(2**63), 2**63)
@@ -69,6 +70,23 @@ def parse_namespace_owners(value: object) -> Mapping[str, frozenset[str]]:
             raise ValueError("NAMESPACE:HANDLE+HANDLE, comma-separated, each namespace once")
         owners[namespace] = found
     return owners
+
+
+def parse_private_namespaces(value: object) -> Mapping[str, frozenset[str]]:
+    """`PATTERN` or `PATTERN:HANDLE+HANDLE`, comma-separated, as the handles of each pattern, in any case.
+
+    A pattern is a package's name, or the beginning of names followed by `*`.
+    """
+    if isinstance(value, Mapping):
+        return value
+    readers: dict[str, frozenset[str]] = {}
+    for entry in parse_comma_list(value):
+        pattern, colon, handles = (part.strip() for part in entry.partition(":"))
+        found = frozenset(handle.strip().lower() for handle in handles.split("+")) if colon else frozenset()
+        if pattern in readers or not NAME_PATTERN.fullmatch(pattern) or not all(map(NAME.fullmatch, found)):
+            raise ValueError("PATTERN or PATTERN:HANDLE+HANDLE, comma-separated, each pattern once")
+        readers[pattern] = found
+    return readers
 
 
 def parse_user_ids(value: object) -> frozenset[int]:
@@ -234,6 +252,9 @@ CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_comma_lis
 LoweredList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_lowered_list)]
 SortedList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_sorted_list)]
 NamespaceOwners = Annotated[Mapping[str, frozenset[str]], NoDecode, BeforeValidator(parse_namespace_owners)]
+PrivateNamespaces = Annotated[
+    Mapping[str, frozenset[str]], NoDecode, BeforeValidator(parse_private_namespaces)
+]
 UserIds = Annotated[frozenset[int], NoDecode, BeforeValidator(parse_user_ids)]
 TrustedIssuers = Annotated[tuple[TrustedIssuer, ...], NoDecode, BeforeValidator(parse_trusted_issuers)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)]

@@ -53,6 +53,12 @@ class Settings(
             self.log_key()
         return self
 
+    @model_validator(mode="after")
+    def _namespaces_are_private_in_a_public_registry(self) -> Self:
+        if self.private_namespaces and self.reads_need_token:
+            raise ValueError(f"{PREFIX}PRIVATE_NAMESPACES is for a public registry; this one is private")
+        return self
+
     def log_key(self) -> LogKey | None:
         """Signs the transparency log; None when there is no log."""
         if self.log_key_b64 is None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from shared.setting_types import PrivateNamespaces
+
 
 class ReadSettings(BaseModel):
     """Reading."""
@@ -23,6 +25,12 @@ class ReadSettings(BaseModel):
         "public",
         description="Who may read: `public` for anybody, `token` for holders of a token. "
         "All tiers need the same value.",
+    )
+    private_namespaces: PrivateNamespaces = Field(
+        {},
+        description="Packages that are private in a public registry, and who may read all of them: "
+        "`PATTERN` or `PATTERN:HANDLE+HANDLE`, comma-separated. A pattern is a name, or the beginning of "
+        "names followed by `*`; look-alikes count. All tiers need the same value.",
     )
     access_grace_seconds: float = Field(
         300.0,
