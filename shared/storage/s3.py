@@ -19,25 +19,22 @@ from botocore.exceptions import ClientError
 
 from shared.errors import StorageFailed, StorageUnavailable
 from shared.settings import Settings
+from shared.storage import s3_conditional_writes as writes
 from shared.storage.digests import DigestMemo
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
 from shared.storage.keys import is_key, require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
 from shared.storage.s3_client import Patience, new_client, parse_timestamp, patience_of
 from shared.storage.s3_errors import (
-    CONFLICT,
     NOT_MODIFIED,
-    PRECONDITION_FAILED,
     RANGE_NOT_SATISFIABLE,
     is_absent,
-    is_no_such_key,
     is_unexplained,
     mapped_s3_errors,
     status_of,
 )
 from shared.storage.s3_messages import (
     chunks,
-    conditions,
     description,
     info_of,
     is_too_long,
@@ -50,8 +47,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 PAGE_KEYS: Final = 1000
-# Two conditional writes of one key at once get ConditionalRequestConflict; both may be retried.
-RIVAL_PAUSES_S: Final = (0.05, 0.2, 0.8)
 
 
 class S3Storage:
@@ -150,7 +145,7 @@ class S3Storage:
         A retry after a lost response sees its own object and returns False.
         """
         described = description(content_type, digest, identity_digest, generation)
-        return await self._put(key, body, described, conditions(only_if_absent, if_revision))
+        return await self._put(key, body, described, writes.conditions(only_if_absent, if_revision))
 
     async def put_file(
         self,
@@ -169,40 +164,22 @@ class S3Storage:
             file = await asyncio.to_thread(open_nameless, path)
         with file:
             described = description(content_type, digest, None, generation)
-            return await self._put(key, file, described, conditions(only_if_absent, if_revision))
+            return await self._put(key, file, described, writes.conditions(only_if_absent, if_revision))
 
     async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:
         """Copy a blob inside the bucket, metadata included. False: no source, or there is a target."""
         origin, destination = self._object(source), self._object(require_new_key(target))
         if source == target:  # S3 refuses a copy onto itself
             return await self.head(source) is not None and not only_if_absent
-        condition = conditions(only_if_absent, None)
         async with self._operation():
-            try:
-                await self._client.copy_object(
-                    **destination, CopySource=origin, MetadataDirective="COPY", **condition
-                )
-            except ClientError as error:
-                if condition and status_of(error) == PRECONDITION_FAILED:
-                    return False
-                if is_absent(error) and not is_too_long(destination):
-                    return False
-                raise
-        return True
+            return await writes.copy(
+                self._client, origin, destination, writes.conditions(only_if_absent, None)
+            )
 
     async def delete(self, key: str, *, if_revision: str | None = None) -> bool:
         """Remove the blob; a missing blob is no error. False: it has another revision."""
-        condition = conditions(False, if_revision)
         async with self._operation():
-            try:
-                await self._client.delete_object(**self._object(key), **condition)
-            except ClientError as error:
-                if condition and status_of(error) == PRECONDITION_FAILED:
-                    return False
-                if not is_absent(error):
-                    raise
-                return not condition
-        return True
+            return await writes.delete(self._client, self._object(key), writes.conditions(False, if_revision))
 
     async def list(self, prefix: str, *, after: str | None = None) -> AsyncIterator[BlobInfo]:
         """Blobs in byte order of keys, also from a server that lists in another order (s3_order.py)."""
@@ -253,20 +230,7 @@ class S3Storage:
         """Write an object. False: the condition does not hold."""
         where = self._object(require_new_key(key))
         async with self._operation():
-            for pause_s in (*RIVAL_PAUSES_S, None):
-                try:
-                    await self._client.put_object(**where, Body=body, **described, **condition)
-                    return True
-                except ClientError as error:
-                    # AWS answers 404 when there is no object that could have the revision.
-                    if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
-                        return False
-                    if status_of(error) != CONFLICT or pause_s is None:
-                        raise
-                await asyncio.sleep(pause_s)
-                if not isinstance(body, bytes):
-                    body.seek(0)
-        raise AssertionError("the last attempt returns or raises")
+            return await writes.put(self._client, where, body, described, condition)
 
     def _object(self, key: str) -> Any:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}{require_key(key)}"}

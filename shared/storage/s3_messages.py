@@ -33,12 +33,6 @@ def description(
     }
 
 
-def conditions(only_if_absent: bool, if_revision: str | None) -> Any:
-    """The parameters of a conditional put."""
-    absent = {"IfNoneMatch": "*"} if only_if_absent else {}
-    return absent if if_revision is None else absent | {"IfMatch": if_revision}
-
-
 def open_nameless(path: Path) -> BufferedReader:
     """The file, opened by descriptor. The client would send a named file's name as Content-Disposition."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")

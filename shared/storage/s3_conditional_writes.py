@@ -1,0 +1,73 @@
+"""Conditional writes in S3: a put, copy or delete that the server refuses if the object is another by now.
+
+Each returns False if its condition does not hold. They raise ClientError for every other refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from io import BufferedReader
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from shared.storage.s3_errors import CONFLICT, PRECONDITION_FAILED, is_absent, is_no_such_key, status_of
+from shared.storage.s3_messages import is_too_long
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+# Two conditional writes of one key at once get ConditionalRequestConflict; both may be retried.
+RIVAL_PAUSES_S: Final = (0.05, 0.2, 0.8)
+
+
+def conditions(only_if_absent: bool, if_revision: str | None) -> Any:
+    """The parameters of a conditional write."""
+    absent = {"IfNoneMatch": "*"} if only_if_absent else {}
+    return absent if if_revision is None else absent | {"IfMatch": if_revision}
+
+
+async def put(
+    client: S3Client, where: Any, body: bytes | BufferedReader, described: Any, condition: Any
+) -> bool:
+    """Write an object. A retry after a lost response sees its own object and returns False."""
+    for pause_s in (*RIVAL_PAUSES_S, None):
+        try:
+            await client.put_object(**where, Body=body, **described, **condition)
+            return True
+        except ClientError as error:
+            # AWS answers 404 when there is no object that could have the revision.
+            if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
+                return False
+            if status_of(error) != CONFLICT or pause_s is None:
+                raise
+        await asyncio.sleep(pause_s)
+        if not isinstance(body, bytes):
+            body.seek(0)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def copy(client: S3Client, origin: Any, where: Any, condition: Any) -> bool:
+    """Copy an object inside the bucket, metadata included. False also if there is no source."""
+    try:
+        await client.copy_object(**where, CopySource=origin, MetadataDirective="COPY", **condition)
+    except ClientError as error:
+        if condition and status_of(error) == PRECONDITION_FAILED:
+            return False
+        if is_absent(error) and not is_too_long(where):
+            return False
+        raise
+    return True
+
+
+async def delete(client: S3Client, where: Any, condition: Any) -> bool:
+    """Remove an object. A missing one is no error without a condition, and does not meet any."""
+    try:
+        await client.delete_object(**where, **condition)
+    except ClientError as error:
+        if condition and status_of(error) == PRECONDITION_FAILED:
+            return False
+        if not is_absent(error):
+            raise
+        return not condition
+    return True
