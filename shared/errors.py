@@ -19,6 +19,7 @@ class RegistryError(Exception):
     """Base of every error that has an answer.
 
     status: HTTP status, 400 to 599. code: stable, `X07REG_…`. message: for humans.
+    retry_after_s: seconds until another attempt may work; None if none will.
     headers: extra response headers, lower-case names; default_headers: those of every error of the class.
     """
 
@@ -26,6 +27,7 @@ class RegistryError(Exception):
     code: ClassVar[str] = "X07REG_INTERNAL"
     default_message: ClassVar[str] = "internal error"
     default_headers: ClassVar[Mapping[str, str]] = {}
+    retry_after_s: int | None = None
 
     def __init__(self, message: str | None = None, *, headers: dict[str, str] | None = None) -> None:
         self.message = self.default_message if message is None else message
@@ -230,7 +232,8 @@ class RateLimited(RegistryError):
     default_message = "too many attempts, try again later"
 
     def __init__(self, message: str | None = None, *, retry_after_s: int = 60) -> None:
-        super().__init__(message, headers={"retry-after": str(retry_after_s)})
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class TornBlob(StorageFailed):
@@ -248,7 +251,8 @@ class Unavailable(RegistryError):
     default_message = "temporarily unavailable, try again"
 
     def __init__(self, message: str | None = None, *, retry_after_s: int = 2) -> None:
-        super().__init__(message, headers={"retry-after": str(retry_after_s)})
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DatabaseUnavailable(Unavailable):

@@ -19,7 +19,7 @@ from deploy.openapi.write_operations import operation_of
 from indexer.entry import IndexEntry
 from shared.blobs import JSON_TYPE, NDJSON_TYPE
 from shared.errors import BadRequest, RegistryError
-from shared.http.error_response import ErrorBody
+from shared.http.error_response import ErrorBody, error_headers
 from shared.version import VERSION
 
 ABOUT: Final = """\
@@ -259,7 +259,7 @@ def _headers(names: Iterable[str]) -> Json:
 def _headers_of(error: type[RegistryError]) -> list[str]:
     """The headers that an error always carries."""
     by_status = {405: ["allow"], 416: ["content-range"]}
-    return [*error().headers, *by_status.get(error.status, [])]
+    return [*error_headers(error()), *by_status.get(error.status, [])]
 
 
 def _header(name: str) -> Json:

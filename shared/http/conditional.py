@@ -1,4 +1,4 @@
-"""Conditional requests and ranges (RFC 9110, 13 and 14): pure functions over header values."""
+"""Evaluates If-None-Match, Range and If-Range (RFC 9110, 13 and 14): pure functions over header values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Turns errors into answers, all of one JSON shape (contract, 1.4).
-
-Headers such as Retry-After are set by the error classes (shared/errors.py).
-"""
+"""Turns errors into answers: a status, JSON of one shape (contract, 1.4), and headers such as Retry-After."""
 
 from __future__ import annotations
 
@@ -30,11 +27,17 @@ def error_body(code: str, message: str, request_id: str) -> bytes:
     return msgspec.json.encode(ErrorBody(code, message, request_id))
 
 
+def error_headers(error: RegistryError) -> dict[str, str]:
+    """The headers of an error, with Retry-After (RFC 9110, 10.2.3) if another attempt may work."""
+    retry = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    return {**error.headers, **retry}
+
+
 def error_response(error: RegistryError, scope: Scope) -> Response:
     """The answer to a request that failed with this error."""
     request_id = scope.get("state", {}).get("request_id", "")
     body = error_body(error.code, error.message, request_id)
-    return Response(body, error.status, dict(error.headers), media_type="application/json")
+    return Response(body, error.status, error_headers(error), media_type="application/json")
 
 
 async def _registry_error(request: Request, error: Exception) -> Response:
