@@ -29,7 +29,7 @@ from shared.storage.opening import open_storage
 from shared.tables import tokens, users
 from worker.process import run as run_worker
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 ALL_SCOPES = ("publish", "token.manage", "owner.manage", "admin")
 
 
@@ -198,7 +198,7 @@ async def running_registry(
     try:
         async with (
             serving(build_app(settings), FastProtocol, listener) as url,
-            httpx.AsyncClient(base_url=url, timeout=30) as http,
+            httpx.AsyncClient(base_url=url, timeout=60) as http,
         ):
             yield Registry(settings, url, http, database, storage)
     finally:

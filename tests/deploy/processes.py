@@ -91,7 +91,7 @@ class Up:
         """The body of a successful answer. Raises OSError."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - the scheme is http
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             body: bytes = response.read()
             return body
 

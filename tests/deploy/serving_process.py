@@ -47,19 +47,29 @@ class ServingProcess:
         return opened
 
     async def get(self, targets: Sequence[str], readers: int = 16) -> None:
-        """Request each of the targets, some at a time, and read the answers completely."""
+        """Request each of the targets, some at a time, and read the answers completely.
+
+        A request that the server is too busy for (503) is sent again.
+        """
         left = iter(targets)
 
         async def read() -> None:
             for target in left:
-                connection = await Connection.open(self.address, patience_s=PATIENCE_S)
-                await connection.send(head(target.encode(), HOST, b"connection: close"))
-                assert (await connection.read_all()).startswith(b"HTTP/1.1 200")
-                connection.close()
+                while (answer := await self._ask(target)).startswith(b"HTTP/1.1 503"):
+                    assert b"\r\nretry-after: " in answer.lower()
+                assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
 
         async with asyncio.TaskGroup() as group:
             for _ in range(readers):
                 group.create_task(read())
+
+    async def _ask(self, target: str) -> bytes:
+        connection = await Connection.open(self.address, patience_s=PATIENCE_S)
+        try:
+            await connection.send(head(target.encode(), HOST, b"connection: close"))
+            return await connection.read_all()
+        finally:
+            connection.close()
 
 
 @contextmanager

@@ -81,10 +81,10 @@ def test_each_role_starts_from_the_image_and_is_healthy(
     try:
         port = until(lambda: operations_port(process), 60)
         health_check(image, port)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60) as answer:
             assert json.load(answer)["ok"] is True
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -104,5 +104,5 @@ def health_check(image: Image, port: int) -> None:
     (text,) = re.findall(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", CONTAINERFILE, re.MULTILINE)
     program, *arguments = json.loads(text.replace(":9464", f":{port}"))
     process = image.run(image.root / HOME / "bin" / program, *arguments)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said

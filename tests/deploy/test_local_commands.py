@@ -27,7 +27,7 @@ def up() -> Iterator[Up]:
             hello_archive(),
             {"authorization": f"Bearer {running.token}", "content-type": "application/octet-stream"},
         )
-        urllib.request.urlopen(request, timeout=20).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
         yield running
         if running.process.poll() is None:
             running.stop()

@@ -158,7 +158,7 @@ async def test_the_keys_of_the_compose_file_are_enough_for_each_role_and_for_no_
     async with (
         running_registry(workers) as registry,
         serving(build_write_app(writers), GuardedProtocol) as url,
-        httpx.AsyncClient(base_url=url, timeout=30) as http,
+        httpx.AsyncClient(base_url=url, timeout=60) as http,
     ):
         headers = await registry.add_publisher()
         answer = await http.post(PUBLISH, content=hello_archive(), headers=headers)

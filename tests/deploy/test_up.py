@@ -19,7 +19,7 @@ from api.write.upload import BUFFER_BYTES
 from deploy.local.home import open_home
 from tests.deploy.processes import COMMAND, Up, descendants, environment, is_alive, until
 
-STOP_LIMIT_S = 10.0
+STOP_LIMIT_S = 30.0
 PARTS = ("deploy.cli serve", "deploy.cli worker", "bin/postgres", "valkey-server")
 
 

@@ -61,9 +61,13 @@ async def test_a_write_process_stays_small_while_sixty_search(
 
 
 async def ask_and_take_nothing(server: ServingProcess, target: str) -> None:
-    """Return when all answers are complete and held for clients that have read only their first bytes."""
+    """Return when all answers are held for clients that have read only their first bytes.
+
+    Some may be 503, if the server is too busy for them.
+    """
     slow = await server.open(AT_ONCE, head(target.encode(), HOST), receive_bytes=4096)
-    for begun in await asyncio.gather(*(connection.read() for connection in slow)):
-        assert begun.startswith(b"HTTP/1.1 200")
+    begun = await asyncio.gather(*(connection.read() for connection in slow))
+    assert {answer[:12] for answer in begun} <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+    assert any(answer.startswith(b"HTTP/1.1 200") for answer in begun)
     for connection in slow:
         connection.close()

@@ -110,7 +110,7 @@ async def running_edge(settings: Settings, directory: Path, **of_readers: Any) -
         url = await stack.enter_async_context(
             running_nginx(directory / "edge", hosts[:2], hosts[2:], who_reads=settings.reads)
         )
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
         reads.seen.clear()
         yield Edge(http, registry, reads, writes, mounts, urls, directory / "edge" / "log", readers.aclose)
 

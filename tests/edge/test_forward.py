@@ -85,7 +85,7 @@ async def test_no_client_goes_back_whatever_it_accepts_and_whoever_answers(
     async def is_newest() -> bool:
         return versions_in(await deaf_edge.http.get(INDEX)) == PUBLISHES - 1
 
-    await eventually(is_newest, 15)
+    await eventually(is_newest)
 
 
 async def _break_in_turn(edge: Edge, publishing: asyncio.Task[None]) -> None:

@@ -134,7 +134,7 @@ async def test_a_cached_index_file_is_confirmed_within_seconds(edge: Edge) -> No
     async def is_new() -> bool:
         return b'"0.2.0"' in (await edge.http.get(INDEX)).content
 
-    await eventually(is_new, 15)
+    await eventually(is_new)
 
 
 async def test_many_who_ask_for_the_same_archive_at_once_cost_one_read(edge: Edge) -> None:
@@ -175,7 +175,7 @@ async def test_what_is_kept_is_served_while_no_reader_answers_and_says_so(edge: 
         assert (answer.status_code, answer.content) == (200, first.content)
         return answer.headers.get("x-x07-stale") == "true"
 
-    await eventually(is_marked, 15)
+    await eventually(is_marked)
     unchanged = await edge.http.get(INDEX, headers={"if-none-match": first.headers["etag"]})
     assert (unchanged.status_code, unchanged.headers["x-x07-stale"]) == (304, "true")
     assert (await edge.http.get("/index/no/th/nothing")).status_code == 503
@@ -206,7 +206,7 @@ async def test_what_is_kept_is_served_for_as_long_as_the_setting_says(
             marked += answer.headers.get("x-x07-stale") == "true"
             return answer.status_code == 503
 
-        await eventually(is_over, 30)
+        await eventually(is_over)
         assert marked > 0
         assert time.monotonic() - began >= 4
 
@@ -230,7 +230,7 @@ async def test_a_reader_without_storage_answers_what_the_edge_does_not_hold(
         async def is_over() -> bool:
             return (await edge.http.get(INDEX)).status_code == 503
 
-        await eventually(is_over, 15)
+        await eventually(is_over)
         for mount in edge.mounts:
             mount.lead_to_tree()
         await publish(edge, "0.2.0", headers)

@@ -95,7 +95,7 @@ async def raw(edge: Edge, request: bytes, to: str | None = None) -> tuple[int, H
     host, _, port = (to or str(edge.http.base_url)).removeprefix("http://").rstrip("/").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         status, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[:-1]
         headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields)}
         body = json.loads(await reader.readexactly(int(headers["content-length"])))

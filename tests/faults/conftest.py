@@ -46,7 +46,7 @@ async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCl
                 "data_dir": directory / "tree",
                 "catalog_debounce_seconds": 0.02,
                 "sweep_seconds": 0.5,
-                "publish_wait_seconds": 2,
+                "publish_wait_seconds": 20,
                 "read_ttl_seconds": 0.5,
                 **overrides,
             }

@@ -102,9 +102,14 @@ class Promises:
         self._recovered()
 
     async def are_kept(self, reader: httpx.AsyncClient, deadline_s: float = RECOVERY_DEADLINE_S) -> None:
-        """Fail unless every promise holds, after everything is published."""
+        """Fail unless every promise holds and the tree is that of the rows, after everything is published."""
         await self.until_recovered(deadline_s)
         await tree_equals_rows(self.cluster.registry)
+        await self.are_served(reader)
+
+    async def are_served(self, reader: httpx.AsyncClient) -> None:
+        """Fail unless this reader serves every acknowledged version, after everything is published."""
+        await self.until_published()
         for (name, version), sha256 in self.acknowledged.items():
             if not await is_intact(reader, name, version, sha256):
                 self.tally.lost += 1

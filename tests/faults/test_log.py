@@ -70,7 +70,7 @@ class Witness:
     async def until_logged(self, *names: str) -> WholeLog:
         """Wait until everything is published and logged. Returns the log, which must have one history."""
 
-        await eventually(self.is_logged, 45)
+        await eventually(self.is_logged)
         log = await read_log(self.cluster.registry.storage)
         for head in self.seen.values():
             await self.reader.require_consistent(head.checkpoint, log.head)

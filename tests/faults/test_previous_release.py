@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.expansion import breaking_migrations, revisions
+from tests.deploy.forked_commands import run
 from tests.faults.cluster import Cluster
 from tests.faults.previous_release import ROOT, FromTree, NoHistory, unpack_previous_release
 from tests.faults.promises import Promises
@@ -26,6 +28,8 @@ async def test_servers_of_the_release_before_work_on_the_new_schema(
 ) -> None:
     """First they run alone, as after `migrate`; then beside new ones, as during a rolling upgrade.
 
+    After the upgrade, `reindex` writes what the older worker did not know, as the changelog tells operators.
+
     Without the history, only the schema is checked, and the run says so.
     """
     try:
@@ -40,12 +44,14 @@ async def test_servers_of_the_release_before_work_on_the_new_schema(
         return
     assert previous.revision < revisions()[-1]
     launch = partial(FromTree, previous.tree)
-    writer, reader, _ = [await cluster.start(kind, launch=launch) for kind in ("write", "read", "worker")]
+    writer, reader, worker = [
+        await cluster.start(kind, launch=launch) for kind in ("write", "read", "worker")
+    ]
     for version in ("0.1.0", "0.2.0"):
         answer = await promises.publish(writer.http, "hello", version)
         assert answer is not None
         assert answer.status_code == 200, answer.text
-    await promises.are_kept(reader.http)
+    await promises.are_served(reader.http)
     new_writer, new_reader, _ = await cluster.start_all("write", "read", "worker")
     for number in range(6):
         http = (writer, new_writer)[number % 2].http
@@ -53,7 +59,13 @@ async def test_servers_of_the_release_before_work_on_the_new_schema(
         assert answer is not None
         assert answer.status_code == 200, answer.text
     for http in (reader.http, new_reader.http):
-        await promises.are_kept(http)
+        await promises.are_served(http)
+    await worker.child.stop()
+    reindexed = await asyncio.to_thread(
+        run, "reindex", **cluster.variables()
+    )  # files that the old worker lacks
+    assert reindexed.returncode == 0, reindexed.stderr
+    await promises.are_kept(new_reader.http)
 
 
 def test_the_release_before_is_the_one_without_the_newest_migration(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ async def test_a_reader_that_falls_silent_is_not_said_to_see_it(
         seen = [version in await index_lines(reader.http, "hello", query="") for reader in readers]
         return all(held) and all(seen)  # only a message makes a reader drop its copy
 
-    await eventually(both_hear, 20)
+    await eventually(both_hear)
     proxy.freeze()
     promises.tally.faults += 1
     waits_s = []
@@ -68,7 +68,7 @@ async def test_a_reader_that_falls_silent_is_not_said_to_see_it(
         waits_s.append(time.monotonic() - begun)
     assert waits_s[1] < waits_s[0]
     promises.healed()
-    await eventually(both_hear, 20)
+    await eventually(both_hear)
     await promises.are_kept(quick.http)
 
 

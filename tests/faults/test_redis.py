@@ -133,4 +133,4 @@ async def is_announced_again(promises: Promises, writer: AsyncClient, reader: As
         await promises.publish(writer, "world", version)
         return version in await index_lines(reader, "world", query="")
 
-    await eventually(is_heard, 20)
+    await eventually(is_heard)

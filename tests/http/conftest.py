@@ -61,7 +61,7 @@ async def new_browser(github: GithubServer, github_registry: Registry) -> AsyncI
     async with AsyncExitStack() as stack:
 
         async def make() -> Browser:
-            client = httpx.AsyncClient(base_url=github_registry.url, timeout=30)
+            client = httpx.AsyncClient(base_url=github_registry.url, timeout=60)
             return Browser(await stack.enter_async_context(client), github.url)
 
         yield make

@@ -32,7 +32,7 @@ async def test_no_visitor_puts_a_request_before_that_of_the_next_one(
         if url is None:
             say_loudly(request, f"{kind} is not here: no attack by Upgrade went through it")
             return
-        async with httpx.AsyncClient(base_url=url, timeout=30) as visitor:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as visitor:
             for method in (b"GET", b"POST", b"DELETE"):
                 for path in (b"/healthz", b"/v1/search?q=a", b"/index/he/ll/hello", b"/nowhere"):
                     for body in (LENGTH, CHUNKS):

@@ -35,7 +35,7 @@ async def everything(github_settings: Settings) -> AsyncIterator[Registry]:
         yield running
 
 
-@pytest.mark.timeout(60 + 60 * EXAMPLES)
+@pytest.mark.timeout(600 + 60 * EXAMPLES)
 @pytest.mark.parametrize("is_known", [True, False], ids=["with_a_token", "without"])
 async def test_every_answer_is_one_that_the_document_tells(
     everything: Registry, tmp_path: Path, is_known: bool

@@ -72,7 +72,7 @@ async def slow_uploads(
     async def are_taken() -> bool:
         return refused() - before == PLACES * len(publishers) - are_held
 
-    async with httpx.AsyncClient(base_url=registry.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=registry.url, timeout=60) as http:
         posts = [
             asyncio.create_task(http.post("/v1/packages/publish", content=body(), headers=publisher))
             for publisher in publishers

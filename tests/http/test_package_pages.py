@@ -44,7 +44,7 @@ async def test_each_tier_serves_the_same_documents_without_a_database(registry: 
     for build, protocol in tiers:
         async with (
             serving(build(settings), protocol) as url,
-            httpx.AsyncClient(base_url=url, timeout=30) as http,
+            httpx.AsyncClient(base_url=url, timeout=60) as http,
         ):
             for path, first in expected.items():
                 await is_the_same(http, path, first)

@@ -47,7 +47,7 @@ async def browser_at(
     changed = settings.model_copy(update={"public_base": f"http://{HOST}", **changes})
     async with running_registry(changed, with_worker=False) as registry:
         url = registry.url.replace("127.0.0.1", HOST)
-        async with httpx.AsyncClient(base_url=url, transport=Resolver(), timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, transport=Resolver(), timeout=60) as client:
             client.cookies.jar = jar
             yield Browser(client, github.url), registry
 
@@ -123,7 +123,7 @@ async def test_of_two_sessions_of_different_people_none_counts_until_the_next_si
         await mallory.sign_in("mallory")
         (planted,) = session_secrets(mallorys)
         async with httpx.AsyncClient(
-            base_url=registry.url.replace("127.0.0.1", HOST), transport=Resolver(), timeout=30
+            base_url=registry.url.replace("127.0.0.1", HOST), transport=Resolver(), timeout=60
         ) as client:
             client.cookies.jar = jar
             browser = Browser(client, github.url)

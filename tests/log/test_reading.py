@@ -86,7 +86,7 @@ async def test_readers_see_the_next_checkpoint_as_soon_as_it_is_put(registry: Re
     async def is_seen() -> bool:
         return (await registry.http.get("/log/checkpoint")).content != before
 
-    await eventually(is_seen, 2)
+    await eventually(is_seen)
 
 
 async def test_the_fast_path_answers_checkpoint_and_tiles(registry: Registry) -> None:
@@ -101,4 +101,4 @@ async def test_the_fast_path_answers_checkpoint_and_tiles(registry: Registry) ->
     async def are_counted() -> bool:
         return bool(FAST_OK._value.get() >= before + len(paths))
 
-    await eventually(are_counted, 5)
+    await eventually(are_counted)

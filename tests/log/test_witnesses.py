@@ -170,7 +170,7 @@ async def test_a_slow_and_a_dead_witness_delay_nobody(
         await until_cosigned(registry, 0, witness)
         for count in range(1, 4):
             await registry.publish(hello_archive(version=f"0.{count}.0"), publisher)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await until_cosigned(registry, count, witness)
         assert failures_of(dead) > before
         note = await checkpoint_of(registry)

@@ -97,7 +97,7 @@ async def test_a_follower_waits_for_an_origin_that_is_away(origin: Registry, tmp
         assert process.is_running
         bob = await origin.add_publisher("bob")
         async with httpx.AsyncClient(
-            base_url=origin.url, timeout=30
+            base_url=origin.url, timeout=60
         ) as fresh:  # the other client's connection was idle for too long
             answer = await fresh.post("/v1/packages/publish", content=hello_archive("later"), headers=bob)
         assert answer.status_code == 200

@@ -85,7 +85,7 @@ async def answers(base: str) -> bool:
 async def packages_of(base: str) -> dict[str, list[str]]:
     """Every package with its versions as the client reads them, after checking each archive."""
     found: dict[str, list[str]] = {}
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         config = (await http.get(f"{base}/index/config.json")).json()
         catalog = json.loads((await http.get(f"{base}/index/catalog.json")).content)
         for name in (package["name"] for package in catalog["packages"]):

@@ -31,7 +31,7 @@ class Roles:
 
     async def metrics(self, role: str) -> str:
         """The present text of the role's /metrics."""
-        async with httpx.AsyncClient(base_url=self.operations[role], timeout=10) as http:
+        async with httpx.AsyncClient(base_url=self.operations[role], timeout=60) as http:
             answer = await http.get("/metrics")
         assert answer.status_code == 200
         return answer.text

@@ -74,7 +74,7 @@ async def test_a_worker_says_how_much_waits(roles: Roles) -> None:
 @pytest.mark.parametrize("role", ["write", "read", "worker"])
 async def test_every_role_answers_operators_on_an_address_of_its_own(roles: Roles, role: str) -> None:
     """Liveness, readiness with each dependency's latency, and the role in the metrics."""
-    async with httpx.AsyncClient(base_url=roles.operations[role], timeout=10) as http:
+    async with httpx.AsyncClient(base_url=roles.operations[role], timeout=60) as http:
         health, ready = await asyncio.gather(http.get("/healthz"), http.get("/readyz"))
     assert health.text == "ok"
     dependencies = ready.json()["dependencies"]
@@ -101,7 +101,7 @@ async def test_every_counter_is_there_before_anything_was_counted(roles: Roles, 
     have a series each from the start, but this registry has no witness.
     """
     fresh = await roles.cluster.start(role, metrics_bind="127.0.0.1:0")
-    async with httpx.AsyncClient(base_url=await operations_url(fresh), timeout=10) as http:
+    async with httpx.AsyncClient(base_url=await operations_url(fresh), timeout=60) as http:
         text = (await http.get("/metrics")).text
     counters = [one for one in text_string_to_metric_families(text) if one.type in ("counter", "histogram")]
     empty = {family.name for family in counters if family.name.startswith("x07_") and not family.samples}
@@ -114,7 +114,7 @@ async def test_every_counter_is_there_before_anything_was_counted(roles: Roles, 
 async def test_a_worker_is_not_ready_without_its_database_and_is_alive_all_the_same(roles: Roles) -> None:
     """A probe takes it out of service but does not restart it; unknown values are not numbers."""
     lost = await roles.cluster.start("worker", database_url="postgres://x@127.0.0.1:1/x")
-    async with httpx.AsyncClient(base_url=await operations_url(lost), timeout=10) as http:
+    async with httpx.AsyncClient(base_url=await operations_url(lost), timeout=60) as http:
         ready, health, metrics = await asyncio.gather(
             http.get("/readyz"), http.get("/healthz"), http.get("/metrics")
         )

@@ -28,7 +28,7 @@ async def test_a_publish_its_job_and_its_publication_are_one_trace(roles: Roles)
         spans = {span.name: span for span in roles.collector.spans if span.trace_id in ids}
         return spans if wanted <= set(spans) else None
 
-    spans = await eventually(whole, 30)
+    spans = await eventually(whole)
     request, job = spans["POST /v1/packages/publish"], spans["publish_package"]
     assert (request.parent_id, request.service) == ("", "x07-registry-write")
     for stage in ("spool", "check", "stage", "commit", "visible"):
@@ -64,5 +64,5 @@ def test_a_receiver_that_never_answers_does_not_hold_up_the_end(monkeypatch: pyt
             pass
         begun = time.monotonic()
         tracing.stop_tracing()
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 25
     assert tracing.carrier() is None

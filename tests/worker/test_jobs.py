@@ -105,7 +105,7 @@ async def test_arqs_own_command_runs_the_same_worker_and_tells_its_health(
             published = await registry.publish(hello_archive(), await registry.add_publisher())
             assert published.headers["x-x07-index-published"] == "true"
             worker.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(worker.wait(), 20) == 0
+            assert await asyncio.wait_for(worker.wait(), 60) == 0
         finally:
             if worker.returncode is None:
                 worker.kill()

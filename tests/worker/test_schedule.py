@@ -106,7 +106,7 @@ async def test_two_workers_on_one_package_publish_it_once(workerless_registry: R
     listener = ChangeListener(registry.settings, heard.append, ready.set)
     listening = asyncio.create_task(listener.run())
     try:
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 60)
         async with parts_of(registry) as one, parts_of(registry) as two:
             results = await asyncio.gather(*(publish_package(parts, HELLO) for parts in (one, two) * 4))
             assert set(results) == {1}

@@ -14,7 +14,7 @@ from worker.schedule import Schedule
 # More turns of the event loop than connecting to Redis and sending the first commands take.
 TURNS = 32
 # Much longer than a worker without jobs takes.
-STOPS_WITHIN_S = 10.0
+STOPS_WITHIN_S = 60.0
 
 
 async def _cancel_after(turns: int, task: asyncio.Task[None]) -> asyncio.Task[None]:

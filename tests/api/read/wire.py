@@ -100,6 +100,6 @@ class Endpoint:
         return heard
 
     async def _settle(self, condition: Any) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0)

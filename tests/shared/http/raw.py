@@ -38,7 +38,7 @@ class Connection:
     async def send(self, data: bytes) -> None:
         """Send as much as possible within some time; a closed connection is not an error."""
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await self._loop.sock_sendall(self._socket, data)
 
     async def read(self) -> bytes:

@@ -130,7 +130,7 @@ async def reading(settings: Settings, bodies: dict[str, bytes] = BODIES) -> Asyn
     try:
         async with (
             serving(Application(opener), FastProtocol) as url,
-            httpx.AsyncClient(base_url=url, headers={"accept-encoding": "identity"}, timeout=20) as http,
+            httpx.AsyncClient(base_url=url, headers={"accept-encoding": "identity"}, timeout=60) as http,
         ):
             running = Reading(service, storage, watched, http)
             for key, body in bodies.items():

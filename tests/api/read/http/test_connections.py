@@ -107,7 +107,7 @@ async def test_a_reader_who_takes_nothing_is_dropped(
     server = await server_of(own_tier)
     await own_tier.put(ARCHIVE_KEY, bytes(60_000))
     slow = await Connection.open(address_of(own_tier), receive_bytes=4096)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while server.connections._held_bytes == 0:
             await slow.send(head(ARCHIVE_PATH.encode(), HOST))
             await asyncio.sleep(0.001)  # lets the server, which runs in this loop, read one at a time

@@ -89,7 +89,7 @@ async def test_without_messages_the_time_to_live_is_the_bound(tmp_path: Path) ->
         async def is_new() -> bool:
             return (await tier.http.get(INDEX_PATH)).content == NEW
 
-        await eventually(is_new, 5)
+        await eventually(is_new)
 
 
 async def test_a_load_that_a_message_overtook_is_not_kept_as_fresh(own_tier: Reading) -> None:
@@ -153,7 +153,7 @@ async def test_while_storage_fails_what_is_held_is_served_and_says_so(
         answer = await own_tier.http.get(INDEX_PATH)
         return answer.content == NEW and STALE not in answer.headers
 
-    await eventually(is_healed, 3)
+    await eventually(is_healed)
 
 
 async def test_an_archive_that_breaks_off_does_not_look_whole(
