@@ -38,7 +38,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from api.read.app import ReadService
-from api.read.fast_answers import FastTarget
+from api.read.fast_answers import FastAnswer, FastTarget
 from api.read.header_memo import HeaderMemo
 from api.read.metrics import FAST_NOT_MODIFIED, FAST_OK, HITS
 from shared.http.guarded_protocol import UNSENT_BYTES, GuardedProtocol
@@ -195,31 +195,35 @@ class FastProtocol(asyncio.Protocol):
         answer = target.latest if wish.codings is target.latest_codings else target.answer_for(wish.codings)
         if answer is None:
             return False
-        if fast.state.default_headers is not fast.default_headers:
-            fast.tick()
-        request_id = next(fast.ids)
-        closes = wish.closes or is_old
-        end = CLOSE if closes else END
-        if wish.if_none_match and wish.has(answer.etag):
-            status = 304
-            target.tally.not_modified += 1
-            self._transport.write(b"".join((fast.not_modified, answer.not_modified, request_id, end)))
-        else:
-            status = 200
-            target.tally.ok += 1
-            self._transport.write(b"".join((fast.ok, answer.ok, request_id, end, answer.body)))
+        status = 304 if wish.if_none_match and wish.has(answer.etag) else 200
+        request_id = self._write(target, answer, status, wish.closes or is_old)
         blob.was_used = True
         if self._ordinary is None:
             self._since = now
         else:
             self._ordinary.was_answered(now)
-        if closes:
-            self._transport.close()
         if age_s > fast.confirm_after_s:
             fast.service.blobs.refresh_ahead(blob)
         if fast.has_access_log:
             _log(target, status, request_id.decode(), monotonic() - now)
         return True
+
+    def _write(self, target: FastTarget, answer: FastAnswer, status: int, closes: bool) -> bytes:
+        """Send an answer, and count it. closes: the connection ends after it. Returns the request id."""
+        fast = self._fast
+        if fast.state.default_headers is not fast.default_headers:
+            fast.tick()
+        request_id = next(fast.ids)
+        end = CLOSE if closes else END
+        if status == 304:
+            target.tally.not_modified += 1
+            self._transport.write(b"".join((fast.not_modified, answer.not_modified, request_id, end)))
+        else:
+            target.tally.ok += 1
+            self._transport.write(b"".join((fast.ok, answer.ok, request_id, end, answer.body)))
+        if closes:
+            self._transport.close()
+        return request_id
 
     @property
     def idle_since(self) -> float | None:

@@ -121,15 +121,9 @@ class HeaderMemo:
 
     def _parse(self, block: bytes) -> Wish | None:
         """Parse a block. Optimised for blocks that never repeat: few operations in C, one lookup per name."""
-        lines = block.split(b"\r\n")
-        is_plain = block.translate(None, _PRINTABLE) == b"\r\n" * (len(lines) - 1)
-        is_short = len(block) <= MAX_BLOCK_BYTES and len(lines) - 2 <= MAX_HEADERS
-        if not is_plain or not is_short or lines[-2:] != [b"", b""]:
-            return None
-        hosts, kept, tags, encodings, closes = 0, 0, [], [], False
-        credentials: list[bytes] = []
-        kinds = self._kinds
-        for line in lines[:-2]:
+        hosts, tags, encodings, credentials, closes = 0, [], [], [], False
+        kinds, lines = self._kinds, _lines_of(block)
+        for line in lines:
             name, colon, value = line.partition(b":")
             kind = kinds[name] if name in kinds else self._kind_of(name)
             if not colon:
@@ -141,10 +135,8 @@ class HeaderMemo:
                 if value.strip(b" ").translate(None, HOST_BYTES):
                     return None
             elif kind == ACCEPT_ENCODING:
-                kept += len(value)
                 encodings.append(value.decode("ascii"))
             elif kind == IF_NONE_MATCH:
-                kept += len(value)
                 tags.append(value.decode("ascii"))
             elif kind == LONG_WAY:
                 return None
@@ -154,13 +146,18 @@ class HeaderMemo:
                 closes = True
             elif option != b"keep-alive":
                 return None
-        if hosts != 1 or kept > MAX_VALUES_CHARS:
+        return self._wish(tuple(encodings), tuple(tags), credentials, closes) if hosts == 1 else None
+
+    def _wish(
+        self, encodings: tuple[str, ...], tags: tuple[str, ...], credentials: list[bytes], closes: bool
+    ) -> Wish | None:
+        """The wish with these values of headers; None if they are too long, or the client may not read."""
+        until = self._access.until(credentials)
+        if until is None or len("".join(encodings + tags)) > MAX_VALUES_CHARS:
             return None
-        plain, until = self._plain(tuple(encodings)), self._access.until(credentials)
-        if until is None:
-            return None
+        plain = self._plain(encodings)
         is_plain = not tags and not closes and until == inf
-        return plain if is_plain else Wish(plain.codings, tuple(tags), closes, until)
+        return plain if is_plain else Wish(plain.codings, tags, closes, until)
 
     def _kind_of(self, name: bytes) -> int:
         """The kind of a name in this spelling, remembered. An invalid name goes to the application."""
@@ -179,3 +176,11 @@ class HeaderMemo:
                 self._plain_wishes.clear()
             wish = self._plain_wishes[encodings] = Wish(preferred_codings(encodings))
         return wish
+
+
+def _lines_of(block: bytes) -> list[bytes]:
+    """The header lines of a block; none if it is too long, ends early or holds control characters."""
+    lines = block.split(b"\r\n")
+    is_plain = block.translate(None, _PRINTABLE) == b"\r\n" * (len(lines) - 1)
+    is_short = len(block) <= MAX_BLOCK_BYTES and len(lines) - 2 <= MAX_HEADERS
+    return lines[:-2] if is_plain and is_short and lines[-2:] == [b"", b""] else []

@@ -53,6 +53,26 @@ class _Progress(Enum):
     COMPLETE = 2
 
 
+class _Answer:
+    """An answer under way. It gets the request's id, and its progress is known."""
+
+    __slots__ = ("_header", "_send", "progress")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._header = (b"x-request-id", request_id.encode())
+        self.progress = _Progress.NOTHING
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the server."""
+        if message["type"] == "http.response.start":
+            self.progress = _Progress.BEGUN
+            message["headers"] = [*message.get("headers", ()), self._header]
+        elif not message.get("more_body", False):
+            self.progress = _Progress.COMPLETE
+        await self._send(message)
+
+
 class RequestIdMiddleware:
     """Gives each request an id in `scope["state"]["request_id"]`; a client's own is ignored."""
 
@@ -72,29 +92,15 @@ class RequestIdMiddleware:
         request_id = self._ids.next()
         scope.setdefault("state", {})["request_id"] = request_id
         bind_contextvars(request_id=request_id)
-        header = (b"x-request-id", request_id.encode())
-        progress = _Progress.NOTHING
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal progress
-            if message["type"] == "http.response.start":
-                progress = _Progress.BEGUN
-                message["headers"] = [*message.get("headers", ()), header]
-            elif not message.get("more_body", False):
-                progress = _Progress.COMPLETE
-            await send(message)
-
+        answer = _Answer(send, request_id)
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, answer.send)
         except AnswerCut as cut:
             log.warning("answer_cut", request_id=request_id, path=scope["path"], code=cut.code)
             raise
         except Exception:
             log.exception("unhandled_exception", request_id=request_id, path=scope["path"])
-            match progress:
-                case _Progress.NOTHING:
-                    await error_response(Internal(), scope)(scope, receive, send_with_id)
-                case _Progress.BEGUN:
-                    raise
-                case _Progress.COMPLETE:
-                    pass
+            if answer.progress is _Progress.BEGUN:
+                raise
+            if answer.progress is _Progress.NOTHING:
+                await error_response(Internal(), scope)(scope, receive, answer.send)
