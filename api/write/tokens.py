@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.credentials import secret_hash
 from api.write.endpoint import Scope
@@ -67,27 +68,40 @@ async def create_token(
     scopes, label = grantable_scopes(caller, requested), trim(label)
     limits = granted(caller.limits, asked, services.settings.token_max_days, datetime.now(UTC))
     async with services.database.transaction() as tx:
-        token_id = await tokens.add(
-            tx,
-            caller.user_id,
-            token_hash=secret_hash(secret),
-            label=label,
-            scopes=scopes,
-            expires_at=limits.expires_at,
-            packages=limits.packages,
-        )
-        if token_id is None:
-            raise TokenGenerationFailed
-        await audit.record(
-            tx,
-            "token_created",
-            user_id=caller.user_id,
-            token_id=caller.token_id,
-            details=creation_details(token_id, label, scopes, limits),
-        )
+        token_id = await _add_token(tx, caller, secret, label, scopes, limits)
     await services.notifier.queue_access()
     log.info("token_created", token_id=str(token_id), user_id=str(caller.user_id), scopes=list(scopes))
     return CreatedToken(token_id, secret, scopes, limits)
+
+
+async def _add_token(
+    tx: AsyncConnection,
+    caller: Principal,
+    secret: str,
+    label: str,
+    scopes: Sequence[Scope],
+    limits: TokenLimits,
+) -> UUID:
+    """Insert the token and its audit event. Raises TokenGenerationFailed."""
+    token_id = await tokens.add(
+        tx,
+        caller.user_id,
+        token_hash=secret_hash(secret),
+        label=label,
+        scopes=scopes,
+        expires_at=limits.expires_at,
+        packages=limits.packages,
+    )
+    if token_id is None:
+        raise TokenGenerationFailed
+    await audit.record(
+        tx,
+        "token_created",
+        user_id=caller.user_id,
+        token_id=caller.token_id,
+        details=creation_details(token_id, label, scopes, limits),
+    )
+    return token_id
 
 
 def creation_details(

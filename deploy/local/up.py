@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -63,23 +64,10 @@ async def run_registry(settings: Settings, progress: Progress, admin: Handle | N
     Raises StartFailed, RegistryError (of the database), OSError.
     """
     with open_home(settings.data_dir) as home, open_listener(settings.bind) as listener:
-        url, is_told = f"http://{reachable_address_of(listener)}", "public_base" in settings.model_fields_set
-        running = Running(
-            url,
-            settings.public_base if is_told else url,
-            not is_told and address_of(listener) != reachable_address_of(listener),
-            home.data_dir,
-            home.data_dir / TOKEN_NAME,
-        )
         require_one_tree(settings)
-        servers, chosen = _local_servers(settings, home)
-        if "pkg_signing_ed25519_secret_b64" not in settings.model_fields_set:
-            chosen.update(ensure_signing_key(home.data_dir / SIGNING_KEY_NAME))
-        chosen |= {"data_dir": home.data_dir, "public_base": running.public_base}
-        settings = settings.model_copy(update=chosen)
-        if "log_key_b64" not in settings.model_fields_set:
-            origin = settings.log_origin or settings.public_base.partition("://")[2]
-            settings = settings.model_copy(update=ensure_log_key(home.data_dir / LOG_KEY_NAME, origin))
+        running = _running(settings, home, listener)
+        servers, addresses = _local_servers(settings, home)
+        settings = _completed(settings.model_copy(update=addresses), running)
         describe(home.data_dir, variables_to(settings))
         progress.step(
             f"starting {', '.join(server.name for server in servers) or 'without servers of its own'}"
@@ -92,6 +80,30 @@ async def run_registry(settings: Settings, progress: Progress, admin: Handle | N
             async with keep_running(HttpService(settings, listener), WorkerService(settings)):
                 progress.running(running)
                 await asyncio.Event().wait()
+
+
+def _running(settings: Settings, home: Home, listener: socket) -> Running:
+    """The facts about the registry that will listen there."""
+    address, reachable = address_of(listener), reachable_address_of(listener)
+    url, is_told = f"http://{reachable}", "public_base" in settings.model_fields_set
+    return Running(
+        url=url,
+        public_base=settings.public_base if is_told else url,
+        is_open=not is_told and address != reachable,
+        data_dir=home.data_dir,
+        token_path=home.data_dir / TOKEN_NAME,
+    )
+
+
+def _completed(settings: Settings, running: Running) -> Settings:
+    """The settings with what `up` chooses: its directory, its address, and keys where none is configured."""
+    chosen: dict[str, Any] = {"data_dir": running.data_dir, "public_base": running.public_base}
+    if "pkg_signing_ed25519_secret_b64" not in settings.model_fields_set:
+        chosen |= ensure_signing_key(running.data_dir / SIGNING_KEY_NAME)
+    if "log_key_b64" not in settings.model_fields_set:
+        origin = settings.log_origin or running.public_base.partition("://")[2]
+        chosen |= ensure_log_key(running.data_dir / LOG_KEY_NAME, origin)
+    return settings.model_copy(update=chosen)
 
 
 def _local_servers(settings: Settings, home: Home) -> tuple[list[Service], dict[str, Any]]:
