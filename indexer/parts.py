@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.queries import catalog
+from indexer.recent_publications import RecentPublications
 from shared.database import Database
 from shared.high_water import HighWater
 from shared.messages import Notifier
@@ -22,7 +23,7 @@ class Parts:
     """The dependencies of publication; a worker process has one set.
 
     high_water: tells whether the database is as new as storage. in_doubt: packages whose publication failed
-    while it put files.
+    while it put files. recent: packages published lately, whose files are checked again; None except on S3.
     """
 
     settings: Settings
@@ -31,6 +32,7 @@ class Parts:
     notifier: Notifier
     high_water: HighWater
     in_doubt: set[str] = field(default_factory=set)
+    recent: RecentPublications | None = None
 
     @asynccontextmanager
     async def putting(self) -> AsyncIterator[tuple[AsyncConnection, set[str]]]:
@@ -50,4 +52,5 @@ class Parts:
 def make_parts(settings: Settings, database: Database, storage: Storage, notifier: Notifier) -> Parts:
     """Parts of these dependencies. The caller closes them."""
     high_water = HighWater(storage, partial(catalog.last_generation, database))
-    return Parts(settings, database, storage, notifier, high_water)
+    recent = RecentPublications() if settings.storage == "s3" else None
+    return Parts(settings, database, storage, notifier, high_water, recent=recent)

@@ -91,6 +91,8 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
         stop_at("before_published_mark", parts.settings.test_stop_at)
     if done:
         stop_at("after_published_mark", parts.settings.test_stop_at)
+        if parts.recent is not None:
+            parts.recent.note([put.package.name for put in done])
         await _announce(parts, done)
         for _ in done:
             PUBLICATION_SECONDS.observe(time.perf_counter() - begun)

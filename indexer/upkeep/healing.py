@@ -5,7 +5,8 @@ worker therefore checks one package after another, with a few HEADs each, at a p
 within a day but never exceeds MAX_PER_S per second. A package that differs is made dirty, and the next sweep
 puts all of its files. Each look checks a few of the package's metadata documents, chosen at random, so that
 the number of HEADs stays bounded. Packages whose publication ended in doubt do not wait for their turn
-(publication.py, put_doubtful_again).
+(publication.py, put_doubtful_again), and on S3 neither do those that were published lately
+(recent_publications.py).
 """
 
 from __future__ import annotations
@@ -58,10 +59,16 @@ class Healing:
         after = await self._start() if self._after is None else self._after
         async with self._parts.database.transaction() as tx:
             names = await tree.names_behind(tx, after, self._per_turn)
-        healed = await self._heal(names) if names else []
+        looked_at = list(dict.fromkeys([*names, *self._lately(len(names))]))
+        healed = await self._heal(looked_at) if looked_at else []
         self._after = names[-1] if len(names) == self._per_turn else None
-        PACKAGES_LOOKED_AT.inc(len(names))
+        PACKAGES_LOOKED_AT.inc(len(looked_at))
         return healed
+
+    def _lately(self, taken: int) -> list[PackageName]:
+        """Packages published lately, as many as the turn still has room for after those it has taken."""
+        recent = self._parts.recent
+        return recent.take_due(int(MAX_PER_S * TURN_S) - taken) if recent is not None else []
 
     async def _start(self) -> str:
         """The start of a round: a random package for the first round, the first package for later ones."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
+from indexer import recent_publications
+from indexer.recent_publications import RecentPublications
 from indexer.upkeep.healing import MAX_PER_S, MIN_PER_TURN, ROUND_S, TURN_S, Healing, pace_of
 from shared.blobs import NDJSON_TYPE, index_key, metadata_key, package_key
 from shared.names import PackageName
@@ -80,6 +83,23 @@ async def test_a_file_of_another_generation_is_put_again(settled: Registry) -> N
         index_key(HELLO), found.body, content_type=NDJSON_TYPE, digest=found.digest, generation=generation
     )
     assert await healed(settled) == {HELLO}
+
+
+async def test_what_was_published_lately_does_not_wait_for_its_turn(
+    settled: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On S3 an older put can land late; it is found in the next turn, wherever the round is."""
+    monkeypatch.setattr(recent_publications, "CHECKED_AFTER_S", (0.0, 3600.0))
+    await overwrite(settled.storage, index_key(HELLO), b"")
+    async with open_parts(settled.settings) as opened:
+        parts = replace(opened, recent=RecentPublications())
+        healing = Healing(parts)
+        monkeypatch.setattr(healing, "_after", HELLO)  # the round is past it
+        assert await healing.turn() == []
+        assert parts.recent is not None
+        parts.recent.note([HELLO])
+        monkeypatch.setattr(healing, "_after", HELLO)
+        assert await healing.turn() == [HELLO]
 
 
 async def test_what_waits_to_be_published_is_not_healed(workerless_registry: Registry) -> None:
