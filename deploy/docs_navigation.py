@@ -16,7 +16,7 @@ from typing import Any, Final
 MORE: Final = "More"
 QUICKSTART: Final = "quickstart.md"
 SECTIONS: Final = {
-    "Publishers": ("auth.md", "publishing.md", "packing.md", "api.md", "errors.md", "lint.md"),
+    "Publishers": ("auth.md", "publishing.md", "packing.md", "webhooks.md", "api.md", "errors.md", "lint.md"),
     "Operators": (
         "deployment.md",
         "private.md",

@@ -77,3 +77,9 @@ LOG_WITNESS_FAILURES: Final = Counter(
     "Checkpoints that a witness was asked to cosign and did not.",
     ["witness"],
 )
+
+WEBHOOK_ATTEMPTS: Final = Counter(
+    "x07_webhook_attempts_total", "Events that were sent to webhooks: `arrived` or `failed`.", ["outcome"]
+)
+for _outcome in ("arrived", "failed"):
+    WEBHOOK_ATTEMPTS.labels(_outcome)

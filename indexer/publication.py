@@ -85,15 +85,17 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
             state.package.name: _without_work(state, locked) for state in states
         }
         dirty = [state for state in states if state.package.name in locked and not state.is_clean]
-        done = await _put(parts, tx, dirty, outcomes, doubtful)
+        done, has_event = await _put(parts, tx, dirty, outcomes, doubtful), False
         if done:
-            await _mark(tx, done, is_logging=parts.settings.log_key_b64 is not None)
+            has_event = await _mark(tx, done, is_logging=parts.settings.log_key_b64 is not None)
         stop_at("before_published_mark", parts.settings.test_stop_at)
     if done:
         stop_at("after_published_mark", parts.settings.test_stop_at)
         if parts.recent is not None:
             parts.recent.note([put.package.name for put in done])
         await _announce(parts, done)
+        if has_event:
+            await parts.notifier.deliver_webhooks()
         for _ in done:
             PUBLICATION_SECONDS.observe(time.perf_counter() - begun)
     return outcomes
@@ -152,10 +154,13 @@ async def _successes(
     return done
 
 
-async def _mark(tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging: bool) -> None:
-    """Record what was put, and hand the lines that changed to the transparency log."""
+async def _mark(tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging: bool) -> bool:
+    """Record what was put, and hand the lines that changed to the transparency log.
+
+    True if a webhook waits for it.
+    """
     packages = [put.package for put in done]
-    await marks.mark(
+    has_event = await marks.mark(
         tx,
         [(package.id, package.generation, render_catalog_line(package)) for package in packages],
         [(put.package.id, version, digest) for put in done for version, digest in put.digests.items()],
@@ -164,6 +169,7 @@ async def _mark(tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging
     if is_logging:
         await hand_over(tx, [line for put in done for line in changed_lines(put.package, put.lines)])
     await marks.put_listings(tx, [(package.id, listing_of(package)) for package in packages])
+    return has_event
 
 
 async def _announce(parts: Parts, done: Sequence[PackageFiles]) -> None:

@@ -116,6 +116,10 @@ class Notifier:
         if self._is_private:
             await self._send(self._jobs.publish_access)
 
+    async def deliver_webhooks(self, defer_s: float = 0.0) -> None:
+        """Have what is due after this time sent to webhooks."""
+        await self._send(lambda: self._jobs.deliver_webhooks(defer_s))
+
     async def announce(self, change: Change) -> None:
         """Tell readers and waiting publishers what was published, and publishers which readers hear it."""
         message = msgspec.json.encode(msgspec.structs.replace(change, id=uuid4().hex))

@@ -21,6 +21,7 @@ from shared.setting_groups.reading import ReadSettings
 from shared.setting_groups.services import ServiceSettings
 from shared.setting_groups.signing import SigningSettings
 from shared.setting_groups.storage import StorageSettings
+from shared.setting_groups.webhooks import WebhookSettings
 from shared.setting_groups.worker import WorkerSettings
 from shared.signing import LogKey
 from shared.variables import PREFIX, SettingsError, known_variables, refusal, set_by, unknown_variables
@@ -29,6 +30,7 @@ from shared.variables import PREFIX, SettingsError, known_variables, refusal, se
 # Pydantic collects fields from the last base to the first, so docs/settings.md has these from the bottom up.
 class Settings(
     DiagnosticSettings,
+    WebhookSettings,
     WorkerSettings,
     ReadSettings,
     SigningSettings,

@@ -25,6 +25,8 @@ StopPoint = Literal[
     "after_log_tiles",
     "after_log_head",
     "after_log_checkpoint",
+    "after_webhook_taken",
+    "after_webhook_sent",
 ]
 STOP_POINTS: Final[tuple[str, ...]] = get_args(StopPoint)
 AFTER_CHANGE: Final = "change:"

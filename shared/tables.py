@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -376,4 +377,57 @@ log_lines = Table(
     Column("name", Text, primary_key=True),
     Column("version", Text, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
+)
+
+# Who hears of changes (docs/webhooks.md). package: None for all. of_all: an admin made it, so it hears of
+# packages that its user does not own. secret: `whsec_…`; previous_secret signs, too, until previous_until.
+# failing_since: nothing is sent since then, for the reason in failure.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _id(),
+    Column("user_id", UUID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", ARRAY(Text), nullable=False),
+    Column("package", Text),
+    Column("of_all", Boolean, nullable=False, server_default=text("false")),
+    Column("secret", Text, nullable=False),
+    Column("previous_secret", Text),
+    _moment("previous_until"),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    _moment("failing_since"),
+    Column("failure", Text),
+    _moment("created_at", required=True),
+)
+
+# What happened, if a webhook hears of it. A trigger on audit_events writes it with the change
+# (deploy/migrations/versions/0016_webhooks.py). package_id: None for a test, which concerns no package.
+# generation: the package's, that contains the change.
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("message_id", UUID, nullable=False, server_default=func.gen_random_uuid()),
+    Column("package_id", UUID),
+    Column("generation", BigInteger),
+    Column("type", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    _moment("created_at", required=True),
+)
+
+# An event for a webhook. done_at: None while it waits; then error is None if it arrived. due_at: when it may
+# be tried next. status: that of the last answer, None if there was none.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("event_id", BigInteger, ForeignKey("webhook_events.id", ondelete="CASCADE"), primary_key=True),
+    Column("hook_id", UUID, ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    Column("package_id", UUID),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("due_at", required=True),
+    _moment("first_tried_at"),
+    _moment("tried_at"),
+    _moment("done_at"),
+    Column("status", Integer),
+    Column("error", Text),
 )

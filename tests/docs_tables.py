@@ -18,12 +18,12 @@ import shared.metrics
 import shared.pool_metrics
 from deploy.cli import app as cli
 from deploy.docs_variables import default_of
-from shared import credential_errors, errors, publish_errors, sign_in_errors
+from shared import credential_errors, errors, publish_errors, sign_in_errors, webhook_errors
 from shared.settings import Settings
 from shared.variables import variables_of
 
 DOCS = Path(__file__).parent.parent / "docs"
-ERROR_MODULES = (errors, credential_errors, publish_errors, sign_in_errors)
+ERROR_MODULES = (errors, credential_errors, publish_errors, sign_in_errors, webhook_errors)
 METRIC_MODULES = (
     ("all", shared.metrics),
     ("write, worker", shared.pool_metrics),

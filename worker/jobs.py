@@ -22,6 +22,7 @@ from structlog.contextvars import bound_contextvars
 from shared.errors import PackageBusy, Unavailable
 from shared.jobs import (
     ASK_WITNESSES,
+    DELIVER_WEBHOOKS,
     PUBLISH_ACCESS,
     PUBLISH_CATALOG,
     PUBLISH_PACKAGES,
@@ -102,6 +103,12 @@ async def ask_witnesses(ctx: dict[str, Any]) -> None:
 
 
 @retried
+async def deliver_webhooks(ctx: dict[str, Any]) -> None:
+    """Begin to send what is due to webhooks. Queued after a publication, and for another attempt."""
+    await ctx["schedule"].begin_deliveries()
+
+
+@retried
 async def remove_expired(ctx: dict[str, Any]) -> None:
     """Remove sessions and sign-in attempts that expired."""
     await ctx["schedule"].remove_expired()
@@ -122,6 +129,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     func(publish_catalog, name=PUBLISH_CATALOG),
     func(ask_witnesses, name=ASK_WITNESSES),
     func(publish_access, name=PUBLISH_ACCESS),
+    func(deliver_webhooks, name=DELIVER_WEBHOOKS),
 )
 
 

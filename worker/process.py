@@ -16,6 +16,8 @@ from arq.connections import RedisSettings
 from indexer.log.sequencer import Sequencer, open_sequencer
 from indexer.log.witnesses import open_witnesses
 from indexer.parts import Parts, make_parts
+from indexer.webhooks.delivery import Deliveries
+from indexer.webhooks.sender import Sender
 from shared.database import Database
 from shared.http.operations import Collector, serving_operations
 from shared.http.readiness import Probe, Probes
@@ -57,7 +59,9 @@ async def run(settings: Settings) -> None:
         parts = await stack.enter_async_context(open_parts(settings))
         sequencer = open_sequencer(parts.settings, parts.database, parts.storage, parts.notifier)
         witnesses = await stack.enter_async_context(open_witnesses(sequencer, settings.witnesses()))
-        schedule = Schedule(parts, sequencer, witnesses)
+        sender = Sender(settings)
+        stack.push_async_callback(sender.close)
+        schedule = Schedule(parts, sequencer, witnesses, Deliveries(parts, sender))
         try:
             async with (
                 serving_operations(

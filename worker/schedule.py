@@ -24,9 +24,11 @@ from indexer.publication import publish_packages, put_doubtful_again
 from indexer.queries import packages
 from indexer.queries.expiry import remove_expired
 from indexer.queries.packages import DirtyPackage
+from indexer.queries.webhooks import remove_old
 from indexer.upkeep.healing import TURN_S, Healing
 from indexer.upkeep.scrub import Scrub
 from indexer.upkeep.staging_gc import collect_all
+from indexer.webhooks.delivery import Deliveries
 from shared.batching import COMPANY_WAIT_S, Batcher
 from shared.busy import until_free
 from shared.concurrency import finished, raise_if_cancelled
@@ -39,6 +41,7 @@ PACKAGES_PER_BATCH = 32
 LOG_PAUSE_S = 0.5
 LOG_RETRY_S = 2.0
 LAST_BATCHES_S = 1.0
+EVENTS_KEPT_DAYS: Final = 30
 BEFORE_ANY_ID: Final = UUID(int=0)
 
 log = structlog.get_logger()
@@ -48,14 +51,22 @@ class Schedule:
     """The worker's periodic work. run() ends only when it is cancelled."""
 
     def __init__(
-        self, parts: Parts, sequencer: Sequencer | None = None, witnesses: Sequence[Asking] = ()
+        self,
+        parts: Parts,
+        sequencer: Sequencer | None = None,
+        witnesses: Sequence[Asking] = (),
+        deliveries: Deliveries | None = None,
     ) -> None:
-        """sequencer: of the transparency log; None if there is no log or another process lets it grow."""
+        """sequencer: of the transparency log; None if there is no log or another process lets it grow.
+
+        deliveries: to webhooks; None if another process sends them.
+        """
         self._parts = parts
         self.settings = settings = parts.settings
         self.catalog = CatalogDebounce(parts)
         self._sequencer = sequencer
         self._witnesses = witnesses
+        self._deliveries = deliveries
         self._healing = Healing(parts)
         self._scrub = Scrub(parts, bytes_per_s) if (bytes_per_s := settings.scrub_bytes_per_second) else None
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -95,6 +106,7 @@ class Schedule:
                 self._for_ever("catalog", self.catalog.build_if_due, self.settings.sweep_seconds)
             )
             group.create_task(self._for_ever("healing", self._heal, TURN_S))
+            group.create_task(self._for_ever("webhooks", self.begin_deliveries, self.settings.sweep_seconds))
             if self._sequencer is not None:
                 group.create_task(
                     self._for_ever("log", partial(self._grow_log, self._sequencer), LOG_PAUSE_S)
@@ -134,6 +146,15 @@ class Schedule:
         for asking in self._witnesses:
             self._begin(f"asking {asking.witness.name}", asking.run)
 
+    async def begin_deliveries(self) -> None:
+        """Begin to send what is due to each webhook, apart, so that a slow one delays no other.
+
+        Raises DatabaseUnavailable.
+        """
+        if self._deliveries is not None:
+            for hook_id in await self._deliveries.hooks_due():
+                self._begin(f"webhook {hook_id}", partial(self._deliveries.deliver, hook_id))
+
     def _begin(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
         if name not in self._running:
             self._running[name] = asyncio.create_task(_taken(name, turn))
@@ -144,9 +165,10 @@ class Schedule:
         await collect_all(self._parts)
 
     async def remove_expired(self) -> None:
-        """Remove sessions and sign-in attempts that expired. Raises DatabaseUnavailable."""
+        """Remove sessions, sign-in attempts and old events of webhooks. Raises DatabaseUnavailable."""
         async with self._parts.database.transaction() as tx:
             sessions, attempts = await remove_expired(tx)
+            await remove_old(tx, EVENTS_KEPT_DAYS)
         log.info("expired_removed", sessions=sessions, sign_in_attempts=attempts)
 
     async def _sweep_once(self) -> None:

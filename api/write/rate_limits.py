@@ -44,6 +44,7 @@ class Attempt(StrEnum):
     SIGN_IN = "sign_in"
     TOKEN_CREATION = "token_creation"  # noqa: S105 - an action's name
     PUBLISH = "publish"
+    WEBHOOK = "webhook"
 
 
 class _Counted(NamedTuple):
@@ -65,6 +66,7 @@ class RateLimits:
             Attempt.SIGN_IN: settings.sign_in_attempts_per_minute,
             Attempt.TOKEN_CREATION: settings.token_creation_attempts_per_minute,
             Attempt.PUBLISH: settings.publish_attempts_per_minute,
+            Attempt.WEBHOOK: settings.webhook_attempts_per_minute,
         }
         # Without the semaphore, a burst of requests would open as many connections.
         self._gate = asyncio.Semaphore(COMMANDS_AT_ONCE)

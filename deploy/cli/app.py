@@ -31,6 +31,7 @@ from deploy.cli import (
     up,
     user,
     verify,
+    webhook,
     worker,
 )
 from deploy.cli.failures import reporting_failures
@@ -82,6 +83,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(trusted_publisher.app, name="trusted-publisher")
 app.add_typer(owner.app, name="owner")
 app.add_typer(package.app, name="package")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(log.app, name="log")
 
 

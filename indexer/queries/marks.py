@@ -37,6 +37,8 @@ _MARK = text(
             WHEN :is_logging AND EXISTS (SELECT FROM log_state WHERE backfilled_at IS NOT NULL)
             THEN put.generation ELSE s.lines_generation END
     FROM put WHERE s.package_id = put.package_id
+    RETURNING EXISTS (SELECT FROM webhook_deliveries d
+                      WHERE d.package_id = s.package_id AND d.done_at IS NULL) AS has_event
     """
 )
 
@@ -76,8 +78,10 @@ async def mark(
     versions: Sequence[tuple[UUID, VersionText, str | None]],
     *,
     is_logging: bool,
-) -> None:
+) -> bool:
     """Record the published state, and delete the packages' requirements (primary keys).
+
+    True if a webhook waits for one of the packages (webhook_deliveries_of_package_idx).
 
     packages: each with its generation, and its line for the next catalog. versions: those whose files
     were just put, so that none is staged any more, each with the digest of its metadata. is_logging: the
@@ -91,7 +95,8 @@ async def mark(
         "lines": lines,
         "is_logging": is_logging,
     }
-    await tx.execute(_MARK, {**put, "version_ids": version_ids, "versions": texts, "digests": digests})
+    values = {**put, "version_ids": version_ids, "versions": texts, "digests": digests}
+    return any((await tx.execute(_MARK, values)).scalars())
 
 
 async def put_listings(tx: AsyncConnection, listings: Sequence[tuple[UUID, Listing]]) -> None:

@@ -25,11 +25,12 @@ SELECT table_name, column_name, data_type, is_nullable, column_default, is_ident
 FROM information_schema.columns WHERE table_schema = $1
 """
 # Everything that can make a statement on a table fail. Foreign keys from new tables to old ones are left
-# out: they only block deletes, which none of our servers does to these rows.
+# out: they only block deletes, which none of our servers does to these rows. So are deferred triggers, which
+# are no condition.
 CONSTRAINTS = """
 SELECT c.relname, pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 JOIN pg_namespace n ON n.oid = k.connamespace
-WHERE n.nspname = $1 AND k.contype <> 'n'
+WHERE n.nspname = $1 AND k.contype NOT IN ('n', 't')
 UNION SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = $1 AND indexdef LIKE 'CREATE UNIQUE%'
 """
 

@@ -28,6 +28,8 @@ GOOD_BODIES: Final[dict[str, dict[str, Any]]] = {
     "AddOwnerRequest": {"handle": "bob"},
     "YankRequest": {"yanked": True},
     "CreateAdvisoryRequest": {"kind": "broken", "severity": "high", "summary": "x"},
+    "AddWebhookRequest": {"url": "https://hooks.example/x07", "events": ["version.published"]},
+    "ChangeWebhookRequest": {"active": True},
     "ScaleEvidenceRequest": {"evidence_ref": "https://x07.io/e.json"},
 }
 

@@ -19,6 +19,7 @@ from api.write.routes import (
     tokens,
     trusted_publishers,
     trusted_publishing,
+    webhooks,
     yank,
 )
 
@@ -36,6 +37,7 @@ ALL_ENDPOINTS = (
     *trusted_publishers.route.all,
     *trusted_publishing.route.all,
     *secret_scanning.route.all,
+    *webhooks.route.all,
     *owners.route.all,
     *yank.route.all,
     *advisories.route.all,
