@@ -94,18 +94,18 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
 @pytest_asyncio.fixture(scope="session")
 async def new_database(postgres: EmbeddedPostgres) -> Callable[[], Awaitable[str]]:
     """Creates migrated databases by copying a template; returns the URL."""
-    await _command(postgres.url, f"CREATE DATABASE {TEMPLATE}")
+    await command(postgres.url, f"CREATE DATABASE {TEMPLATE}")
     await migrate(Settings(database_url=postgres.url_of(TEMPLATE)))
 
     async def make() -> str:
         name = f"test_{next(_numbers)}"
-        await _command(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        await command(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         return str(postgres.url_of(name))
 
     return make
 
 
-async def _command(url: str, sql: str) -> None:
+async def command(url: str, sql: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(sql)
@@ -200,7 +200,7 @@ async def make_default_settings(
 
     yield make
     for url in made:
-        await _command(postgres.url, f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
+        await command(postgres.url, f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
 
 
 @pytest_asyncio.fixture

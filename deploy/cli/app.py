@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from deploy.cli import (
     audit,
     backfill_signatures,
+    backup,
     doctor,
     export,
     gc,
@@ -37,7 +38,8 @@ from deploy.cli import (
 from deploy.cli.failures import reporting_failures
 from deploy.cli.settings import add_data_dir
 
-PROCESSES = ("up", "serve", "worker")
+# The processes of a registry, and the command that makes the database of one.
+PROCESSES = ("up", "serve", "worker", "restore")
 
 app = typer.Typer(
     name="x07-registry",
@@ -75,6 +77,8 @@ app.command()(gc.gc)
 app.command()(reindex.reindex)
 app.command()(export.export)
 app.command()(mirror.mirror)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(rebuild.rebuild_from_tree)
 app.command()(backfill_signatures.backfill_signatures)
 app.command()(audit.audit)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from deploy.errors import StartFailed
+from deploy.errors import CommandFailed, StartFailed
 from shared.causes import cause_of, code_of
 from shared.errors import RegistryError
 from shared.variables import SettingsError
@@ -25,7 +25,7 @@ def reporting_failures() -> Iterator[None]:
         yield
     except SettingsError as error:
         _fail(EXIT_WRONG_SETTINGS, str(error))
-    except (StartFailed, OSError) as error:
+    except (StartFailed, CommandFailed, OSError) as error:
         _fail(EXIT_FAILED, str(error))
     except RegistryError as error:
         _fail(EXIT_FAILED, f"{_described(error)} ({error.code})")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.mirror_folder import open_copies
 from deploy.cli.options import AsJson, counted, print_json
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ Vkey = Annotated[
         show_default="the key that config.json names",
     ),
 ]
+LongerLog = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="MIRROR",
+        exists=True,
+        file_okay=False,
+        help="A mirror, made by `export`: entries that only its log has are taken from it.",
+    ),
+]
 
 app = typer.Typer(
     help="The transparency log: every line that readers see, append-only and signed.", no_args_is_help=True
@@ -40,11 +51,11 @@ app = typer.Typer(
 
 
 @app.command()
-def recover(as_json: AsJson = False) -> None:
+def recover(copies: LongerLog = None, as_json: AsJson = False) -> None:
     """Make database and storage agree about the log, after one of them was restored from a backup.
 
-    The longer history is used if it begins with the shorter one. A fork is reported, and nothing is changed.
-    Run the command before a worker starts.
+    The longest history is used if it begins with the shorter ones. A fork is reported, and storage is not
+    changed. Run the command before a worker starts.
     """
     import asyncio
     from dataclasses import asdict
@@ -52,27 +63,28 @@ def recover(as_json: AsJson = False) -> None:
     from deploy.cli.settings import command_settings
 
     settings = command_settings()
-    done = asyncio.run(_recover(settings))
+    done = asyncio.run(_recover(settings, copies))
     if as_json:
         print_json(asdict(done))
     else:
-        print(
-            f"the log has {done.size} entries: {done.taken} taken from storage, {done.written} files written"
-        )
+        done_text = f"{done.taken} added to the database, {done.written} files written"
+        print(f"the log has {done.size} entries: {done_text}")
 
 
-async def _recover(settings: Settings) -> Recovered:
+async def _recover(settings: Settings, copies: Path | None) -> Recovered:
     """Recover the log. Raises LogDiverged, SettingsError."""
     from indexer.log.recovery import recover as recover_log
     from indexer.log.sequencer import open_sequencer
     from shared.variables import SettingsError
     from worker.process import open_parts
 
-    async with open_parts(settings) as parts:
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(open_parts(settings))
+        mirror = await stack.enter_async_context(open_copies(copies))
         sequencer = open_sequencer(settings, parts.database, parts.storage, parts.notifier)
         if sequencer is None:
             raise SettingsError("X07_REGISTRY_LOG_KEY_B64 is not set; without it there is no log")
-        return await recover_log(sequencer)
+        return await recover_log(sequencer, mirror)
 
 
 @app.command()

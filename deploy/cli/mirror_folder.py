@@ -1,14 +1,17 @@
-"""Shared by `export` and `mirror`: the mirror's folder, and the URL where it will be served."""
+"""Shared by commands with a mirror: its folder, the URL where it will be served, and a mirror as a source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
+
+if TYPE_CHECKING:
+    from shared.storage.filesystem import FileSystemStorage
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The mirror; created if missing.")]
 
@@ -68,3 +71,18 @@ def alone_in(root: Path) -> Iterator[None]:
         raise StartFailed(f"another `export` or `mirror` is running in {root}") from None
     finally:
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def open_copies(root: Path | None) -> AsyncIterator[FileSystemStorage | None]:
+    """A mirror, or another tree, from which a command restores; None if the command was given none."""
+    from shared.storage.filesystem import FileSystemStorage
+
+    if root is None:
+        yield None
+        return
+    storage = FileSystemStorage(root)
+    try:
+        yield storage
+    finally:
+        await storage.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.mirror_folder import open_copies
 from deploy.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -52,15 +53,12 @@ async def _rebuild(settings: Settings, copies: Path | None, as_json: bool) -> in
     from deploy.cli.progress import open_walk
     from indexer.upkeep.rebuild import Rebuild
     from indexer.upkeep.restoration import Thing
-    from shared.storage.filesystem import FileSystemStorage
     from worker.process import open_parts
 
     in_doubt, came_back = 0, Counter[Thing]()
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_parts(settings))
-        mirror = FileSystemStorage(copies) if copies is not None else None
-        if mirror is not None:
-            stack.push_async_callback(mirror.close)
+        mirror = await stack.enter_async_context(open_copies(copies))
         with open_walk() as progress, Findings("rebuild-from-tree", as_json=as_json) as findings:
             async for finding in Rebuild(parts, progress, mirror).run():
                 _add(findings, finding)

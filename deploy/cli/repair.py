@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.mirror_folder import open_copies
 from deploy.cli.options import After, AsJson, Deep
 
 if TYPE_CHECKING:
@@ -47,15 +48,12 @@ async def _repair(settings: Settings, deep: bool, as_json: bool, after: str, cop
     from deploy.cli.verify import fields_of, line_of
     from indexer.upkeep.repair import Repair
     from indexer.upkeep.verification import Verification
-    from shared.storage.filesystem import FileSystemStorage
     from worker.process import open_parts
 
     mended = left = 0
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_parts(settings))
-        other = FileSystemStorage(copies) if copies is not None else None
-        if other is not None:
-            stack.push_async_callback(other.close)
+        other = await stack.enter_async_context(open_copies(copies))
         with open_walk() as progress, Findings("repair", as_json=as_json) as findings:
             # There may be no running worker, so this command publishes waiting changes.
             verification = Verification(parts, progress, deep, settings.staging_keep_seconds, late_s=0)

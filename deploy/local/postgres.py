@@ -11,13 +11,16 @@ import os
 import shutil
 import signal
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from deploy.errors import StartFailed
 from deploy.local.account import installed_package, make_private_directory
 from deploy.local.child import ChildProcess
-from deploy.local.home import Home
+from deploy.local.home import Home, open_home
 from deploy.local.service import Service
 from shared.storage.durable import flush_folder
 
@@ -122,6 +125,17 @@ class EmbeddedPostgres(Service):
         """Ready as pg_ctl defines it: postmaster.pid says so and names this process."""
         lines = (self._data / "postmaster.pid").read_text().splitlines()
         return lines[:1] == [str(child.pid)] and [line.strip() for line in lines[STATUS_LINE:]] == ["ready"]
+
+
+@asynccontextmanager
+async def embedded_database(data_dir: Path) -> AsyncIterator[SecretStr]:
+    """The address of the embedded Postgres of a data directory, which runs while the block runs.
+
+    Creates the directory if missing. Raises StartFailed, also if `up` runs there; OSError.
+    """
+    with open_home(data_dir) as home:
+        async with EmbeddedPostgres(home) as postgres:
+            yield SecretStr(postgres.url)
 
 
 async def _clear_away_servers_on(data: Path) -> None:

@@ -27,6 +27,7 @@ from indexer.rows import LoggedEntry
 from shared.blobs import CHECKPOINT_KEY
 from shared.database import Database
 from shared.errors import LogDiverged
+from shared.storage.interface import Storage
 
 ENTRIES_AT_ONCE: Final = 32 * TILE_WIDTH
 BYTES_AT_ONCE: Final = 64 << 20
@@ -44,39 +45,51 @@ class Recovered:
     written: int = 0
 
 
-async def recover(sequencer: Sequencer) -> Recovered:
+async def recover(sequencer: Sequencer, mirror: Storage | None = None) -> Recovered:
     """Make database and storage agree about the log again, if they do not.
 
-    Raises LogDiverged for a fork, for a checkpoint of another key, and while a worker is letting the log
-    grow.
+    mirror: a copy of the tree whose log may be longer than both. Raises LogDiverged for a fork, for a
+    checkpoint of another key, and while a worker is letting the log grow.
     """
     async with sequencer.database.transaction() as lock:
         if not await rows.try_log_lock(lock):
             raise LogDiverged("a worker is adding to the log, try again")
+        begun = await sequencer.state()
+        if mirror is not None:
+            await _take_longer(sequencer, mirror)
+        head, is_longest = await _take_longer(sequencer, sequencer.storage)
         state = await sequencer.state()
-        reader = LogReader(fetch_from(sequencer.storage), [sequencer.signer.verifier])
-        try:
-            head = await reader.head()
-            if head is not None and (state is None or head.size > state.size):
-                return await _take_entries(sequencer.database, reader, head, state)
-        except LogInvalid as error:
-            raise LogDiverged(f"the log in storage cannot be used: {error}") from error
         if state is None:
             return Recovered(0)
-        return await _write_files(sequencer, state, head)
+        written = 0 if is_longest else await _write_files(sequencer, state, head)
+        return Recovered(state.size, state.size - (begun.size if begun else 0), written)
+
+
+async def _take_longer(sequencer: Sequencer, tree: Storage) -> tuple[Head | None, bool]:
+    """Add the entries that only the tree has to the database. Returns the tree's head, and if it had some."""
+    state = await sequencer.state()
+    reader = LogReader(fetch_from(tree), [sequencer.signer.verifier])
+    try:
+        head = await reader.head()
+        if head is None or (state is not None and head.size <= state.size):
+            return head, False
+        await _take_entries(sequencer.database, reader, head, state)
+    except LogInvalid as error:
+        raise LogDiverged(f"the log in storage cannot be used: {error}") from error
+    return head, True
 
 
 async def _take_entries(
     database: Database, reader: LogReader, head: Head, state: rows.LogState | None
-) -> Recovered:
-    """Storage is ahead: add its entries to the database, after verifying that they were signed."""
+) -> None:
+    """The tree is ahead: add its entries to the database, after verifying that they were signed."""
     size, root = (0, EMPTY_ROOT) if state is None else (state.size, state.root)
     begun = await _grown(reader, Edge(), size, head.size)
     if begun.root() != root:
         raise LogDiverged(FORK.format(size=size))
     edge = await _grown(reader, begun, head.size, head.size)
     if edge.root() != head.root:
-        raise LogDiverged("the entries in storage are not those that the checkpoint was signed for")
+        raise LogDiverged("the entries in the tree are not those that the checkpoint was signed for")
     async with database.transaction() as tx:
         await begin_log(tx, head.checkpoint.origin, 0, EMPTY_ROOT, ())
         await give_places_up(tx, size)
@@ -84,7 +97,6 @@ async def _take_entries(
             await take_entries(tx, first, [_logged(entry) for entry in entries])
         await end_recovery(tx, edge.size, edge.root(), edge.levels)
     log.info("log_recovered", size=edge.size, taken=edge.size - size)
-    return Recovered(edge.size, taken=edge.size - size)
 
 
 async def _grown(reader: LogReader, edge: Edge, end: int, size: int) -> Edge:
@@ -99,8 +111,8 @@ def _logged(entry: bytes) -> LoggedEntry:
     return LoggedEntry(parsed.name, parsed.version, bytes.fromhex(parsed.digest), entry)
 
 
-async def _write_files(sequencer: Sequencer, state: rows.LogState, head: Head | None) -> Recovered:
-    """Storage is behind or lacks files: write the files of the database's entries, then the checkpoint."""
+async def _write_files(sequencer: Sequencer, state: rows.LogState, head: Head | None) -> int:
+    """Write the files that storage lacks of the database's entries, then the checkpoint. Returns how many."""
     earlier = 0 if head is None else head.size
     edge, written, earlier_root = Edge(), 0, EMPTY_ROOT
     while edge.size < state.size:
@@ -124,4 +136,4 @@ async def _write_files(sequencer: Sequencer, state: rows.LogState, head: Head | 
         raise LogDiverged("the entries in the database are not those that were signed")
     published = read_published(await sequencer.storage.get(CHECKPOINT_KEY))
     await sequencer.publish(state.size, state.root, published)
-    return Recovered(state.size, written=written)
+    return written

@@ -22,11 +22,11 @@ from shared.settings import Settings
 from shared.storage.opening import open_storage
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.adoption_guide import Guide, shell
 from tests.deploy.commands import variables_of
 from tests.deploy.forked_commands import Answer
 from tests.deploy.older_server import REVOKED, SESSION, TOKEN, OlderServer, archive_of
 from tests.deploy.older_server_http import app_of
+from tests.deploy.page_walk import Guide, shell
 from tests.fault_proxy import FaultProxy
 from tests.faults.cluster import Process
 from tests.stack import Registry, bearer, eventually, serving
@@ -120,7 +120,7 @@ async def walk(settings: Settings, older: OlderServer, tmp_path: Path) -> AsyncI
     async with FaultProxy(lambda: asyncio.open_connection(*_address(walk.leads_to))).running() as name:
         settings = settings.model_copy(update={"public_base": f"http://127.0.0.1:{name.port}"})
         async with serving(app_of(older, settings.public_base)) as url:
-            guide = Guide(variables_of(settings), tmp_path)
+            guide = Guide("adoption.md", variables_of(settings), tmp_path)
             walk = Walk(guide, settings, older, OlderServer(connection, settings), url, url)
             yield walk
             await guide.close()

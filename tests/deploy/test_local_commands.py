@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
 import urllib.request
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.archives import hello_archive
+from tests.deploy.page_walk import Guide
 from tests.deploy.processes import COMMAND, Up, environment
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +66,7 @@ def test_what_leads_to_the_registry_is_its_owners_alone(up: Up) -> None:
         ("gc",),
         ("reindex", "hello"),
         ("export", "mirror"),
+        ("backup", "registry.dump"),
         ("backfill-signatures",),
         ("log", "verify"),
         ("doctor",),
@@ -127,3 +130,28 @@ def test_one_that_does_not_run_is_named() -> None:
             f"x07-registry: the registry in {stopped.data_dir} does not run; "
             f"start it with `x07-registry up --data-dir {stopped.data_dir}`\n",
         )
+
+
+async def test_a_backup_becomes_a_registry_again(up: Up, tmp_path: Path) -> None:
+    """docs/backup.md, "Restore a registry that `up` runs": in a new data directory, with the old keys."""
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    for name in ("signing-key", "log-key", "token"):
+        shutil.copy2(up.data_dir / name, backup)
+    restored = up.data_dir.parent / "restored"
+    places = {"/backup/": f"{backup}/", " restored": f" {restored}"}
+    guide = Guide("backup.md", {"X07_REGISTRY_DATA_DIR": str(up.data_dir)}, tmp_path, places)
+    assert {answer.returncode for answer in await guide.follow(guide.commands("Take one"))} == {0}
+    guide.variables.clear()
+    *prepare, start, rebuild, log, repair, verify = guide.commands("Restore a registry that `up` runs")
+    assert {answer.returncode for answer in await guide.follow(prepare)} == {0}
+    assert start == "x07-registry up --data-dir restored"
+    again = Up(restored)
+    try:
+        answers = await guide.follow([rebuild, log, repair, verify])
+        assert {answer.returncode for answer in answers} == {0}, answers
+        assert answers[0].stdout.splitlines()[-1] == "1 archive came back; 0 in doubt"
+        assert again.get("/index/he/ll/hello") == up.get("/index/he/ll/hello")
+        assert again.answers("/v1/account", up.token)
+    finally:
+        again.stop()

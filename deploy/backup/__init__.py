@@ -1,0 +1,1 @@
+"""Copies the database into one file, and back, with Postgres' own programs."""
