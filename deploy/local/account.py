@@ -11,12 +11,13 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.errors import StartFailed
-from deploy.local.posix_acl import allow_search
+from deploy.local.posix_acl import allow_search, allows_search
 
 NAME = "x07-registry"
 ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -56,6 +57,7 @@ def _add_user() -> pwd.struct_passwd:
         raise StartFailed(
             f"Postgres does not run as root: create a system user {NAME}, or do not start as root"
         )
+    _announce(f"adding the system user {NAME}, who runs Postgres and Valkey; Postgres does not run as root")
     options = ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
     result = subprocess.run([useradd, *options, NAME], check=False, capture_output=True, text=True)
     # Look again even if useradd failed: another process may have added the user at the same time.
@@ -92,8 +94,9 @@ def installed_package(name: str, account: Account | None) -> Path:
 def _make_reachable(path: Path, account: Account) -> None:
     """Let only the account pass through each directory above path that is closed to it."""
     for directory in path.resolve().parents:
-        if directory.stat().st_mode & stat.S_IXOTH:
+        if allows_search(directory, account.uid, account.gid):
             continue
+        _announce(f"letting the user {NAME} pass through {directory} (as setfacl -m u:{NAME}:x does)")
         try:
             allow_search(directory, account.uid)
         except OSError as error:
@@ -101,6 +104,11 @@ def _make_reachable(path: Path, account: Account) -> None:
                 f"the user {NAME}, who runs Postgres, cannot pass through {directory} ({error.strerror}); "
                 f"run `chmod o+x {directory}`, or keep the data and this installation elsewhere"
             ) from None
+
+
+def _announce(text: str) -> None:
+    """Tell the person of a change to this machine, outside the data directory, before it is made."""
+    print(f"x07-registry: {text}", file=sys.stderr, flush=True)
 
 
 def _make_readable(tree: Path) -> None:

@@ -32,12 +32,27 @@ def allow_search(directory: Path, user_id: int) -> None:
     os.setxattr(directory, ATTRIBUTE, render_acl(acl))
 
 
+def allows_search(directory: Path, user_id: int, group_id: int) -> bool:
+    """True if a user with only this group may pass through the directory (acl(5), access check algorithm)."""
+    acl, status = _read(directory), directory.stat()
+    mask = acl.get((MASK, NO_ID), 7)
+    if user_id == status.st_uid:
+        return bool(acl[OWNER, NO_ID] & SEARCH)
+    if (named := acl.get((USER, user_id))) is not None:
+        return bool(named & mask & SEARCH)
+    groups = [acl[OWNING_GROUP, NO_ID]] if group_id == status.st_gid else []
+    groups += [bits for (tag, who), bits in acl.items() if (tag, who) == (GROUP, group_id)]
+    if groups:
+        return any(bits & mask & SEARCH for bits in groups)
+    return bool(acl[OTHER, NO_ID] & SEARCH)
+
+
 def _read(directory: Path) -> Acl:
     """The directory's list, or one made from its mode."""
     try:
         return parse_acl(os.getxattr(directory, ATTRIBUTE))
     except OSError as error:
-        if error.errno != errno.ENODATA:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):  # no list, or none is possible
             raise
     mode = stat.S_IMODE(directory.stat().st_mode)
     return {(OWNER, NO_ID): mode >> 6 & 7, (OWNING_GROUP, NO_ID): mode >> 3 & 7, (OTHER, NO_ID): mode & 7}

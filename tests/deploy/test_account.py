@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import StartFailed
+from deploy.local import account
 from deploy.local.account import installed_package, make_private_directory, server_account
 from deploy.local.child import ChildProcess
+from deploy.local.posix_acl import allows_search
 
 
 async def test_programs_installed_under_a_private_umask_can_be_run(
@@ -23,20 +25,56 @@ async def test_programs_installed_under_a_private_umask_can_be_run(
     for path in (program.parent.parent, program.parent, program):
         path.chmod(0o700)
     monkeypatch.syspath_prepend(closed_dir)
-    account = server_account()
-    package = installed_package("some_programs", account)
-    child = ChildProcess([package / "bin/program"], death_signal=signal.SIGKILL, account=account)
+    user = server_account()
+    package = installed_package("some_programs", user)
+    child = ChildProcess([package / "bin/program"], death_signal=signal.SIGKILL, account=user)
     assert await child.ended() == "exit status 0"
 
 
 async def test_the_account_may_write_in_its_directory_and_nobody_else_may_look(closed_dir: Path) -> None:
     """Root created it, below one of root's own directories."""
-    account = server_account()
+    user = server_account()
     directory = closed_dir / "deeper/private"
-    make_private_directory(directory, account)
-    child = ChildProcess(["touch", "made"], death_signal=signal.SIGKILL, account=account, directory=directory)
+    make_private_directory(directory, user)
+    child = ChildProcess(["touch", "made"], death_signal=signal.SIGKILL, account=user, directory=directory)
     assert await child.ended() == "exit status 0"
     assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_closed_folder_is_named_before_it_is_opened_and_an_open_one_is_left_alone(
+    closed_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Root's own folders are nobody else's business, so a change to one is announced, once."""
+    user = server_account()
+    if user is None:
+        pytest.skip("only root changes folders for another user")
+    make_private_directory(closed_dir / "data", user)
+    assert capfd.readouterr().err == (
+        f"x07-registry: letting the user x07-registry pass through {closed_dir} "
+        "(as setfacl -m u:x07-registry:x does)\n"
+    )
+    assert allows_search(closed_dir, user.uid, user.gid)
+    changed_ns = closed_dir.stat().st_ctime_ns
+    make_private_directory(closed_dir / "data", user)
+    assert (capfd.readouterr().err, closed_dir.stat().st_ctime_ns) == ("", changed_ns)
+
+
+def test_a_missing_system_user_is_named_before_it_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A new user of the machine is a change that root should hear of. Here, adding one fails."""
+    useradd = tmp_path / "useradd"
+    useradd.write_text("#!/bin/sh\necho 'useradd: no space left' >&2\nexit 1\n")
+    useradd.chmod(0o755)
+    monkeypatch.setattr(account, "NAME", "x07-nobody-has-this-name")
+    monkeypatch.setattr(account, "ADMIN_PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(StartFailed, match=r"cannot add the system user .*: useradd: no space left"):
+        server_account()
+    assert capfd.readouterr().err == (
+        "x07-registry: adding the system user x07-nobody-has-this-name, who runs Postgres and Valkey; "
+        "Postgres does not run as root\n"
+    )
 
 
 def test_a_missing_package_is_told_with_what_to_do() -> None:

@@ -18,6 +18,7 @@ from deploy.local.posix_acl import (
     OWNING_GROUP,
     USER,
     allow_search,
+    allows_search,
     parse_acl,
     render_acl,
 )
@@ -56,3 +57,18 @@ def test_the_rights_of_others_stay_when_a_user_is_added(tmp_path: Path) -> None:
     acl = parse_acl(os.getxattr(tmp_path, ATTRIBUTE))
     assert (acl[USER, SOMEBODY], acl[USER, SOMEBODY + 1]) == (1, 1)
     assert (acl[OWNING_GROUP, NO_ID], acl[MASK, NO_ID]) == (5, 5)
+
+
+def test_who_may_pass_is_told_as_the_kernel_decides(tmp_path: Path) -> None:
+    """The owner, then named users, then groups, then all others; the mask limits all but owner and others."""
+    user, group = SOMEBODY, SOMEBODY + 1
+    tmp_path.chmod(0o711)
+    assert allows_search(tmp_path, user, group)
+    tmp_path.chmod(0o710)
+    assert not allows_search(tmp_path, user, group)
+    assert allows_search(tmp_path, user, tmp_path.stat().st_gid)
+    allow_search(tmp_path, user)
+    assert allows_search(tmp_path, user, group)
+    tmp_path.chmod(0o700)  # sets the mask
+    assert not allows_search(tmp_path, user, group)
+    assert allows_search(tmp_path, tmp_path.stat().st_uid, group)
