@@ -9,9 +9,11 @@ from prometheus_client import Gauge
 from shared.database import Database
 
 CONNECTIONS: Final = Gauge(
-    "x07_database_pool_connections", "Connections of this process to Postgres: in_use, idle.", ["state"]
+    "x07_database_pool_connections",
+    "Connections of this process to Postgres, by state: `in_use` or `idle`.",
+    ["state"],
 )
-LIMIT: Final = Gauge("x07_database_pool_limit", "Connections that this process may have, at most.")
+LIMIT: Final = Gauge("x07_database_pool_limit", "Most connections to Postgres that this process may open.")
 
 
 async def collect_pool_use(database: Database) -> None:

@@ -8,8 +8,9 @@ from prometheus_client import Counter, Gauge
 
 CACHE_LOOKUPS: Final = Counter(
     "x07_read_cache_lookups_total",
-    "Look-ups of the blob cache. From memory: hit, missing (a name that is not there), stale (storage "
-    "failed to confirm). From storage: miss, revalidate; requests that wait for the same one count once.",
+    "Look-ups in the blob cache. Answered from memory: `hit`, `missing` (no blob has this name), `stale` "
+    "(storage could not confirm the blob). Answered from storage: `miss`, `revalidate`; requests that wait "
+    "for the same answer of storage count once.",
     ["outcome"],
 )
 HITS: Final = CACHE_LOOKUPS.labels("hit")
@@ -20,15 +21,15 @@ REVALIDATIONS: Final = CACHE_LOOKUPS.labels("revalidate")
 
 STALE_ANSWERS: Final = Counter(
     "x07_read_stale_answers_total",
-    "Answers that storage could not confirm; each has the header x-x07-stale.",
+    "Answers from blobs that storage could not confirm; each has the header `x-x07-stale`.",
 )
 
 FAST_ANSWERS: Final = Counter(
     "x07_read_fast_answers_total",
-    "Answers of the fast path, which bypass the application. Updated once per second.",
+    "Answers of the fast path, which do not reach the application. Updated once per second.",
     ["status"],
 )
 FAST_OK: Final = FAST_ANSWERS.labels("200")
 FAST_NOT_MODIFIED: Final = FAST_ANSWERS.labels("304")
 
-CACHE_BYTES: Final = Gauge("x07_read_cache_bytes", "Present size of the blob cache, overhead included.")
+CACHE_BYTES: Final = Gauge("x07_read_cache_bytes", "Memory that the blob cache takes, overhead included.")

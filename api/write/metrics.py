@@ -15,8 +15,8 @@ Stage = Literal["spool", "check", "stage", "commit", "visible"]
 
 STAGE_SECONDS: Final = Histogram(
     "x07_publish_stage_seconds",
-    "Stages of a publish: spool (upload to disk), check (archive), stage (bytes to storage), commit "
-    "(rows), visible (wait for a worker). Refused publishes are included.",
+    "Time of each stage of a publish: `spool` (upload to disk), `check` (archive), `stage` (bytes to "
+    "storage), `commit` (rows), `visible` (wait for a worker). Refused publishes are included.",
     ["stage"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
@@ -24,13 +24,13 @@ for _stage in get_args(Stage):
     STAGE_SECONDS.labels(_stage)
 CHANGES: Final = Counter(
     "x07_changes_total",
-    "Changes by when readers saw them: `visible` before the response was sent, else `later`.",
+    "Changes, by when readers saw them: `visible` before the answer was sent, or `later`.",
     ["outcome"],
 )
 for _outcome in ("visible", "later"):
     CHANGES.labels(_outcome)  # 0 from the start, so that the first change has a rate
 PUBLISHES_REFUSED: Final = Counter(
-    "x07_publishes_refused_total", "Publishes answered 503 because too many were in progress."
+    "x07_publishes_refused_total", "Publishes that were answered 503 because too many were in progress."
 )
 
 
