@@ -1,4 +1,4 @@
-"""Finds the cause of an error of ours, as a driver, client or system reported it, for the log."""
+"""Finds the root cause of an error, as a driver, a client library or the system reported it, for the log."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def cause_of(error: BaseException) -> str:
     The details that Postgres adds to its message are left out, because they contain values of rows.
     """
     root = root_of(error)
-    said = root.args[0] if _sqlstate_of(root) and root.args else root
-    return " ".join(str(said).split()) or type(root).__name__
+    message = root.args[0] if _sqlstate_of(root) and root.args else root
+    return " ".join(str(message).split()) or type(root).__name__
 
 
 def code_of(error: BaseException) -> str | None:
@@ -34,9 +34,8 @@ def code_of(error: BaseException) -> str | None:
     root = root_of(error)
     if isinstance(root, OSError) and root.errno is not None and root.errno in errno.errorcode:
         return errno.errorcode[root.errno]
-    answer = getattr(
-        root, "response", None
-    )  # an attribute of botocore's ClientError, which is not imported here
+    # The attribute of botocore's ClientError, which is not imported here.
+    answer = getattr(root, "response", None)
     if isinstance(answer, dict) and "Error" in answer:
         return str(answer["Error"].get("Code", ""))
     return _sqlstate_of(root)

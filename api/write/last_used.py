@@ -1,4 +1,7 @@
-"""Records when credentials were last used, in the background: within a second, then once a minute."""
+"""Records in the background when credentials were last used.
+
+The first use is written within a second, later ones at most once a minute.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class LastUsed:
     """Remembers which tokens or sessions were used and writes them in batches."""
 
     def __init__(self, database: Database, write: Write) -> None:
-        """write: sets the time of these ids to the present, in one statement."""
+        """write: sets the last use of these ids to the present time, in one statement."""
         self._database = database
         self._write = write
         self._written: dict[UUID, float] = {}

@@ -21,7 +21,10 @@ class KeptTotals:
         self._totals: dict[tuple[str, bool], int] = {}
 
     def get(self, change: int, text: str, *, scale_tested: bool) -> int | None:
-        """The total at this change number of the asking snapshot, or None if it must be counted."""
+        """The total that was counted at this change number, or None if it must be counted.
+
+        change: the change number in the snapshot that the search reads.
+        """
         return self._totals.get((text, scale_tested)) if change == self._change else None
 
     def keep(self, change: int, text: str, *, scale_tested: bool, total: int) -> None:

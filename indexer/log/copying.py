@@ -42,7 +42,9 @@ async def held_in(target: Storage, source: LogReader) -> Held:
 async def copy_entries(
     source: LogReader, target: Storage, held: Held, head: Head
 ) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Write the bundles and tiles of entries that the copy lacks. Returns the entries and the first index.
+    """Write the bundles and tiles of the entries that the copy lacks.
+
+    Yields the new entries bundle by bundle, each time with the index of the first one.
 
     Raises LogInvalid if they do not lead from the copy's tree to the head. The checkpoint is not written; the
     caller does so with put_checkpoint when it is done with the entries.

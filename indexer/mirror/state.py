@@ -15,7 +15,8 @@ EVERYTHING: Final = ("*",)
 class State(msgspec.Struct, kw_only=True):
     """url: of the origin. vkey: of its log, if it had one. packages: patterns of names that are mirrored.
 
-    again: packages with differences. etags: of the origin's files that the mirror copies unchanged, by key.
+    again: packages that differed, which the next run checks first. etags: of the origin's files that the
+    mirror copies unchanged, by key.
     """
 
     url: str = ""

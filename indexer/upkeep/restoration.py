@@ -113,23 +113,23 @@ def plan_of(tree: TreePackage, stored: StoredPackage, accounts: Collection[str])
     """The plan that makes the rows of a package match the tree. accounts: handles that have a user."""
     newer = _newer(tree, stored)
     is_tree = newer is _Newer.TREE
-    unlike = list(_unlike_versions(tree, stored))
-    lost, withdrawn = _unlike_advisories(tree, stored)
-    come, gone = _unlike_owners(tree, stored)
+    yanks = list(_differing_yanks(tree, stored))
+    lost, withdrawn = _differing_advisories(tree, stored)
+    lost_owners, former_owners = _differing_owners(tree, stored)
     doubts = [*_wrong_checksums(tree, stored)]
     if newer is not _Newer.ROWS:
         doubts += _unlisted(tree, stored, is_tree=is_tree)
     if is_tree:
-        doubts += _missing_owners(tree, come, accounts)
+        doubts += _missing_owners(tree, lost_owners, accounts)
     if newer is _Newer.NOBODY_KNOWS:
-        doubts += _undecided(tree, unlike, lost, withdrawn, come, gone)
+        doubts += _undecided(tree, yanks, lost, withdrawn, lost_owners, former_owners)
     return Plan(
         versions=tuple(_lines_without_row(tree, stored)),
-        yanks=tuple(unlike) if is_tree else (),
+        yanks=tuple(yanks) if is_tree else (),
         advisories=tuple(lost) if is_tree else (),
         withdrawals=tuple(withdrawn) if is_tree else (),
-        new_owners=tuple(handle for handle in come if handle in accounts) if is_tree else (),
-        former_owners=tuple(gone) if is_tree else (),
+        new_owners=tuple(handle for handle in lost_owners if handle in accounts) if is_tree else (),
+        former_owners=tuple(former_owners) if is_tree else (),
         is_behind=tree.generation > stored.generation,
         doubts=tuple(doubts),
     )
@@ -157,7 +157,7 @@ def _lines_without_row(tree: TreePackage, stored: StoredPackage) -> Iterator[Ind
     return (line for line in tree.lines if line.version not in known)
 
 
-def _unlike_versions(tree: TreePackage, stored: StoredPackage) -> Iterator[tuple[str, bool]]:
+def _differing_yanks(tree: TreePackage, stored: StoredPackage) -> Iterator[tuple[str, bool]]:
     """Versions whose yank differs, with the tree's value."""
     for line in tree.lines:
         row = stored.versions.get(line.version)
@@ -165,7 +165,7 @@ def _unlike_versions(tree: TreePackage, stored: StoredPackage) -> Iterator[tuple
             yield line.version, line.yanked
 
 
-def _unlike_advisories(tree: TreePackage, stored: StoredPackage) -> tuple[list[IndexAdvisory], list[str]]:
+def _differing_advisories(tree: TreePackage, stored: StoredPackage) -> tuple[list[IndexAdvisory], list[str]]:
     """Advisories that only the tree has, and advisories in force that only the rows have."""
     listed = {line.version for line in tree.lines}
     in_force = tree.advisories
@@ -182,7 +182,7 @@ def _unlike_advisories(tree: TreePackage, stored: StoredPackage) -> tuple[list[I
     return lost, withdrawn
 
 
-def _unlike_owners(tree: TreePackage, stored: StoredPackage) -> tuple[list[str], list[str]]:
+def _differing_owners(tree: TreePackage, stored: StoredPackage) -> tuple[list[str], list[str]]:
     """Owners that only the tree has, and those that only the rows have."""
     if tree.owners is None:
         return [], []
@@ -208,10 +208,12 @@ def _unlisted(tree: TreePackage, stored: StoredPackage, *, is_tree: bool) -> Ite
         yield Finding(Thing.VERSION, False, tree.name, version, f"{why}; the row is not changed")
 
 
-def _missing_owners(tree: TreePackage, come: Sequence[str], accounts: Collection[str]) -> Iterator[Finding]:
+def _missing_owners(
+    tree: TreePackage, lost_owners: Sequence[str], accounts: Collection[str]
+) -> Iterator[Finding]:
     if tree.owners is None:
         yield Finding(Thing.OWNER, False, tree.name, None, "the tree does not name its owners")
-    for handle in come:
+    for handle in lost_owners:
         if handle not in accounts:
             yield Finding(Thing.OWNER, False, tree.name, None, f"{handle} owned it, but has no account here")
 
@@ -221,8 +223,8 @@ def _undecided(
     yanks: Sequence[tuple[str, bool]],
     lost: Sequence[IndexAdvisory],
     withdrawn: Sequence[str],
-    come: Sequence[str],
-    gone: Sequence[str],
+    lost_owners: Sequence[str],
+    former_owners: Sequence[str],
 ) -> Iterator[Finding]:
     """The differences when neither side is known to be newer; the rows are not changed."""
 
@@ -236,7 +238,7 @@ def _undecided(
         yield doubt(Thing.ADVISORY, advisory.version, f"{advisory.id} is only in the tree")
     for advisory_id in withdrawn:
         yield doubt(Thing.WITHDRAWAL, None, f"advisory {advisory_id} is in force by its row, not in the tree")
-    for handle in come:
+    for handle in lost_owners:
         yield doubt(Thing.OWNER, None, f"{handle} is an owner in the tree, not in the rows")
-    for handle in gone:
+    for handle in former_owners:
         yield doubt(Thing.OWNER, None, f"{handle} is an owner in the rows, not in the tree")
