@@ -119,6 +119,7 @@ class Fence:
                 file.body,
                 content_type=file.content_type,
                 digest=file.digest,
+                identity_digest=file.identity_digest,
                 generation=generation,
                 only_if_absent=only_if_absent,
                 if_revision=if_revision,

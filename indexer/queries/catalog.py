@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,24 +58,70 @@ async def take_catalog_changes(tx: AsyncConnection) -> int:
     return (await tx.execute(text("DELETE FROM catalog_changes"))).rowcount
 
 
-_CATALOG_PAGE = text(
+_TAKE_NAMES = text(
     """
-    SELECT max(name) AS last, string_agg(line, ',' ORDER BY name) AS lines
-    FROM (SELECT p.name COLLATE "C" AS name, s.catalog_line AS line
-          FROM packages p JOIN index_state s ON s.package_id = p.id
-          WHERE p.name COLLATE "C" > :after AND s.catalog_line IS NOT NULL
-          ORDER BY p.name COLLATE "C" LIMIT :page) page
+    WITH taken AS (DELETE FROM catalog_changes RETURNING package_id)
+    SELECT DISTINCT p.name FROM taken LEFT JOIN LATERAL (
+        SELECT name FROM packages WHERE id = taken.package_id OFFSET 0) p ON true
     """
 )
 
 
-async def catalog_lines(tx: AsyncConnection) -> AsyncIterator[bytes]:
-    """The catalog lines of all published packages in byte order of names, a page at a time, joined by commas.
+async def take_changed_names(tx: AsyncConnection) -> list[str | None]:
+    """Remove the rows that make the catalog dirty. Returns the names of their packages (packages_pkey).
 
-    The pages are not one snapshot: a line is as old as the first page, or newer. Served by
-    packages_name_bytes_idx.
+    None is among them if a package is gone. A rollback restores the rows, as take_catalog_changes says.
     """
-    after = ""
-    while (page := (await tx.execute(_CATALOG_PAGE, {"after": after, "page": CATALOG_PAGE})).one()).lines:
-        yield page.lines
+    return list((await tx.execute(_TAKE_NAMES)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPage:
+    """Catalog lines of consecutive packages, joined by commas.
+
+    last: the last name. names: how many packages, of which unpublished ones have no line. lines: not empty.
+    """
+
+    last: str
+    names: int
+    lines: bytes
+
+
+# OFFSET 0 makes Postgres look up the state of each package of a page. Otherwise it reads all states.
+_CATALOG_PAGE = text(
+    """
+    SELECT max(name) AS last, count(*) AS names, string_agg(s.catalog_line, ',' ORDER BY name) AS lines
+    FROM (SELECT id, name COLLATE "C" AS name FROM packages
+          WHERE name COLLATE "C" > :after AND name COLLATE "C" <= :up_to
+          ORDER BY name COLLATE "C" LIMIT :page) p
+    LEFT JOIN LATERAL (
+        SELECT catalog_line FROM index_state WHERE package_id = p.id AND catalog_line IS NOT NULL OFFSET 0
+    ) s ON true
+    """
+)
+# Comes after every name.
+NO_END: Final = "\U0010ffff"
+
+
+async def catalog_pages(
+    tx: AsyncConnection, after: str = "", up_to: str | None = None, limit: int = CATALOG_PAGE
+) -> AsyncIterator[CatalogPage]:
+    """The catalog lines of published packages in byte order of names, at most `limit` of them a page.
+
+    after, up_to: only packages behind the one name, and not behind the other. The pages are not one snapshot:
+    a line is as old as the first page, or newer. Served by packages_name_bytes_idx and index_state_pkey.
+    """
+    while True:
+        values = {"after": after, "up_to": up_to or NO_END, "page": limit}
+        page = (await tx.execute(_CATALOG_PAGE, values)).one()
+        if page.lines:
+            yield CatalogPage(page.last, page.names, page.lines)
+        if page.names < limit:
+            return
         after = page.last
+
+
+async def catalog_lines(tx: AsyncConnection) -> AsyncIterator[bytes]:
+    """The catalog lines of all published packages, as catalog_pages has them."""
+    async for page in catalog_pages(tx):
+        yield page.lines

@@ -8,7 +8,7 @@ from typing import Final
 
 from indexer.encodings import Chunks, compressed
 from indexer.upkeep.differences import Difference, ExpectedFile, Kind
-from shared.encodings import MIN_COMPRESSED_BYTES, SUFFIXES, Coding, variant_key
+from shared.encodings import MIN_COMPRESSED_BYTES, Coding, variant_key
 from shared.errors import TornBlob
 from shared.storage.interface import BlobInfo, Missing, Storage
 
@@ -25,7 +25,7 @@ async def check_file(storage: Storage, expected: ExpectedFile, *, deep: bool) ->
         return [expected.difference(Kind.MISSING, NOT_THERE)]
     found = [] if (wrong := await _wrong_body(storage, expected, info, deep)) is None else [wrong]
     if expected.chunks is not None:
-        for coding in SUFFIXES:
+        for coding in expected.codings:
             found += await _check_variant(storage, expected, expected.chunks, coding, deep)
     return found
 

@@ -15,6 +15,7 @@ from indexer.package_files import metadata_body
 from indexer.package_page import render_package_page
 from indexer.rows import PackageRow, PackageState, VersionRow
 from shared.blobs import CATALOG_KEY, advisories_key, archive_key, index_key, metadata_key, package_key
+from shared.encodings import SUFFIXES, Coding
 from shared.errors import DatabaseCorrupt
 from shared.names import PackageName
 from shared.signing import KIND, verify
@@ -58,7 +59,7 @@ class ExpectedFile:
     """A blob that the rows require.
 
     digest: SHA-256 of its bytes. size_bytes: None if the rows do not have it. chunks: reads the body of a
-    file that has compressed variants.
+    file that has compressed variants, in these codings.
     """
 
     key: str
@@ -67,6 +68,7 @@ class ExpectedFile:
     package: str | None = None
     version: str | None = None
     chunks: Chunks | None = None
+    codings: tuple[Coding, ...] = tuple(SUFFIXES)
     is_archive: bool = False
 
     def difference(self, kind: Kind, detail: str, key: str | None = None) -> Difference:

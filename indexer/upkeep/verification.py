@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from indexer.catalog import render_catalog
-from indexer.catalog_publication import spool
 from indexer.config import render_config
 from indexer.encodings import read_chunks
 from indexer.parts import Parts
@@ -35,6 +34,7 @@ from indexer.upkeep.differences import (
     row_differences,
 )
 from indexer.upkeep.progress import Progress, pages
+from indexer.upkeep.spool import spool
 from indexer.upkeep.tree_keys import DOCUMENTS, Place, place_of
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, STAGING_PREFIX
 from shared.concurrency import together
@@ -166,7 +166,9 @@ class Verification:
                 path = Path(directory) / "catalog.json"
                 digest = await spool(path, render_catalog(catalog.catalog_lines(tx)))
                 size_bytes = path.stat().st_size
-                expected = ExpectedFile(CATALOG_KEY, digest, size_bytes, chunks=lambda: read_chunks(path))
+                expected = ExpectedFile(
+                    CATALOG_KEY, digest, size_bytes, chunks=lambda: read_chunks(path), codings=("gzip",)
+                )
                 return await self._of_file(expected)
 
     async def extras(self) -> AsyncIterator[Difference]:

@@ -102,6 +102,7 @@ class FileSystemStorage:
         *,
         content_type: str,
         digest: str,
+        identity_digest: str | None = None,
         generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
@@ -109,7 +110,7 @@ class FileSystemStorage:
         """Write the blob from a local file, which is moved if it is on the same file system."""
         if _is_big(path):  # a batch would wait for it
             await self._run(_flush, path)
-        attributes = Attributes(digest, None, generation)
+        attributes = Attributes(digest, identity_digest, generation)
         condition = Condition(only_if_absent, if_revision, generation or None)
         change = partial(self._directory.put_file, require_new_key(key), path, attributes, condition)
         return bool(await self._changes.submit(change))

@@ -139,6 +139,7 @@ class Storage(Protocol):
         *,
         content_type: str,
         digest: str,
+        identity_digest: str | None = None,
         generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,

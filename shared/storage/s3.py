@@ -154,6 +154,7 @@ class S3Storage:
         *,
         content_type: str,
         digest: str,
+        identity_digest: str | None = None,
         generation: int = 0,
         only_if_absent: bool = False,
         if_revision: str | None = None,
@@ -163,7 +164,7 @@ class S3Storage:
         with mapped_os_errors():
             file = await asyncio.to_thread(open_nameless, path)
         with file:
-            described = description(content_type, digest, None, generation)
+            described = description(content_type, digest, identity_digest, generation)
             return await self._put(key, file, described, writes.conditions(only_if_absent, if_revision))
 
     async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:

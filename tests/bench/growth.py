@@ -1,15 +1,21 @@
-"""Costs that grow with the registry: the catalog's size, build and delay, and a publish."""
+"""Costs that grow with the registry: the catalog's size, build and delay, a publish, the worker's memory.
+
+`python -m tests.bench.growth 1000 100000` measures other sizes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import mmap
+import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -17,25 +23,32 @@ import structlog
 
 from indexer.catalog_publication import publish_catalog
 from shared.settings import load_settings
+from tests.bench.load import cpu_s
 from tests.bench.measure import Client, Times, archive_of, better, print_table, timed
 from tests.bench.publish import AS_OURS, database_url
-from tests.bench.search import package_names
+from tests.bench.search import WORDS, package_names
 from tests.deploy.processes import Up, environment, until
 from worker.process import open_parts
 
+MIB = 1 << 20
 SIZES = (100, 1_000, 10_000, 100_000)
 PUBLISHES = 60
 ROUNDS = 3
-STREAM_S = 15.0
-STREAMS = 4
+PACED = 40
+PAUSE_S = 1.0
+DOCS_WORDS = 28
 AIM_RATIO = 1.5
-AIM_FOLLOWS_S = 10.0
+AIM_FOLLOWS_S = 5.0
+AIM_PUBLISH_MS = 40
+AIM_WORKER_MIB = 160
 
 FILL = """
     WITH added AS (
         INSERT INTO packages (name, created_by, latest_version)
         SELECT name, (SELECT id FROM users LIMIT 1), '0.1.0' FROM unnest($1::text[]) AS name
         RETURNING id, name, created_by
+    ), documented AS (
+        SELECT * FROM unnest($1::text[], $2::text[]) AS documented (name, docs)
     ), versions AS (
         INSERT INTO package_versions (package_id, version, cksum, manifest, published_by)
         SELECT id, '0.1.0', repeat('0', 64), jsonb_build_object('name', name, 'modules', '["a", "b"]'::jsonb,
@@ -48,8 +61,8 @@ FILL = """
     INSERT INTO index_state (package_id, generation, published_generation, catalog_line)
     SELECT id, 1, 1, convert_to(json_build_object('name', name, 'is_official', false, 'latest', '0.1.0',
         'description', 'A package that does ' || name || ' things.',
-        'docs', repeat('How to use it. ', 12), 'facets', '["binding:s3"]'::json)::text, 'UTF8')
-    FROM added
+        'docs', docs, 'facets', '["binding:s3"]'::json)::text, 'UTF8')
+    FROM added JOIN documented USING (name)
 """
 FILL_NAMES = "INSERT INTO search_names SELECT name, false FROM unnest($1::text[]) AS name"
 
@@ -59,30 +72,36 @@ def main() -> None:
     if sys.argv[1:2] == ["--build"]:
         asyncio.run(_build_here())
         return
-    names = package_names(SIZES[-1])
+    sizes = tuple(int(size) for size in sys.argv[1:] if size.isdigit()) or SIZES
+    names = package_names(sizes[-1])
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as directory:
         up = Up(Path(directory) / "registry")
         try:
             _until_a_worker_is_there(up)
-            rows = _rows(up, names)
+            rows = _rows(up, names, sizes)
         finally:
             up.stop()
     notes = [
         f"publish: of 24 KB, a new package, by 1 publisher until its index file shows it; {PUBLISHES},",
         f"  the best of {ROUNDS} rounds; x: times the first row, aim {AIM_RATIO}",
-        "build: catalog.json with its variants, in a process of its own; memory: what that adds",
-        f"follows: the worst wait of a published package for the catalog, while {STREAMS} publishers publish",
-        f"  for {STREAM_S:.0f} s without a pause; aim {AIM_FOLLOWS_S:.0f} s",
+        "build: catalog.json with its variant from rows, in a process of its own; memory: what that adds",
+        f"one a second: {PACED} publishes, {PAUSE_S:.0f} s apart; CPU: processor time of all processes for",
+        f"  each, aim {AIM_PUBLISH_MS} ms; follows: until the catalog lists it, aim {AIM_FOLLOWS_S:.0f} s;",
+        f"  worker: its peak of resident memory, aim {AIM_WORKER_MIB} MiB",
     ]
     columns = [
         "packages",
         "catalog MiB",
+        "gzip MiB",
         "build s",
         "memory MiB",
         "publish p50 ms",
         "p95 ms",
         "x",
-        "follows s",
+        "one a second: CPU ms",
+        "follows p50 s",
+        "worst s",
+        "worker MiB",
     ]
     print_table("growth", "growth", columns, rows, notes)
 
@@ -95,38 +114,47 @@ def _until_a_worker_is_there(up: Up) -> None:
     client.close()
 
 
-def _rows(up: Up, names: list[str]) -> list[list[str]]:
+def _rows(up: Up, names: list[str], sizes: Sequence[int]) -> list[list[str]]:
     rows: list[list[str]] = []
     first: Times | None = None
-    for there, size in zip((0, *SIZES), SIZES, strict=False):
+    for there, size in zip((0, *sizes), sizes, strict=False):
         print(f"filling up to {size:,} packages", file=sys.stderr, flush=True)
         asyncio.run(_fill(database_url(up, "postgres"), names[there:size]))
         build_s, memory_mib = _build(up)
         publish = better(_publishes(up) for _ in range(ROUNDS))
         first = first or publish
-        catalog_mib = (up.data_dir / "index/catalog.json").stat().st_size / (1 << 20)
+        paced = _paced(up)
+        catalog = up.data_dir / "index/catalog.json"
         rows.append(
             [
                 f"{size:,}",
-                f"{catalog_mib:.2f}",
+                f"{catalog.stat().st_size / MIB:.2f}",
+                f"{catalog.with_suffix('.json.gz').stat().st_size / MIB:.2f}",
                 f"{build_s:.2f}",
                 f"{memory_mib:.0f}",
                 f"{publish.p50_ms:.1f}",
                 f"{publish.p95_ms:.1f}",
                 f"{publish.p50_ms / first.p50_ms:.2f}",
-                f"{_follows_s(up):.1f}",
+                f"{paced.cpu_ms:.1f}",
+                f"{statistics.median(paced.waits_s):.1f}",
+                f"{max(paced.waits_s):.1f}",
+                f"{peak_mib(up.pid_of('deploy.cli worker')):.0f}",
             ]
         )
+        print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 
 async def _fill(url: str, names: list[str]) -> None:
-    """Insert packages as if a worker had published them."""
+    """Insert packages as if a worker had published them. Their docs compress as text does."""
     connection: Any = await asyncpg.connect(url, server_settings=AS_OURS)
+    random = Random(0)
     try:
         for start in range(0, len(names), 5000):
-            await connection.execute(FILL, names[start : start + 5000])
-            await connection.execute(FILL_NAMES, names[start : start + 5000])
+            some = names[start : start + 5000]
+            docs = [" ".join(random.choices(WORDS, k=DOCS_WORDS)) for _ in some]
+            await connection.execute(FILL, some, docs)
+            await connection.execute(FILL_NAMES, some)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
@@ -147,13 +175,15 @@ async def _build_here() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     async with open_parts(load_settings()) as parts:
         await parts.database.check()
-        before, begun = _peak_mib(), time.perf_counter()
-        await publish_catalog(parts, anew=True)
-        print(time.perf_counter() - begun, _peak_mib() - before)
+        before, begun = peak_mib("self"), time.perf_counter()
+        while not await publish_catalog(parts, anew=True):  # the worker is building
+            begun = time.perf_counter()
+        print(time.perf_counter() - begun, peak_mib("self") - before)
 
 
-def _peak_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def peak_mib(pid: int | str | None) -> float:
+    """The peak of a process's resident memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
@@ -172,36 +202,32 @@ def _publishes(up: Up) -> Times:
     return times
 
 
-def _follows_s(up: Up) -> float:
-    """The worst delay between a publish and the catalog, under a steady stream of publishes."""
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """Publishes with pauses. cpu_ms: of all processes, for each publish."""
+
+    cpu_ms: float
+    waits_s: list[float]
+
+
+def _paced(up: Up) -> Paced:
+    """Publish a new package a second, and wait until the catalog lists each."""
+    client, headers = Client(up.url.removeprefix("http://")), {"authorization": f"Bearer {up.token}"}
+    catalog = up.data_dir / "index/catalog.json"
     published: dict[str, float] = {}
     waits: list[float] = []
-    stop = threading.Event()
-    threads = [
-        threading.Thread(target=_stream, args=(up, number, published, stop)) for number in range(STREAMS)
-    ]
-    for thread in threads:
-        thread.start()
-    end = time.monotonic() + STREAM_S
-    while time.monotonic() < end or published:
-        if time.monotonic() > end:
-            stop.set()
-        _take_listed(up.data_dir / "index/catalog.json", published, waits)
-        if time.monotonic() > end + 60:
-            raise RuntimeError("the catalog does not follow")
-        time.sleep(0.1)
-    for thread in threads:
-        thread.join()
-    return max(waits)
-
-
-def _stream(up: Up, number: int, published: dict[str, float], stop: threading.Event) -> None:
-    client, headers = Client(up.url.removeprefix("http://")), {"authorization": f"Bearer {up.token}"}
-    while not stop.is_set():
+    before_s, begun = cpu_s(up.process), time.monotonic()
+    for number in range(PACED):
         name = f"s{time.monotonic_ns():x}{number}"
         client.require("POST", "/v1/packages/publish", archive_of(name), headers)
         published[name] = time.monotonic()
+        while time.monotonic() < begun + (number + 1) * PAUSE_S:
+            _take_listed(catalog, published, waits)
+            time.sleep(0.05)
+    cpu_ms = (cpu_s(up.process) - before_s) * 1000 / PACED
+    until(lambda: _take_listed(catalog, published, waits) or not published, 60)
     client.close()
+    return Paced(cpu_ms, waits)
 
 
 def _take_listed(path: Path, published: dict[str, float], waits: list[float]) -> None:
