@@ -9,6 +9,7 @@ PROGRAMS = {
     "reads": "reads of index files and archives beside nginx and others; misses, freshness, memory",
     "private_reads": "processor time of a fast answer in a private registry, beside a public one",
     "pages": "package pages, owners and advisories at 32 connections",
+    "fairness": "p50 and p99 at 64 connections of the routes that ask Postgres",
     "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",
     "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
     "warm_start": "from the command to the first answer of a registry",

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     loads: dict[tuple[str, Path | None], list[Load]] = {}
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="x07-pages-")))
-        ups = {checkout: _started(stack, directory, checkout) for checkout in checkouts}
+        ups = {checkout: started(stack, directory, checkout) for checkout in checkouts}
         for _ in range(ROUNDS):
             for route in ROUTES:
                 for checkout, up in ups.items():
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     )
 
 
-def _started(stack: ExitStack, directory: Path, checkout: Path | None) -> Up:
+def started(stack: ExitStack, directory: Path, checkout: Path | None) -> Up:
     """A whole registry with one package."""
     with on_core(SERVER_CORE if CLIENT_CORE else CLIENT_CORE):
         up = Up(directory / (checkout.name if checkout else "this"), checkout=checkout)
