@@ -7,7 +7,6 @@ from itertools import groupby
 
 from api.write.queries import archetypes as queries
 from api.write.queries.archetypes import ArchetypedPackage
-from api.write.queries.search import plan_for_values
 from api.write.query_params import Page
 from api.write.services import Services
 from shared.errors import InvalidArchetype, NotFound
@@ -32,7 +31,7 @@ async def archetypes(services: Services, q: str, page: Page) -> tuple[int, list[
     A package counts for an archetype if the text is in the archetype, or in its name and description.
     """
     async with services.database.transaction() as tx:
-        await plan_for_values(tx)
+        await queries.plan_for_values(tx)
         total, rows = await queries.page_of_archetypes(tx, q, page)
     grouped = groupby(rows, key=lambda row: row.archetype)
     return total, [_archetype(name, tuple(packages)) for name, packages in grouped]

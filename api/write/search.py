@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from api.write.queries import search as queries
-from api.write.queries.search import Hit
+from api.write.queries.search import FoundPage
 from api.write.query_params import Page
-from api.write.search_totals import KeptTotals
 from api.write.services import Services
 from shared.text import lower_ascii
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A page of hits, best first, and the total number of hits, both from one snapshot."""
-
-    total: int
-    hits: list[Hit]
-
-
-async def search(services: Services, q: str, page: Page, *, scale_tested: bool) -> Found:
+async def search(services: Services, q: str, page: Page, *, scale_tested: bool) -> FoundPage:
     """Packages whose name contains the text literally, in any case; all packages for an empty text.
 
-    scale_tested: limits the search to packages whose latest version has scale evidence.
+    Names that differ from the text only in `-`, `_` and blanks are found, too. scale_tested: limits the
+    search to packages whose latest version has scale evidence.
     """
-    needle = lower_ascii(q)
-    async with services.database.transaction("REPEATABLE READ") as tx:
-        await queries.plan_for_values(tx)
-        total = await _total(tx, services.search_totals, needle, scale_tested=scale_tested)
-        if page.limit == 0 or page.offset >= total:
-            return Found(total, [])
-        hits = await queries.page_of_names(tx, needle, page, scale_tested=scale_tested, total=total)
-    return Found(total, hits)
-
-
-async def _total(tx: AsyncConnection, kept: KeptTotals, needle: str, *, scale_tested: bool) -> int:
-    """How many names contain the text, in the transaction's snapshot."""
-    if len(needle) <= queries.GRAM_CHARS:
-        return await queries.kept_total(tx, needle, scale_tested=scale_tested)
-    change = await queries.last_change(tx)
-    total = kept.get(change, needle, scale_tested=scale_tested)
-    if total is None:
-        total = await queries.count_names(tx, needle, scale_tested=scale_tested)
-        kept.keep(change, needle, scale_tested=scale_tested, total=total)
-    return total
+    needle, kept = lower_ascii(q), services.search_totals
+    known = kept.get(needle, scale_tested=scale_tested)
+    async with services.database.reading() as connection:
+        found = await queries.find_page(connection, needle, page, scale_tested=scale_tested, known=known)
+    kept.keep(found.change, needle, scale_tested=scale_tested, total=found.total)
+    return found

@@ -11,6 +11,7 @@ from typing import Final
 
 MAX_KEPT: Final = 1000
 WORTH_KEEPING: Final = 1000
+UNKNOWN: Final = -1
 
 
 class KeptTotals:
@@ -20,12 +21,9 @@ class KeptTotals:
         self._change = 0
         self._totals: dict[tuple[str, bool], int] = {}
 
-    def get(self, change: int, text: str, *, scale_tested: bool) -> int | None:
-        """The total that was counted at this change number, or None if it must be counted.
-
-        change: the change number in the snapshot that the search reads.
-        """
-        return self._totals.get((text, scale_tested)) if change == self._change else None
+    def get(self, text: str, *, scale_tested: bool) -> tuple[int, int]:
+        """The change number for which totals are remembered, and the total; -1 if it must be counted."""
+        return self._change, self._totals.get((text, scale_tested), UNKNOWN)
 
     def keep(self, change: int, text: str, *, scale_tested: bool, total: int) -> None:
         """Remember a total counted at this change number, unless it is small and so cheap to count."""

@@ -1,7 +1,7 @@
 """How evenly 64 clients are served: p50 and p99 of every kind of route that asks Postgres.
 
-`python -m tests.bench fairness` measures this program. `python -m tests.bench.fairness CHECKOUT` also measures
-the version in that folder, which has a .venv of its own, in alternating runs.
+`python -m tests.bench fairness` measures this program. `python -m tests.bench.fairness CHECKOUT` measures the
+version in that folder as well, which has a .venv of its own, in alternating runs.
 """
 
 from __future__ import annotations

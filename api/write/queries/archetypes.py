@@ -81,6 +81,11 @@ _OF_ONE = text(
 )
 
 
+async def plan_for_values(tx: AsyncConnection) -> None:
+    """Have Postgres plan this transaction's statements for their values, which decide the best plan."""
+    await tx.execute(text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"))
+
+
 async def page_of_archetypes(tx: AsyncConnection, q: str, page: Page) -> tuple[int, list[ArchetypedPackage]]:
     """The number of archetypes that match, and the matching packages of those on the page, in order.
 
