@@ -19,6 +19,7 @@ SECTIONS: Final = {
     "Publishers": ("auth.md", "publishing.md", "packing.md", "webhooks.md", "api.md", "errors.md", "lint.md"),
     "Operators": (
         "deployment.md",
+        "pages.md",
         "private.md",
         "settings.md",
         "commands.md",

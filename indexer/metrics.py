@@ -34,6 +34,11 @@ CATALOG_SECONDS: Final = Histogram(
     "Time to build catalog.json and its variants.",
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+PAGES_SECONDS: Final = Histogram(
+    "x07_pages_build_seconds",
+    "Rendering and putting the HTML pages of one batch of packages.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 
 PACKAGES_LOOKED_AT: Final = Counter(
     "x07_packages_looked_at_total", "Packages whose files a worker compared with their rows."

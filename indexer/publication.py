@@ -87,7 +87,12 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
         dirty = [state for state in states if state.package.name in locked and not state.is_clean]
         done, has_event = await _put(parts, tx, dirty, outcomes, doubtful), False
         if done:
-            has_event = await _mark(tx, done, is_logging=parts.settings.log_key_b64 is not None)
+            has_event = await _mark(
+                tx,
+                done,
+                is_logging=parts.settings.log_key_b64 is not None,
+                has_pages=parts.settings.has_pages,
+            )
         stop_at("before_published_mark", parts.settings.test_stop_at)
     if done:
         stop_at("after_published_mark", parts.settings.test_stop_at)
@@ -154,7 +159,9 @@ async def _successes(
     return done
 
 
-async def _mark(tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging: bool) -> bool:
+async def _mark(
+    tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging: bool, has_pages: bool
+) -> bool:
     """Record what was put, and hand the lines that changed to the transparency log.
 
     True if a webhook waits for it.
@@ -165,6 +172,7 @@ async def _mark(tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging
         [(package.id, package.generation, render_catalog_line(package)) for package in packages],
         [(put.package.id, version, digest) for put in done for version, digest in put.digests.items()],
         is_logging=is_logging,
+        has_pages=has_pages,
     )
     if is_logging:
         await hand_over(tx, [line for put in done for line in changed_lines(put.package, put.lines)])

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from shared.names import PackageName, shard_path
+from shared.page_paths import PAGES_PREFIX
 from shared.versions import VersionText
 
 CATALOG_KEY: Final = "index/catalog.json"
@@ -22,6 +23,17 @@ NDJSON_TYPE: Final = "application/x-ndjson"
 ARCHIVE_TYPE: Final = "application/octet-stream"
 CHECKPOINT_TYPE: Final = "text/plain; charset=utf-8"
 TILE_TYPE: Final = "application/octet-stream"
+HTML_TYPE: Final = "text/html; charset=utf-8"
+PAGE_TYPES: Final = {
+    "html": HTML_TYPE,
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "ico": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+    "xml": "application/xml",
+    "atom": "application/atom+xml; charset=utf-8",
+}
 
 CORRUPT_METADATA: Final = b'{"code":"X07REG_META_CORRUPT","message":"stored manifest is corrupt"}'
 """The blob at the metadata key of a version whose stored manifest lacks a required field.
@@ -102,6 +114,8 @@ def content_type_of(key: str) -> str:
         return ARCHIVE_TYPE
     if key.startswith(LOG_PREFIX):
         return CHECKPOINT_TYPE if key == CHECKPOINT_KEY else TILE_TYPE
+    if key.startswith(PAGES_PREFIX):
+        return PAGE_TYPES.get(key.rpartition(".")[2], ARCHIVE_TYPE)
     if key.startswith("dl/") or key in (CATALOG_KEY, CONFIG_KEY):
         return JSON_TYPE
     return NDJSON_TYPE

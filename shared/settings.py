@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.setting_groups.accounts import AccountSettings
 from shared.setting_groups.addresses import AddressSettings
 from shared.setting_groups.diagnostics import DiagnosticSettings
+from shared.setting_groups.pages import PageSettings
 from shared.setting_groups.publishing import PublishSettings
 from shared.setting_groups.reading import ReadSettings
 from shared.setting_groups.services import ServiceSettings
@@ -32,6 +33,7 @@ class Settings(
     DiagnosticSettings,
     WebhookSettings,
     WorkerSettings,
+    PageSettings,
     ReadSettings,
     SigningSettings,
     PublishSettings,

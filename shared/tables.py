@@ -329,6 +329,32 @@ tree_state = Table(
     Column("catalog_generation", BigInteger, nullable=False, server_default=text("0")),
 )
 
+# What the HTML pages are at. edition: indexer/pages/edition.py. built_at: of the last ones. One row.
+page_state = Table(
+    "page_state",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, server_default="1"),
+    Column("edition", Text, nullable=False, server_default=""),
+    _moment("built_at", required=True),
+)
+
+# A row for each published package whose HTML pages are not rendered yet, as in catalog_changes.
+page_changes = Table(
+    "page_changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("package_id", UUID, nullable=False),
+)
+
+# The newest versions of all packages, for the home page: a few hundred rows, which the worker keeps.
+page_releases = Table(
+    "page_releases",
+    metadata,
+    Column("package_id", UUID, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("published_at", TIMESTAMP(timezone=True), nullable=False),
+)
+
 # The transparency log (docs/log.md). The one row of log_state is the tree head that was signed last, and
 # the one before it, which is still the published one while the newer checkpoint is on its way. edge: of
 # each level of tiles, the hashes of the partial tile (indexer/log/tiles.py). backfilled_at: since when

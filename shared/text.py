@@ -60,10 +60,12 @@ def listed(text: str, max_bytes: int) -> str:
 
     In JSON it has at most two bytes for each of max_bytes.
     """
-    plain = _MISLEADING.sub(
-        lambda found: found[0] if found[0] in LINE_ENDS_AND_TABS else "\ufffd", cut(text, max_bytes)
-    )
-    return cut(plain, max_bytes)
+    return cut(honest(cut(text, max_bytes)), max_bytes)
+
+
+def honest(text: str) -> str:
+    """The text with U+FFFD for each misleading character but line ends and tabs."""
+    return _MISLEADING.sub(lambda found: found[0] if found[0] in LINE_ENDS_AND_TABS else "\ufffd", text)
 
 
 def rust_quote(text: str) -> str:

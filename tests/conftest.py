@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -26,6 +27,9 @@ from tests.memory import servers_directory
 from tests.pooler.pgbouncer import find_pgbouncer
 from tests.seaweedfs import SeaweedFs
 from tests.stack import Registry, running_registry
+
+# Pages are rendered only in the tests of pages, which turn them on.
+os.environ.setdefault("X07_REGISTRY_PAGES", "off")
 
 TEMPLATE = "template_x07"
 SEED = b64encode(bytes(range(32))).decode()

@@ -36,6 +36,7 @@ from shared.errors import Internal, PackageBusy, RegistryError
 from shared.names import PackageName
 from shared.tracing import Carrier, span, traced
 from worker.catalog_debounce import CatalogDebounce
+from worker.page_debounce import PageDebounce
 
 PACKAGES_PER_BATCH = 32
 LOG_PAUSE_S = 0.5
@@ -64,6 +65,7 @@ class Schedule:
         self._parts = parts
         self.settings = settings = parts.settings
         self.catalog = CatalogDebounce(parts)
+        self._pages = PageDebounce(parts)
         self._sequencer = sequencer
         self._witnesses = witnesses
         self._deliveries = deliveries
@@ -95,6 +97,7 @@ class Schedule:
         unique = list(dict.fromkeys(names))
         outcomes = dict(zip(unique, await publish_packages(self._parts, unique), strict=True))
         self.catalog.note_change()
+        self._pages.note_change()
         return [outcomes[name] for name in names]
 
     async def run(self) -> None:
@@ -105,6 +108,8 @@ class Schedule:
             group.create_task(
                 self._for_ever("catalog", self.catalog.build_if_due, self.settings.sweep_seconds)
             )
+            if self.settings.has_pages:
+                group.create_task(self._for_ever("pages", self._pages.turn, 0))
             group.create_task(self._for_ever("healing", self._heal, TURN_S))
             group.create_task(self._for_ever("webhooks", self.begin_deliveries, self.settings.sweep_seconds))
             if self._sequencer is not None:

@@ -61,7 +61,7 @@ def answer_of(
 
 
 def validator_fields(route: BlobRoute, representation: Representation) -> Fields:
-    """The headers of a 200 that a 304 repeats (RFC 9110, 15.4.5), and those that only archives have."""
+    """The headers of a 200 that a 304 repeats (RFC 9110, 15.4.5), and those of archives and pages."""
     fields = [
         (b"etag", representation.etag.encode()),
         (b"cache-control", route.cache_control.encode()),
@@ -70,6 +70,7 @@ def validator_fields(route: BlobRoute, representation: Representation) -> Fields
         fields += OF_ARCHIVES
     if route.has_variants:
         fields.append(VARY)
+    fields += route.fields
     return fields
 
 

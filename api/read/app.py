@@ -6,6 +6,7 @@ It reads tokens only in a private registry (access.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -22,8 +23,10 @@ from api.read.fast_answers import FastAnswers
 from api.read.freshness import FreshBlobs, Served
 from api.read.loading import Loader
 from api.read.metrics import CACHE_BYTES, STALE_ANSWERS
-from api.read.negotiation import preferred_codings
+from api.read.negotiation import preferred_codings, prefers_html
 from api.read.routes import (
+    HOME_ROUTE,
+    VARY_ON_ACCEPT,
     BlobRoute,
     FixedPage,
     Redirect,
@@ -37,7 +40,7 @@ from api.read.streaming import BlobChanged, Streams
 from api.read.tree_guard import TreeGuard
 from shared.access import ACCESS_KEY
 from shared.blobs import CONFIG_KEY, CORRUPT_METADATA_DIGEST
-from shared.errors import MetadataCorrupt, MethodNotAllowed, RegistryError, StorageUnavailable
+from shared.errors import MetadataCorrupt, MethodNotAllowed, NotFound, RegistryError, StorageUnavailable
 from shared.http.error_response import error_response
 from shared.http.observation import name_route
 from shared.http.openapi import openapi_response
@@ -66,6 +69,7 @@ class ReadService:
         The rest is left to the allocator, which cannot fill every gap.
         """
         self._index_host = settings.index_host.lower().encode()
+        self._has_pages = settings.has_pages
         tree, memory_bytes = Views(TreeGuard(storage)), max(settings.read_cache_bytes, MIN_CACHE_BYTES)
         loader = Loader(tree, whole_bytes=memory_bytes // WHOLE_SHARE, in_flight_bytes=memory_bytes // 8)
         self._tree = tree
@@ -114,7 +118,7 @@ class ReadService:
         """
         has_token = any(name == b"authorization" for name, _ in scope["headers"])
         is_sessions = self.access.needs_token and not has_token and is_below_packages(scope["raw_path"])
-        return not is_sessions and handles(scope, self._index_host)
+        return not is_sessions and handles(scope, self._index_host, has_pages=self._has_pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is JSON."""
@@ -128,7 +132,7 @@ class ReadService:
             await error_response(error, scope)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = resolve(scope, self._index_host)
+        route = resolve(scope, self._index_host, has_pages=self._has_pages)
         name_route(scope, pattern_of(route))
         match route:
             case BlobRoute():
@@ -137,13 +141,25 @@ class ReadService:
             case Redirect():
                 await Response(None, route.status, {"location": route.location})(scope, receive, send)
             case FixedPage.SERVICE:
-                await Response(SERVICE_BODY, media_type="application/json")(scope, receive, send)
+                await self._answer_service(scope, receive, send)
             case FixedPage.HEALTH:
                 await PlainTextResponse(HEALTH_BODY)(scope, receive, send)
             case FixedPage.OPENAPI:
                 await openapi_response(Request(scope))(scope, receive, send)
             case FixedPage.READY:
                 await ready_response(await readiness_of(self.dependencies))(scope, receive, send)
+
+    async def _answer_service(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The home page for who prefers HTML, if there is one; the JSON of the service for everybody else."""
+        if self._has_pages and prefers_html(_values(scope).get(b"accept", ())):
+            await self.access.require(_values(scope))
+            with suppress(NotFound):  # no worker has written it yet
+                await self._answer_blob(HOME_ROUTE, scope, receive, send)
+                return
+        response = Response(SERVICE_BODY, media_type="application/json")
+        if self._has_pages:
+            response.raw_headers.append(VARY_ON_ACCEPT)
+        await response(scope, receive, send)
 
     async def _answer_blob(self, route: BlobRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory or by streaming; start again if the blob changes before the first byte."""

@@ -89,6 +89,8 @@ class FastAnswers:
             return
         key = blob.identity.info.key
         path, route = canonical_route(key)
+        if route.depends_on_accept:
+            return
         target = self._by_key.get(key)
         if target is None or target.blob is not blob:
             pattern = pattern_of(route)

@@ -1,4 +1,6 @@
-"""Chooses the compressed variant that a request prefers: Accept-Encoding with weights (RFC 9110, 12.5.3)."""
+"""Chooses what a request prefers: a compressed variant, by the weights of Accept-Encoding (RFC 9110, 12.5.3),
+or HTML, by those of Accept (12.5.1).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,10 @@ _ELEMENT: Final = re.compile(
     r"[ \t]*(?:;[ \t]*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?",
     re.IGNORECASE,
 )
+_WEIGHT: Final = re.compile(r"q[ \t]*=[ \t]*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+# The media types that name a representation, the most specific first.
+HTML_KINDS: Final = ("text/html", "text/*", "*/*")
+JSON_KINDS: Final = ("application/json", "application/*", "*/*")
 ALIASES: Final = {"x-gzip": "gzip"}
 ANY: Final = "*"
 IDENTITY: Final = "identity"
@@ -31,6 +37,24 @@ def preferred_codings(accept_encoding: Iterable[str]) -> tuple[Coding, ...]:
     offers = [(coding, weights.get(coding, anything)) for coding in SUFFIXES]
     wanted = [(coding, weight) for coding, weight in offers if weight > 0 and weight >= identity]
     return tuple(coding for coding, _ in sorted(wanted, key=lambda offer: -offer[1]))
+
+
+def prefers_html(accept: Iterable[str]) -> bool:
+    """True if the client prefers HTML to JSON, as browsers do. accept: the value of each header line.
+
+    A client that takes both alike, or anything, gets JSON. Never raises: parameters of a media type but its
+    weight are ignored.
+    """
+    weights: dict[str, float] = {}
+    for element in ",".join(accept).lower().split(","):
+        media, *parameters = (part.strip() for part in element.split(";"))
+        found = (_WEIGHT.fullmatch(parameter) for parameter in parameters)
+        weight = next((float(match[1]) for match in found if match is not None), 1.0)
+        weights.setdefault(media, weight)
+    html, json = (
+        next((weights[kind] for kind in kinds if kind in weights), 0.0) for kinds in (HTML_KINDS, JSON_KINDS)
+    )
+    return html > json
 
 
 def _weights(values: Iterable[str]) -> dict[str, float]:

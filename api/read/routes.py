@@ -31,6 +31,7 @@ from shared.http.openapi import OPENAPI_PATH
 from shared.http.path import decode_path
 from shared.log_paths import CHECKPOINT_PATH, TILE_PATH, is_full_bundle
 from shared.names import PackageName, parse_index_path, parse_name, shard_path
+from shared.page_paths import HOME_KEY, PAGES_PREFIX, STARTS, page_key, page_path, page_pattern
 from shared.versions import parse_version
 
 INDEX: Final = b"/index/"
@@ -55,6 +56,7 @@ class BlobRoute:
     """A target that names a blob.
 
     is_archive: immutable, and served in ranges. has_variants: storage may hold compressed variants.
+    fields: further headers of every answer. depends_on_accept: the target has another answer beside the blob.
     """
 
     key: str
@@ -62,6 +64,8 @@ class BlobRoute:
     cache_control: str
     is_archive: bool = False
     has_variants: bool = False
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    depends_on_accept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,18 @@ class FixedPage(Enum):
 
 Route = BlobRoute | Redirect | FixedPage
 
+# A page loads nothing from another host, runs no script of its text, and cannot be framed.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+PAGE_FIELDS: Final = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+VARY_ON_ACCEPT: Final = (b"vary", b"accept")
+
 PAGE_PATTERNS: Final = {"package": "/v1/packages/{name}", "owners": "/v1/packages/{name}/owners"}
 PAGES: Final = {page.value: page for page in FixedPage}
 REDIRECTS: Final = {
@@ -92,8 +108,8 @@ REDIRECTS: Final = {
 }
 
 
-def resolve(scope: Scope, index_host: bytes) -> Route:
-    """The blob, redirect or page that the request names. index_host: lower-case.
+def resolve(scope: Scope, index_host: bytes, *, has_pages: bool = False) -> Route:
+    """The blob, redirect or page that the request names. index_host: lower-case. has_pages: HTML pages.
 
     Raises BadRequest, IndexPathInvalid, InvalidName, InvalidVersion, NotFound.
     """
@@ -109,16 +125,19 @@ def resolve(scope: Scope, index_host: bytes) -> Route:
         return _page_blob(KEYS_OF_PACKAGES[document](parse_name(decode_path(name))))
     if target.startswith(LOG):
         return log_route(decode_path(target.removeprefix(LOG)))
+    if has_pages and (html := html_route(target)) is not None:
+        return html
     if _is_below_host_root(scope, index_host):
         return index_route(target.lstrip(b"/").decode("latin-1"))
     raise NotFound.path(decode_path(target))
 
 
-def handles(scope: Scope, index_host: bytes) -> bool:
+def handles(scope: Scope, index_host: bytes, *, has_pages: bool = False) -> bool:
     """True if the request belongs to the read tier, when both tiers share one address.
 
-    index_host: lower-case. Pages and redirects to them belong to the write API, whose readiness covers more
-    dependencies. So do other methods than GET and HEAD of paths where owners and advisories are changed.
+    index_host: lower-case. has_pages: HTML pages, which readers serve. Fixed pages and redirects to them
+    belong to the write API, whose readiness covers more dependencies. So do other methods than GET and HEAD
+    of paths where owners and advisories are changed.
     """
     target: bytes = scope["raw_path"]
     if is_below_packages(target):
@@ -129,7 +148,18 @@ def handles(scope: Scope, index_host: bytes) -> bool:
         or _release(target) is not None
         or _page(target) is not None
         or _is_below_host_root(scope, index_host)
+        or (has_pages and scope["method"] in ("GET", "HEAD") and _is_html(target))
     )
+
+
+def html_route(target: bytes) -> BlobRoute | None:
+    """The HTML page, feed or asset that a target names; None for any other target, and for the home page."""
+    key = page_key(decode_path(target)) if target.startswith(STARTS) else None
+    return None if key is None else _html_blob(key)
+
+
+def _is_html(target: bytes) -> bool:
+    return target == FixedPage.SERVICE.value or html_route(target) is not None
 
 
 def is_below_packages(target: bytes) -> bool:
@@ -148,6 +178,8 @@ def pattern_of(route: Route) -> str:
             return f"/{key}"
         case BlobRoute(key=key) if key.startswith(LOG_PREFIX):
             return "/log/tile/{path}"
+        case BlobRoute(key=key) if key.startswith(PAGES_PREFIX):
+            return page_pattern(key)
         case BlobRoute(key=key) if key.startswith("dl/") and key.count("/") == 2:
             return PAGE_PATTERNS[key.rpartition("/")[2]]
         case BlobRoute(key=key) if key.startswith("dl/"):
@@ -191,6 +223,8 @@ def canonical_route(key: str) -> tuple[bytes, BlobRoute]:
     """The canonical target of a published blob, and its route: the inverse of resolve."""
     if key.startswith(LOG_PREFIX):
         return f"/{key}".encode(), _log_blob(key)
+    if key.startswith(PAGES_PREFIX):
+        return page_path(key).encode(), _html_blob(key)
     if not key.startswith("dl/"):
         return f"/{key}".encode(), _index_blob(key)
     path = PACKAGES + key.removeprefix("dl/").encode()
@@ -220,6 +254,21 @@ def _release_blob(key: str) -> BlobRoute:
 
 def _page_blob(key: str) -> BlobRoute:
     return BlobRoute(key, content_type_of(key), ASK_EACH_TIME)
+
+
+def _html_blob(key: str) -> BlobRoute:
+    is_asset = key.startswith(f"{PAGES_PREFIX}assets/")
+    return BlobRoute(
+        key,
+        content_type_of(key),
+        ARCHIVE_MAX_AGE if is_asset else ASK_EACH_TIME,
+        has_variants=True,
+        fields=(*PAGE_FIELDS, VARY_ON_ACCEPT) if key == HOME_KEY else PAGE_FIELDS,
+        depends_on_accept=key == HOME_KEY,
+    )
+
+
+HOME_ROUTE: Final = _html_blob(HOME_KEY)
 
 
 def _page(target: bytes) -> tuple[bytes, bytes] | None:

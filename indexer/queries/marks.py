@@ -27,6 +27,8 @@ _MARK = text(
         DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
     ), changed AS (
         INSERT INTO catalog_changes (package_id) SELECT package_id FROM put
+    ), pages_changed AS (
+        INSERT INTO page_changes (package_id) SELECT package_id FROM put WHERE :has_pages
     ), outdated AS (
         DELETE FROM package_requirements r USING put WHERE r.package_id = put.package_id
     )
@@ -78,6 +80,7 @@ async def mark(
     versions: Sequence[tuple[UUID, VersionText, str | None]],
     *,
     is_logging: bool,
+    has_pages: bool,
 ) -> bool:
     """Record the published state, and delete the packages' requirements (primary keys).
 
@@ -85,7 +88,8 @@ async def mark(
 
     packages: each with its generation, and its line for the next catalog. versions: those whose files
     were just put, so that none is staged any more, each with the digest of its metadata. is_logging: the
-    lines that changed are handed to the transparency log in this transaction (queries/log.py).
+    lines that changed are handed to the transparency log in this transaction (queries/log.py). has_pages: the
+    packages' HTML pages have to be rendered.
     """
     package_ids, generations, lines = _columns(packages, 3)
     version_ids, texts, digests = _columns(versions, 3)
@@ -94,6 +98,7 @@ async def mark(
         "generations": generations,
         "lines": lines,
         "is_logging": is_logging,
+        "has_pages": has_pages,
     }
     values = {**put, "version_ids": version_ids, "versions": texts, "digests": digests}
     return any((await tx.execute(_MARK, values)).scalars())

@@ -17,10 +17,13 @@ from indexer.catalog import render_catalog, render_catalog_line
 from indexer.entry import render_index_file
 from indexer.metadata import render_metadata
 from indexer.package_page import render_package_page
+from indexer.pages.package_html import render_package_html, render_version_html
 from indexer.rows import PackageRow, VersionRow
 from shared.errors import DatabaseCorrupt, MetadataCorrupt
+from shared.pages.site import Site
 
 GOLDEN = Path(__file__).parent / "golden"
+SITE = Site("https://registry.example/x07", "/x07", "https://x07.io", is_private=False)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CASES = sorted(path.name for path in GOLDEN.iterdir())
 
@@ -36,9 +39,11 @@ def rendered(package: PackageRow) -> dict[str, bytes]:
         "index.ndjson": render_index_file(package),
         "catalog_line.json": render_catalog_line(package),
         "page.json": render_package_page(package),
+        "page.html": render_package_html(SITE, package),
     }
     for row in package.versions:
         files[f"metadata-{row.version}.json"] = render_metadata(package, row)
+        files[f"page-{row.version}.html"] = render_version_html(SITE, package.name, row)
     return files
 
 

@@ -1,0 +1,149 @@
+"""Publishes pages: one builder at a time, a batch of packages in each transaction, behind their publication.
+
+worker/page_debounce.py decides when to build, so that one build covers many changes. A page is rendered from
+rows that readers see already: of a package with an unpublished change, the pages wait for its publication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Final, cast
+from uuid import UUID
+
+import structlog
+
+from indexer.encodings import put_variants, variant_keys
+from indexer.fence import Fence, Rendered
+from indexer.metrics import PAGES_SECONDS
+from indexer.pages.home_html import render_home_html
+from indexer.pages.package_html import render_package_html, render_version_html
+from indexer.pages.site_files import site_files
+from indexer.pages.views import releases_of
+from indexer.parts import Parts
+from indexer.queries import packages, pages
+from indexer.rows import PackageRow
+from shared.blobs import content_type_of
+from shared.concurrency import together
+from shared.database import require_open
+from shared.errors import Unavailable
+from shared.messages import Change
+from shared.page_paths import HOME_KEY, package_path, page_key, version_path
+from shared.pages.site import Site, site_of
+from shared.versions import VersionText
+
+PACKAGES_PER_BATCH: Final = 50
+PAGES_AT_ONCE: Final = 16
+
+log = structlog.get_logger()
+
+
+async def publish_pages(parts: Parts) -> bool:
+    """Render the pages of some packages that changed, and the home page if any did or if it is missing.
+
+    Returns True if nothing is left to do. Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
+    """
+    await parts.high_water.require()
+    is_there = await parts.storage.head(HOME_KEY) is not None
+    if is_there and not await pages.are_pages_dirty(parts.database):
+        return True
+    begun = time.perf_counter()
+    site = site_of(parts.settings)
+    async with parts.database.transaction("REPEATABLE READ") as tx:
+        if not await pages.try_pages_lock(tx):
+            return False
+        fence = Fence(parts.storage, partial(require_open, tx))
+        names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
+        await pages.note_build(tx)
+        states = await packages.states_of(tx, names, parts.settings.official_handle)
+        clean = [state.package for state in states if state.is_clean]
+        visible = [package for package in clean if site.shows(package.name)]
+        releases = [release for package in visible for release in _new_releases(package)]
+        await pages.put_releases(tx, [package.id for package in clean], releases)
+        keys = await _put_pages(fence, site, visible)
+        keys += await _remove_pages(fence, [package for package in clean if not site.shows(package.name)])
+        keys += await _put(fence, [_file(HOME_KEY, render_home_html(site, await pages.home(tx, site.shows)))])
+        keys += await _put(fence, [_file(key, body) for key, body in site_files(site)])
+    if keys:
+        await parts.notifier.announce(Change(tuple(keys)))
+    PAGES_SECONDS.observe(time.perf_counter() - begun)
+    log.info("pages_published", packages=len(visible), files=len(keys))
+    return not await pages.are_pages_dirty(parts.database)
+
+
+async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) -> list[str]:
+    """Put the pages of packages. Returns the keys of those that changed.
+
+    A package whose pages cannot be made or put is left out, so that the others do not wait for it.
+    """
+    keys: list[str] = []
+    for package in visible:
+        try:
+            files = _files_of(site, package)
+            # In a thread, so that publications go on while a long text is rendered.
+            while some := await asyncio.to_thread(lambda files: list(islice(files, PAGES_AT_ONCE)), files):
+                keys += await _put(fence, some)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("pages_failed", package=package.name)
+    return keys
+
+
+def _files_of(site: Site, package: PackageRow) -> Iterator[Rendered]:
+    """The pages of the versions of a package, and its own."""
+    wanted = {release.version for release in releases_of(package)}
+    for row in package.versions:
+        if row.version in wanted and (key := page_key(version_path(package.name, row.version))):
+            yield _file(key, render_version_html(site, package.name, row))
+    if key := page_key(package_path(package.name)):
+        yield _file(key, render_package_html(site, package))
+
+
+async def _remove_pages(fence: Fence, hidden: Sequence[PackageRow]) -> list[str]:
+    """Replace the pages of packages that have become private by empty files. Returns the keys."""
+    keys: list[str] = []
+    for package in hidden:
+        names = [package_path(package.name)]
+        names += [version_path(package.name, release.version) for release in releases_of(package)]
+        found = [key for name in names if (key := page_key(name))]
+        every = [each for key in found for each in (key, *variant_keys(key))]
+        await fence.look(every)
+        there = [key for key in every if (info := fence.seen(key)) is not None and not info.is_removed]
+        await fence.prove()
+        await together(*(fence.put(_file(key, b""), 0) for key in there))
+        keys += [key for key in found if key in there]
+    return keys
+
+
+def _new_releases(package: PackageRow) -> list[tuple[UUID, VersionText, datetime]]:
+    """The versions of a package that may be among the newest of all."""
+    releases = [release for release in releases_of(package) if not release.yanked]
+    newest = sorted(releases, key=lambda each: each.published_at, reverse=True)[: pages.KEPT_RELEASES]
+    return [(package.id, release.version, release.published_at) for release in newest]
+
+
+async def _put(fence: Fence, files: Sequence[Rendered]) -> list[str]:
+    """Put the files that differ from those in storage, with their variants. Returns their keys."""
+    await fence.look(file.key for file in files)
+    changed = [file for file in files if not fence.has(file)]
+    await fence.look(key for file in changed for key in variant_keys(file.key))
+    await fence.prove()
+    await together(*(_put_file(fence, file) for file in changed))
+    return [file.key for file in changed]
+
+
+async def _put_file(fence: Fence, file: Rendered) -> None:
+    """Put a file and its variants. They have no generation, because one lock orders all puts of pages."""
+    body = cast(bytes, file.body)
+    await put_variants(fence, file, len(body), lambda: (body,), 0)
+    await fence.put(file, 0)
+
+
+def _file(key: str, body: bytes) -> Rendered:
+    return Rendered(key, body, content_type_of(key), hashlib.sha256(body).hexdigest())

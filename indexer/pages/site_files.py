@@ -1,0 +1,24 @@
+"""The files of the site that depend on no package: the assets, the icon and robots.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.pages.assets import ASSET_BODIES, ICON, asset_path
+from shared.pages.site import Site
+
+
+def site_files(site: Site) -> Iterator[tuple[str, bytes]]:
+    """The key and the bytes of each file."""
+    for name, body in ASSET_BODIES.items():
+        yield f"pages{asset_path(name)}", body
+    yield "pages/favicon.ico", ASSET_BODIES[ICON]
+    yield "pages/robots.txt", robots_text(site).encode()
+
+
+def robots_text(site: Site) -> str:
+    """The rules for crawlers (RFC 9309): pages are for everybody, archives and the API are not for them."""
+    if site.is_private:
+        return "User-agent: *\nDisallow: /\n"
+    kept_out = ("/v1/", "/index/", "/log/", "/dl/", "/search")
+    return "User-agent: *\n" + "".join(f"Disallow: {site.root}{path}\n" for path in kept_out)

@@ -1,0 +1,151 @@
+"""SQL of the HTML pages: the lock of their builder, the changes that wait, and what the home page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from indexer.home import Home, NewVersion, Required
+from shared.database import Database
+from shared.names import PackageName
+from shared.versions import VersionText
+
+PAGES_LOCK = 0x7830375F70616765
+KEPT_RELEASES = 100
+SHOWN = 10
+LOOKED_AT = 100
+
+
+async def try_pages_lock(tx: AsyncConnection) -> bool:
+    """Try to become the only transaction that renders pages; True on success. Never waits."""
+    result = await tx.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": PAGES_LOCK})
+    return bool(result.scalar_one())
+
+
+async def are_pages_dirty(database: Database) -> bool:
+    """True if a package was published since its pages were rendered (page_changes_pkey)."""
+    async with database.reading() as connection:
+        result = await connection.execute(text("SELECT EXISTS (SELECT 1 FROM page_changes)"))
+        return bool(result.scalar_one())
+
+
+_TAKE = text(
+    """
+    WITH gone AS (
+        DELETE FROM page_changes
+        WHERE id IN (SELECT id FROM page_changes ORDER BY id LIMIT :count)
+        RETURNING package_id
+    )
+    SELECT name FROM packages WHERE id IN (SELECT package_id FROM gone)
+    """
+)
+
+
+async def take_changes(tx: AsyncConnection, count: int) -> list[PackageName]:
+    """Remove the oldest so many changes, and return the names of their packages.
+
+    A rollback restores them (page_changes_pkey, packages_pkey).
+    """
+    return list((await tx.execute(_TAKE, {"count": count})).scalars())
+
+
+async def note_build(tx: AsyncConnection) -> None:
+    """Note that pages were rendered in this transaction."""
+    await tx.execute(text("UPDATE page_state SET built_at = now()"))
+
+
+# A publication that began before the last build may have ended after it.
+_ADD_MISSED = text(
+    """
+    INSERT INTO page_changes (package_id)
+    SELECT package_id FROM index_state CROSS JOIN page_state
+    WHERE published_generation > 0
+        AND (edition <> :edition OR published_at > built_at - interval '10 minutes')
+    """
+)
+
+
+async def begin_edition(database: Database, edition: str) -> None:
+    """Have pages rendered: of all packages in a new edition, else of those published since the last build.
+
+    Those were published by workers that rendered no pages.
+    """
+    async with database.transaction() as tx:
+        await tx.execute(_ADD_MISSED, {"edition": edition})
+        await tx.execute(text("UPDATE page_state SET edition = :edition"), {"edition": edition})
+
+
+_PUT_RELEASES = text(
+    """
+    WITH outdated AS (
+        DELETE FROM page_releases WHERE package_id = ANY(CAST(:packages AS uuid[]))
+            AND (package_id, version) NOT IN (
+                SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:versions AS text[])))
+    )
+    INSERT INTO page_releases (package_id, version, published_at)
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:versions AS text[]), CAST(:moments AS timestamptz[]))
+    ON CONFLICT (package_id, version) DO UPDATE SET published_at = EXCLUDED.published_at
+    """
+)
+_KEEP_NEWEST = text(
+    """
+    DELETE FROM page_releases WHERE (package_id, version) NOT IN (
+        SELECT package_id, version FROM page_releases ORDER BY published_at DESC, version LIMIT :kept)
+    """
+)
+
+
+async def put_releases(
+    tx: AsyncConnection,
+    packages: Sequence[UUID],
+    releases: Sequence[tuple[UUID, VersionText, datetime]],
+) -> None:
+    """Replace the kept versions of some packages, and keep the newest of all (page_releases_pkey)."""
+    values = {
+        "packages": list(packages),
+        "ids": [package_id for package_id, _, _ in releases],
+        "versions": [version for _, version, _ in releases],
+        "moments": [published_at for _, _, published_at in releases],
+    }
+    await tx.execute(_PUT_RELEASES, values)
+    await tx.execute(_KEEP_NEWEST, {"kept": KEPT_RELEASES})
+
+
+_NEWEST = text(
+    """
+    SELECT p.name, r.version, r.published_at, l.description
+    FROM page_releases r JOIN packages p ON p.id = r.package_id
+    LEFT JOIN package_listings l ON l.package_id = r.package_id
+    ORDER BY r.published_at DESC, p.name LIMIT :count
+    """
+)
+_REQUIRED = text(
+    """
+    SELECT r.required AS name, count(DISTINCT r.package_id) AS dependents
+    FROM package_requirements r JOIN packages p ON p.name = r.required
+    GROUP BY r.required ORDER BY dependents DESC, name LIMIT :count
+    """
+)
+_COUNTS = text(
+    """
+    SELECT (SELECT count(*) FROM index_state WHERE published_generation > 0) AS packages,
+           (SELECT count(*) FROM package_versions) AS versions
+    """
+)
+
+
+async def home(tx: AsyncConnection, shows: Callable[[str], bool]) -> Home:
+    """What the home page shows. It counts all versions and requirements. shows: tells which packages."""
+    counts = (await tx.execute(_COUNTS)).one()
+    newest = [NewVersion(**row) for row in (await tx.execute(_NEWEST, {"count": KEPT_RELEASES})).mappings()]
+    required = [Required(**row) for row in (await tx.execute(_REQUIRED, {"count": LOOKED_AT})).mappings()]
+    return Home(
+        counts.packages,
+        counts.versions,
+        tuple(each for each in newest if shows(each.name))[:SHOWN],
+        tuple(each for each in required if shows(each.name))[:SHOWN],
+    )

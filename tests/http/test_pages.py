@@ -1,0 +1,210 @@
+"""HTML pages are static files: written behind a publish, served by the read tier, without JavaScript."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from api.read.fast_path import FastProtocol
+from deploy.asgi import build_read_app
+from tests.archives import hello_archive
+from tests.conftest import MakeSettings
+from tests.stack import Registry, bearer, eventually, running_registry, serving
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+BASE = "https://registry.example"
+PATHS = ("/", "/packages/hello", "/packages/hello/0.1.0")
+
+
+@pytest_asyncio.fixture
+async def paged(make_default_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry with pages, over a directory, under a public address."""
+    settings = await make_default_settings(
+        pages="on",
+        public_base=BASE,
+        catalog_debounce_seconds=0.02,
+        sweep_seconds=0.5,
+        publish_wait_seconds=20,
+    )
+    async with running_registry(settings) as running:
+        yield running
+
+
+async def until_page(http: httpx.AsyncClient, path: str, *texts: str) -> httpx.Response:
+    """The page at a path, as soon as it contains all texts."""
+
+    async def shown() -> httpx.Response | None:
+        answer = await http.get(f"{path}?x07_refresh=1" if path == "/" else path, headers=BROWSER)
+        is_page = answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+        return answer if is_page and all(text in answer.text for text in texts) else None
+
+    found: httpx.Response = await eventually(shown)
+    return found
+
+
+async def test_a_fresh_registry_tells_how_to_use_it_and_publish_and_then_shows_the_package(
+    paged: Registry,
+) -> None:
+    """The commands have this registry's own address; what is published appears on all pages."""
+    home = await until_page(paged.http, "/", "Publish the first package")
+    assert f"export X07_PKG_INDEX_URL=sparse+{BASE}/index/" in home.text
+    assert f"--data-binary @hello.tar {BASE}/v1/packages/publish" in home.text
+    alice = await paged.add_publisher()
+    assert (await paged.publish(hello_archive(), alice)).status_code == 200
+    home = await until_page(paged.http, "/", '<a href="/packages/hello/0.1.0">hello 0.1.0</a>')
+    assert "1 package in 1 version" in home.text
+    assert "Publish the first package" not in home.text
+    page = await until_page(paged.http, "/packages/hello", "x07 pkg add hello@0.1.0", "Says hello.", "alice")
+    await until_page(paged.http, "/packages/hello/0.1.0", hashlib.sha256(hello_archive()).hexdigest())
+    for asset in re.findall(r'(?:href|src)="(/assets/[^"]+)"', page.text):
+        answer = await paged.http.get(asset)
+        assert (answer.status_code, answer.headers["cache-control"]) == (
+            200,
+            "public, max-age=31536000, immutable",
+        )
+    robots = await paged.http.get("/robots.txt")
+    assert (robots.status_code, robots.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert (await paged.http.get("/favicon.ico")).headers["content-type"] == "image/svg+xml"
+    for path in ("/packages/nothing", "/packages/hello/9.9.9", "/packages/hello/x", "/assets/none.css"):
+        missing = await paged.http.get(path, headers=BROWSER)
+        assert (missing.status_code, missing.json()["code"]) == (404, "X07REG_NOT_FOUND")
+
+
+async def test_a_page_follows_yanks_advisories_and_further_versions(paged: Registry) -> None:
+    """Each change that readers see renders the pages again; the page of another version stays as it is."""
+    alice = await paged.add_publisher("alice", "publish", "owner.manage")
+    for version in ("0.1.0", "0.2.0"):
+        await paged.publish(hello_archive(version=version), alice)
+    await until_page(paged.http, "/packages/hello", "hello@0.2.0", "2 versions")
+    first = await until_page(paged.http, "/packages/hello/0.1.0")
+    await paged.http.post("/v1/packages/hello/0.2.0/yank", json={"yanked": True}, headers=alice)
+    await until_page(paged.http, "/packages/hello", "hello@0.1.0", "yanked")
+    await until_page(paged.http, "/packages/hello/0.2.0", "This version is yanked")
+    advisory = {"kind": "broken", "severity": "high", "summary": "Does <not> start."}
+    await paged.http.post("/v1/packages/hello/0.2.0/advisories", json=advisory, headers=alice)
+    await until_page(paged.http, "/packages/hello/0.2.0", "Does &lt;not&gt; start.")
+    again = await paged.http.get("/packages/hello/0.1.0")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+async def test_pages_are_served_as_all_blobs_are(paged: Registry) -> None:
+    """ETag, 304, HEAD and compressed variants, from memory too; no database is needed for it."""
+    await paged.publish(hello_archive(), await paged.add_publisher())
+    await until_page(paged.http, "/", "hello 0.1.0")
+    await until_page(paged.http, "/packages/hello/0.1.0")
+    async with (
+        serving(build_read_app(paged.settings), FastProtocol) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+    ):
+        for path in PATHS:
+            plain = await http.get(path, headers={**BROWSER, "accept-encoding": "identity"})
+            etag = f'"{hashlib.sha256(plain.content).hexdigest()}"'
+            assert (plain.status_code, plain.headers["etag"]) == (200, etag)
+            assert plain.headers["cache-control"] == "no-cache"
+            for _ in range(3):
+                zipped = await http.get(path, headers={**BROWSER, "accept-encoding": "gzip"})
+                assert (zipped.headers["content-encoding"], zipped.content) == ("gzip", plain.content)
+                known = await http.get(
+                    path, headers={**BROWSER, "accept-encoding": "identity", "if-none-match": etag}
+                )
+                assert (known.status_code, known.content) == (304, b"")
+                require_closed(known)
+            head = await http.head(path, headers={**BROWSER, "accept-encoding": "identity"})
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(plain.content))
+
+
+def require_closed(answer: httpx.Response) -> None:
+    """Fail unless the browser may load only the registry's own files, and no script in the page's text."""
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "application/json",
+        "text/html;q=0.5, application/json",
+        "text/html, application/json",
+        None,
+        "",
+        "junk",
+    ],
+)
+async def test_everybody_but_browsers_gets_the_json_of_today(paged: Registry, accept: str | None) -> None:
+    """The contract's answer at `/` stays for clients that do not prefer HTML."""
+    await until_page(paged.http, "/")
+    request = paged.http.build_request("GET", "/")
+    del request.headers["accept"]
+    if accept is not None:
+        request.headers["accept"] = accept
+    answer = await paged.http.send(request)
+    assert (answer.json()["service"], answer.headers["content-type"]) == ("x07-registry", "application/json")
+    assert "accept" in [word.strip() for word in answer.headers["vary"].split(",")]
+
+
+async def test_the_host_of_the_index_has_the_same_pages(paged: Registry) -> None:
+    """No file of the index is at the path of a page (contract, 3.1), so every host may answer with pages."""
+    await paged.publish(hello_archive("packages"), await paged.add_publisher())
+    page = await until_page(paged.http, "/packages/packages")
+    host = {"host": paged.settings.index_host}
+    for path in ("/packages/packages", "/"):
+        answer = await paged.http.get(path, headers={**host, **BROWSER})
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert (await paged.http.get("/packages/packages", headers=host)).content == page.content
+    index = await paged.http.get("/pa/ck/packages", headers=host)
+    assert (index.status_code, index.headers["content-type"]) == (200, "application/x-ndjson")
+
+
+async def test_a_registry_with_pages_off_has_none(make_default_settings: MakeSettings) -> None:
+    """The worker writes nothing for them, and notes nothing; readers answer as they did."""
+    settings = await make_default_settings(publish_wait_seconds=20, catalog_debounce_seconds=0.02)
+    async with running_registry(settings) as registry:
+        await registry.publish(hello_archive(), await registry.add_publisher())
+        await registry.until_in_catalog("hello", "0.1.0")
+        home = await registry.http.get("/", headers=BROWSER)
+        assert (home.headers["content-type"], home.headers.get("vary")) == ("application/json", None)
+        assert (await registry.http.get("/packages/hello", headers=BROWSER)).status_code == 404
+        assert await registry.keys("pages/") == []
+        assert await registry.rows("SELECT 1 FROM page_changes") == []
+
+
+async def test_pages_of_a_private_registry_need_a_token(make_default_settings: MakeSettings) -> None:
+    """Like every other read: without a token not even the stylesheet is served, and crawlers are kept out."""
+    settings = await make_default_settings(
+        pages="on", reads="token", catalog_debounce_seconds=0.02, sweep_seconds=0.5, publish_wait_seconds=20
+    )
+    async with running_registry(settings) as registry:
+        alice = await registry.add_publisher()
+        await registry.publish(hello_archive(), alice)
+        paths = (*PATHS, "/robots.txt")
+
+        async def are_there() -> bool:
+            answers = [await registry.http.get(path, headers={**BROWSER, **alice}) for path in paths]
+            return all(
+                answer.status_code == 200 and answer.headers["content-type"].startswith("text/")
+                for answer in answers
+            )
+
+        await eventually(are_there)
+        for path in paths:
+            for headers in (BROWSER, {**BROWSER, **bearer("x07t_unknown")}):
+                refused = await registry.http.get(path, headers=headers)
+                assert (refused.status_code, refused.headers["cache-control"]) == (401, "no-store")
+                assert "hello" not in refused.text
+            allowed = await registry.http.get(path, headers={**BROWSER, **alice})
+            assert (
+                "private" in allowed.headers["cache-control"]
+                or allowed.headers["cache-control"] == "no-cache"
+            )
+        service = await registry.http.get("/")
+        assert (service.status_code, service.json()["service"]) == (200, "x07-registry")

@@ -1,0 +1,134 @@
+"""The worker renders pages behind publications: of what is visible, and one package stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from indexer.pages import publication as page_publication
+from indexer.pages.edition import begin_edition
+from indexer.pages.publication import publish_pages
+from indexer.parts import Parts
+from indexer.publication import publish_package
+from indexer.rows import PackageRow
+from shared.names import PackageName
+from shared.pages.site import Site
+from tests.archives import hello_archive
+from tests.conftest import MakeSettings
+from tests.indexer.upkeep.walks import body_of
+from tests.stack import Registry, running_registry
+from worker.process import open_parts
+
+PAGE = "pages/packages/hello/index.html"
+
+
+@pytest_asyncio.fixture
+async def quiet(make_settings: MakeSettings) -> AsyncIterator[Registry]:
+    """A registry with pages on each back end, whose worker is the test."""
+    settings = await make_settings(pages="on", publish_wait_seconds=0)
+    async with running_registry(settings, with_worker=False) as running:
+        yield running
+
+
+async def test_pages_show_what_is_visible_and_nothing_else(quiet: Registry) -> None:
+    """A version that readers do not see yet has no page, and its package none that names it."""
+    alice = await quiet.add_publisher()
+    hello = PackageName("hello")
+    async with open_parts(quiet.settings) as parts:
+        await quiet.publish(hello_archive(), alice)
+        assert await publish_pages(parts)
+        assert PAGE not in await quiet.keys("pages/")
+        await publish_package(parts, hello)
+        await quiet.publish(hello_archive(version="0.2.0"), alice)
+        assert await publish_pages(parts)
+        assert PAGE not in await quiet.keys("pages/")
+        await publish_package(parts, hello)
+        assert await publish_pages(parts)
+        keys = await quiet.keys("pages/packages/hello/")
+        assert [key for key in keys if key.endswith(".html")] == [
+            "pages/packages/hello/0.1.0/index.html",
+            "pages/packages/hello/0.2.0/index.html",
+            PAGE,
+        ]
+        before = await quiet.storage.head(PAGE)
+        await begin_edition(parts)
+        assert await publish_pages(parts)
+        after = await quiet.storage.head(PAGE)
+        assert before is not None
+        assert after is not None
+        assert after.revision == before.revision  # the same bytes are not put again
+
+
+async def test_pages_left_out_while_they_were_off_are_rendered_when_a_worker_starts(
+    quiet: Registry,
+) -> None:
+    """So are those of packages that a worker of an older release published."""
+    async with open_parts(quiet.settings.model_copy(update={"pages": "off"})) as parts:
+        await quiet.publish(hello_archive(), await quiet.add_publisher())
+        await publish_package(parts, PackageName("hello"))
+    async with open_parts(quiet.settings) as parts:
+        assert await publish_pages(parts)
+        assert PAGE not in await quiet.keys("pages/")
+        await begin_edition(parts)
+        assert await publish_pages(parts)
+    assert PAGE in await quiet.keys("pages/")
+
+
+async def test_a_package_whose_pages_cannot_be_made_stops_no_other(
+    quiet: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged and left out; the next publish of the package tries again."""
+    alice = await quiet.add_publisher()
+    good = page_publication.render_package_html
+
+    def render(site: Site, package: PackageRow) -> bytes:
+        if package.name == "bad":
+            raise RuntimeError("a template that does not know this row")
+        return good(site, package)
+
+    monkeypatch.setattr(page_publication, "render_package_html", render)
+    async with open_parts(quiet.settings) as parts:
+        for name in ("bad", "hello"):
+            await quiet.publish(hello_archive(name), alice)
+            await publish_package(parts, PackageName(name))
+        assert await publish_pages(parts)
+    keys = await quiet.keys("pages/packages/")
+    assert PAGE in keys
+    assert "pages/packages/bad/index.html" not in keys
+
+
+async def test_a_package_that_becomes_private_loses_its_pages(quiet: Registry) -> None:
+    """Pages are for everybody, so nothing of a private package is on any page, not even its name."""
+    alice = await quiet.add_publisher()
+    async with open_parts(quiet.settings) as parts:
+        for name in ("acme-hello", "hello"):
+            await quiet.publish(hello_archive(name), alice)
+            await publish_package(parts, PackageName(name))
+        assert await publish_pages(parts)
+    assert "pages/packages/acme-hello/index.html" in await quiet.keys("pages/")
+    hiding = quiet.settings.model_copy(update={"private_namespaces": {"acme-*": frozenset()}})
+    async with open_parts(hiding) as parts:
+        await begin_edition(parts)
+        assert await publish_pages(parts)
+    keys = await quiet.keys("pages/")
+    assert PAGE in keys
+    assert not any("acme" in key for key in keys)
+    for key in keys:
+        assert b"acme" not in await body_of(quiet.storage, key)
+
+
+async def test_one_worker_renders_at_a_time(quiet: Registry, parts: Parts) -> None:
+    """A second one leaves at once, and comes back later."""
+    async with parts.database.transaction() as tx:
+        assert await page_publication.pages.try_pages_lock(tx)
+        assert not await publish_pages(parts)
+    assert await publish_pages(parts)
+
+
+@pytest_asyncio.fixture
+async def parts(quiet: Registry) -> AsyncIterator[Parts]:
+    """The connections of a worker."""
+    async with open_parts(quiet.settings) as opened:
+        yield opened
