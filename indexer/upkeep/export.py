@@ -14,12 +14,10 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from indexer.log.copying import copy_entries, held_in, put_checkpoint
 from indexer.log.invalid import LogInvalid
@@ -27,8 +25,8 @@ from indexer.log.note import VerifierKey
 from indexer.log.reader import LogReader, fetch_from
 from indexer.upkeep.blob_check import digest_of
 from indexer.upkeep.fetch import Fetched, fetch
+from indexer.upkeep.index_lines import Line, is_index_file, lines_of, package_of
 from indexer.upkeep.progress import Progress, pages
-from indexer.upkeep.tree_keys import DOCUMENTS, place_of
 from shared.blobs import (
     ARCHIVE_TYPE,
     CATALOG_KEY,
@@ -43,22 +41,14 @@ from shared.blobs import (
 )
 from shared.concurrency import together
 from shared.errors import TornBlob
-from shared.names import PackageName
 from shared.storage.filesystem import FileSystemStorage
-from shared.storage.interface import Found, Storage
+from shared.storage.interface import BlobInfo, Found, Storage
 from shared.storage.keys import TEMPORARY
-from shared.versions import VersionText
 
+PACKAGES_AT_ONCE: Final = 16
+PACKAGES_PER_PAGE: Final = 200
 VERSIONS_AT_ONCE: Final = 8
 VERSIONS_PER_PAGE: Final = 200
-
-
-class Line(msgspec.Struct, frozen=True):
-    """The fields of an index line that a mirror needs."""
-
-    name: str
-    version: str
-    cksum: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +108,12 @@ class Export:
             catalog = await fetch(self._source, CATALOG_KEY, Path(spool) / "catalog.json")
             await self._put_body(CONFIG_KEY, self._config, JSON_TYPE)
             self._progress.begin("packages")
-            async for info in self._source.scan("index/"):
-                if _is_index_file(info.key):
-                    try:
-                        async for problem in self._package(info.key, Path(spool)):
-                            yield problem
-                    except TornBlob:
-                        yield Problem(info.key, "it, or a document of its versions, is damaged")
-                    self._progress.advance()
+            async for keys in self._index_files():
+                copies = (self._package(key, Path(spool)) for key in keys)
+                for problems in await together(*copies, at_once=PACKAGES_AT_ONCE):
+                    for problem in problems:
+                        yield problem
+                self._progress.advance(len(keys))
             async for problem in self._log():
                 yield problem
             if catalog is None:
@@ -165,22 +153,65 @@ class Export:
         info = await self._source.head(key)
         return info is not None and not info.is_removed
 
-    async def _package(self, key: str, spool: Path) -> AsyncIterator[Problem]:
+    async def _index_files(self) -> AsyncIterator[list[str]]:
+        """The keys of all index files of the registry, a page at a time."""
+        page: list[str] = []
+        async for info in self._source.scan("index/"):
+            if is_index_file(info.key):
+                page.append(info.key)
+            if len(page) == PACKAGES_PER_PAGE:
+                yield page
+                page = []
+        yield page
+
+    async def _package(self, key: str, spool: Path) -> list[Problem]:
+        """Copy what the mirror lacks of a package; its index file comes last. Returns the problems."""
+        try:
+            if not self._deep and await self._is_unchanged(key):
+                return []
+            return await self._copy_package(key, spool)
+        except TornBlob:
+            return [Problem(key, "it, or a document of its versions, is damaged")]
+
+    async def _is_unchanged(self, key: str) -> bool:
+        """True if the mirror has the registry's index file and page, and a file for all that the index lists.
+
+        The index file is put last, with its generation, so the documents are of that generation, too.
+        """
+        keys = (key, package_key(package_of(key)))
+        there = await together(*map(self._source.head, keys))
+        here = await together(*map(self._mirror.head, keys))
+        if not all(map(_is_same, there, here)):
+            return False
+        found = await self._mirror.get(key)
+        lines = list(lines_of(found.body)) if isinstance(found, Found) else []
+        archives = await together(*(self._mirror.head(archive_key(*line.release)) for line in lines))
+        documents = await together(*(self._mirror.head(metadata_key(*line.release)) for line in lines))
+        is_whole = None not in documents and all(
+            archive is not None and archive.digest == line.cksum
+            for archive, line in zip(archives, lines, strict=True)
+        )
+        if is_whole:
+            self.copied.kept += len(keys) + len(archives) + len(documents)
+        return is_whole
+
+    async def _copy_package(self, key: str, spool: Path) -> list[Problem]:
         found = await self._source.get(key)
         if not isinstance(found, Found) or found.info.is_removed:
-            return
-        lines = list(_lines(found.body))
-        for some in pages(lines, VERSIONS_PER_PAGE):
+            return []
+        problems: list[Problem] = []
+        for some in pages(list(lines_of(found.body)), VERSIONS_PER_PAGE):
             copies = (self._version(line, spool) for line in some)
             for problem in await together(*copies, at_once=VERSIONS_AT_ONCE):
                 if problem is not None:
-                    yield problem
-        await self._copy_document(package_key(PackageName(key.rpartition("/")[2])))
+                    problems.append(problem)
+        await self._copy_document(package_key(package_of(key)))
         await self._put_body(key, found.body, NDJSON_TYPE, found.info.generation)
+        return problems
 
     async def _version(self, line: Line, spool: Path) -> Problem | None:
         """Copy the metadata document and the archive of a version, unless the mirror has them."""
-        name, version = PackageName(line.name), VersionText(line.version)
+        name, version = line.release
         await self._copy_document(metadata_key(name, version))
         await self._copy_document(advisories_key(name, version))
         key = archive_key(name, version)
@@ -235,12 +266,8 @@ class Export:
         self.copied.size_bytes += size_bytes
 
 
-def _is_index_file(key: str) -> bool:
-    """True for the index file of a package, not for its variants."""
-    return key not in DOCUMENTS and place_of(key) is not None and "." not in key
-
-
-def _lines(body: bytes) -> Iterator[Line]:
-    for line in body.splitlines():
-        if line.strip():
-            yield msgspec.json.decode(line, type=Line)
+def _is_same(there: BlobInfo | None, here: BlobInfo | None) -> bool:
+    """True if both stores have a blob of the same bytes and generation."""
+    if there is None or here is None:
+        return False
+    return (there.digest, there.generation) == (here.digest, here.generation)
