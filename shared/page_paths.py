@@ -11,22 +11,22 @@ from typing import Final
 
 PAGES_PREFIX: Final = "pages/"
 HOME_KEY: Final = "pages/index.html"
+STATUS_KEY: Final = "pages/status/index.html"
+HELP_KEY: Final = "pages/help/index.html"
 ASSETS: Final = "/assets/"
-FEEDS: Final = ("/feeds/new.atom", "/feeds/advisories.atom")
-FIXED_FILES: Final = ("/robots.txt", "/favicon.ico", "/sitemap.xml", *FEEDS)
+NEW_FEED: Final = "/feeds/new.atom"
+ADVISORIES_FEED: Final = "/feeds/advisories.atom"
+FIXED_FILES: Final = ("/robots.txt", "/favicon.ico", "/sitemap.xml", NEW_FEED, ADVISORIES_FEED)
 FIXED_PAGES: Final = ("/help", "/status", "/docs/api")
 LIST_PATH: Final = "/packages/"
-STARTS: Final = (
-    b"/packages/",
-    b"/assets/",
-    b"/feeds/",
-    *(path.encode() for path in (*FIXED_FILES, *FIXED_PAGES)),
-)
+STARTS: Final = tuple(path.encode() for path in (LIST_PATH, ASSETS, *FIXED_FILES, *FIXED_PAGES))
+"""The beginnings of all paths but that of the home page."""
 
 _VERSION: Final = r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*"
 _PATH: Final = re.compile(
-    rf"/packages/(?:~[1-9][0-9]{{0,8}})?|/packages/[a-z0-9_-]+(?:/{_VERSION})?|(?P<feed>/packages/[a-z0-9_-]+/versions\.atom)"
-    r"|(?P<asset>/assets/[a-z0-9-]+(?:\.[a-z0-9-]+)+)"
+    rf"/packages/(?:~[1-9][0-9]{{0,8}})?|/packages/[a-z0-9_-]+(?:/{_VERSION})?"
+    r"|(?P<file>/packages/(?:[a-z0-9_-]+/versions\.atom|~[1-9][0-9]{0,8}/sitemap\.xml)"
+    r"|/assets/[a-z0-9-]+(?:\.[a-z0-9-]+)+)"
 )
 
 
@@ -39,8 +39,7 @@ def page_key(path: str) -> str | None:
     match = _PATH.fullmatch(path)
     if match is None:
         return f"pages{path}/index.html" if path in FIXED_PAGES else None
-    is_file = match["feed"] or match["asset"]
-    return f"pages{path}" if is_file else f"pages{path.rstrip('/')}/index.html"
+    return f"pages{path}" if match["file"] else f"pages{path.rstrip('/')}/index.html"
 
 
 def page_path(key: str) -> str:
@@ -49,9 +48,22 @@ def page_path(key: str) -> str:
     return LIST_PATH if path == "/packages" else path or "/"
 
 
-def list_path(number: int) -> str:
-    """The path of a page of the list of packages, counted from 1. No package is called `~2`."""
-    return LIST_PATH if number == 1 else f"{LIST_PATH}~{number}"
+def list_path(number: int | None) -> str:
+    """The path of a page of the list of packages, counted from 1; None for the newest packages.
+
+    No package is called `~2`.
+    """
+    return LIST_PATH if number is None else f"{LIST_PATH}~{number}"
+
+
+def list_key(number: int | None) -> str:
+    """The key of a page of the list of packages."""
+    return f"pages{list_path(number).rstrip('/')}/index.html"
+
+
+def sitemap_path(number: int) -> str:
+    """The path of the sitemap of the packages on one page of the list."""
+    return f"{list_path(number)}/sitemap.xml"
 
 
 def package_path(name: str) -> str:
@@ -78,6 +90,8 @@ def page_pattern(key: str) -> str:
             return LIST_PATH if name.startswith("~") else "/packages/{name}"
         case ["pages", "packages", _, "versions.atom"]:
             return "/packages/{name}/versions.atom"
+        case ["pages", "packages", _, "sitemap.xml"]:
+            return "/sitemap.xml"
         case ["pages", "packages", _, _, "index.html"]:
             return "/packages/{name}/{version}"
         case ["pages", "assets", _]:

@@ -28,6 +28,7 @@ from shared.blobs import (
 )
 from shared.errors import IndexNotFound, NotFound
 from shared.http.openapi import OPENAPI_PATH
+from shared.http.page_headers import PAGE_FIELDS
 from shared.http.path import decode_path
 from shared.log_paths import CHECKPOINT_PATH, TILE_PATH, is_full_bundle
 from shared.names import PackageName, parse_index_path, parse_name, shard_path
@@ -87,16 +88,6 @@ class FixedPage(Enum):
 
 Route = BlobRoute | Redirect | FixedPage
 
-# A page loads nothing from another host, runs no script of its text, and cannot be framed.
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-PAGE_FIELDS: Final = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
 VARY_ON_ACCEPT: Final = (b"vary", b"accept")
 
 PAGE_PATTERNS: Final = {"package": "/v1/packages/{name}", "owners": "/v1/packages/{name}/owners"}

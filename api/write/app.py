@@ -32,6 +32,7 @@ from api.write.queries.tokens import set_last_used
 from api.write.rate_limits import RateLimits
 from api.write.routes import ALL_ENDPOINTS
 from api.write.scanner_keys import open_scanner_keys
+from api.write.search_page import SEARCH_PAGE
 from api.write.services import Services, services_of
 from api.write.token_lookup import KnownTokens
 from api.write.upload_throttle import Pace
@@ -137,7 +138,8 @@ async def _running(services: Services) -> AsyncIterator[None]:
 
 def build_app(services: Services) -> ASGIApp:
     """The write API over open services."""
-    routes = build_routes((*ALL_ENDPOINTS, UNKNOWN_PATH), _admitted)
+    pages = (SEARCH_PAGE,) if services.settings.has_pages else ()
+    routes = build_routes((*ALL_ENDPOINTS, *pages, UNKNOWN_PATH), _admitted)
     app = Starlette(routes=routes, exception_handlers=exception_handlers)
     app.state.services = services
     return BodyRateMiddleware(PathMiddleware(app), services.settings)

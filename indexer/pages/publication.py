@@ -10,70 +10,94 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Final, cast
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.encodings import put_variants, variant_keys
 from indexer.fence import Fence, Rendered
+from indexer.home import Home
 from indexer.metrics import PAGES_SECONDS
 from indexer.pages.home_html import render_home_html
+from indexer.pages.list_html import render_lists
 from indexer.pages.package_html import render_package_html, render_version_html
 from indexer.pages.site_files import site_files
+from indexer.pages.site_html import render_status_html
 from indexer.pages.views import releases_of
 from indexer.parts import Parts
-from indexer.queries import packages, pages
+from indexer.queries import packages, page_lists, pages
 from indexer.rows import PackageRow
 from shared.blobs import content_type_of
 from shared.concurrency import together
 from shared.database import require_open
 from shared.errors import Unavailable
 from shared.messages import Change
-from shared.page_paths import HOME_KEY, package_path, page_key, version_path
+from shared.page_paths import HOME_KEY, STATUS_KEY, list_key, package_path, page_key, version_path
 from shared.pages.site import Site, site_of
 from shared.versions import VersionText
 
 PACKAGES_PER_BATCH: Final = 50
 PAGES_AT_ONCE: Final = 16
+STATUS_EVERY: Final = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
 
 async def publish_pages(parts: Parts) -> bool:
-    """Render the pages of some packages that changed, and the home page if any did or if it is missing.
+    """Render the pages of some packages that changed, and those of all packages if any did.
 
-    Returns True if nothing is left to do. Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
+    The page of the status is rendered once a minute in any case. Returns True if nothing is left to do.
+    Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
     """
     await parts.high_water.require()
-    is_there = await parts.storage.head(HOME_KEY) is not None
-    if is_there and not await pages.are_pages_dirty(parts.database):
+    if await _is_current(parts) and not await pages.are_pages_dirty(parts.database):
         return True
     begun = time.perf_counter()
-    site = site_of(parts.settings)
     async with parts.database.transaction("REPEATABLE READ") as tx:
         if not await pages.try_pages_lock(tx):
             return False
-        fence = Fence(parts.storage, partial(require_open, tx))
-        names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
-        await pages.note_build(tx)
-        states = await packages.states_of(tx, names, parts.settings.official_handle)
-        clean = [state.package for state in states if state.is_clean]
-        visible = [package for package in clean if site.shows(package.name)]
-        releases = [release for package in visible for release in _new_releases(package)]
-        await pages.put_releases(tx, [package.id for package in clean], releases)
-        keys = await _put_pages(fence, site, visible)
-        keys += await _remove_pages(fence, [package for package in clean if not site.shows(package.name)])
-        keys += await _put(fence, [_file(HOME_KEY, render_home_html(site, await pages.home(tx, site.shows)))])
-        keys += await _put(fence, [_file(key, body) for key, body in site_files(site)])
+        keys = await _put_changed(parts, tx, Fence(parts.storage, partial(require_open, tx)))
     if keys:
         await parts.notifier.announce(Change(tuple(keys)))
     PAGES_SECONDS.observe(time.perf_counter() - begun)
-    log.info("pages_published", packages=len(visible), files=len(keys))
+    log.info("pages_published", files=len(keys))
     return not await pages.are_pages_dirty(parts.database)
+
+
+async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> list[str]:
+    """Take changes and put the pages that they change: those of packages first, which the others link to."""
+    site = site_of(parts.settings)
+    names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
+    await pages.note_build(tx)
+    states = await packages.states_of(tx, names, parts.settings.official_handle)
+    clean = [state.package for state in states if state.is_clean]
+    visible = [package for package in clean if site.shows(package.name)]
+    releases = [release for package in visible for release in _new_releases(package)]
+    await pages.put_releases(tx, [package.id for package in clean], releases)
+    keys = await _put_pages(fence, site, visible)
+    keys += await _remove_pages(fence, [package for package in clean if not site.shows(package.name)])
+    if names or await parts.storage.head(list_key(None)) is None:
+        listed = await page_lists.changed_pages(tx, names)
+        keys += await _put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
+    keys += await _put_all(fence, site_files(site))
+    return keys + await _put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
+
+
+async def _is_current(parts: Parts) -> bool:
+    """True if the page of the status is younger than a minute."""
+    status = await parts.storage.head(STATUS_KEY)
+    return status is not None and datetime.now(UTC) - status.modified_at < STATUS_EVERY
+
+
+def _overviews(site: Site, home: Home) -> Iterator[tuple[str, bytes]]:
+    """The pages about the whole registry."""
+    yield HOME_KEY, render_home_html(site, home)
+    yield STATUS_KEY, render_status_html(site, home, datetime.now(UTC))
 
 
 async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) -> list[str]:
@@ -84,10 +108,7 @@ async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) ->
     keys: list[str] = []
     for package in visible:
         try:
-            files = _files_of(site, package)
-            # In a thread, so that publications go on while a long text is rendered.
-            while some := await asyncio.to_thread(lambda files: list(islice(files, PAGES_AT_ONCE)), files):
-                keys += await _put(fence, some)
+            keys += await _put_all(fence, _files_of(site, package))
         except Unavailable:
             raise
         except Exception:
@@ -95,14 +116,14 @@ async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) ->
     return keys
 
 
-def _files_of(site: Site, package: PackageRow) -> Iterator[Rendered]:
+def _files_of(site: Site, package: PackageRow) -> Iterator[tuple[str, bytes]]:
     """The pages of the versions of a package, and its own."""
     wanted = {release.version for release in releases_of(package)}
     for row in package.versions:
         if row.version in wanted and (key := page_key(version_path(package.name, row.version))):
-            yield _file(key, render_version_html(site, package.name, row))
+            yield key, render_version_html(site, package.name, row)
     if key := page_key(package_path(package.name)):
-        yield _file(key, render_package_html(site, package))
+        yield key, render_package_html(site, package)
 
 
 async def _remove_pages(fence: Fence, hidden: Sequence[PackageRow]) -> list[str]:
@@ -126,6 +147,14 @@ def _new_releases(package: PackageRow) -> list[tuple[UUID, VersionText, datetime
     releases = [release for release in releases_of(package) if not release.yanked]
     newest = sorted(releases, key=lambda each: each.published_at, reverse=True)[: pages.KEPT_RELEASES]
     return [(package.id, release.version, release.published_at) for release in newest]
+
+
+async def _put_all(fence: Fence, files: Iterator[tuple[str, bytes]]) -> list[str]:
+    """Render files a few at a time, in a thread so that publications go on, and put those that differ."""
+    keys: list[str] = []
+    while some := await asyncio.to_thread(lambda: list(islice(files, PAGES_AT_ONCE))):
+        keys += await _put(fence, [_file(key, body) for key, body in some])
+    return keys
 
 
 async def _put(fence: Fence, files: Sequence[Rendered]) -> list[str]:

@@ -1,9 +1,11 @@
-"""The files of the site that depend on no package: the assets, the icon and robots.txt."""
+"""The files of the site that depend on no package: the assets, the icon, robots.txt and help."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from indexer.pages.site_html import render_help_html
+from shared.page_paths import HELP_KEY
 from shared.pages.assets import ASSET_BODIES, ICON, asset_path
 from shared.pages.site import Site
 
@@ -14,6 +16,7 @@ def site_files(site: Site) -> Iterator[tuple[str, bytes]]:
         yield f"pages{asset_path(name)}", body
     yield "pages/favicon.ico", ASSET_BODIES[ICON]
     yield "pages/robots.txt", robots_text(site).encode()
+    yield HELP_KEY, render_help_html(site)
 
 
 def robots_text(site: Site) -> str:
@@ -21,4 +24,5 @@ def robots_text(site: Site) -> str:
     if site.is_private:
         return "User-agent: *\nDisallow: /\n"
     kept_out = ("/v1/", "/index/", "/log/", "/dl/", "/search")
-    return "User-agent: *\n" + "".join(f"Disallow: {site.root}{path}\n" for path in kept_out)
+    rules = "".join(f"Disallow: {site.root}{path}\n" for path in kept_out)
+    return f"User-agent: *\n{rules}Sitemap: {site.address}/sitemap.xml\n"

@@ -62,9 +62,11 @@ async def note_build(tx: AsyncConnection) -> None:
 _ADD_MISSED = text(
     """
     INSERT INTO page_changes (package_id)
-    SELECT package_id FROM index_state CROSS JOIN page_state
-    WHERE published_generation > 0
-        AND (edition <> :edition OR published_at > built_at - interval '10 minutes')
+    SELECT s.package_id
+    FROM index_state s CROSS JOIN page_state JOIN packages p ON p.id = s.package_id
+    WHERE s.published_generation > 0
+        AND (edition <> :edition OR s.published_at > built_at - interval '10 minutes')
+    ORDER BY p.created_at, p.name
     """
 )
 

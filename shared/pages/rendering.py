@@ -34,6 +34,11 @@ def _day(moment: datetime) -> str:
     return render_timestamp(moment)[:10]
 
 
+def _minute(moment: datetime) -> str:
+    """A moment for people, in UTC."""
+    return f"{render_timestamp(moment)[:16].replace('T', ' ')} UTC"
+
+
 def _shown(value: object) -> object:
     """A value as a page shows it: no character that misleads. HTML that was made already stays as it is."""
     return honest(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -49,7 +54,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"day": _day, "moment": render_timestamp, "web_address": web_address}
+    environment.filters |= {"day": _day, "minute": _minute, "moment": render_timestamp}
     return environment
 
 

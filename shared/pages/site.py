@@ -66,8 +66,8 @@ class Site:
         """The path of the feed of a package's versions."""
         return self.root + versions_feed_path(name)
 
-    def list(self, number: int = 1) -> str:
-        """The path of a page of the list of packages, counted from 1."""
+    def list(self, number: int | None = None) -> str:
+        """The path of a page of the list of packages, counted from 1; None for the newest packages."""
         return self.root + list_path(number)
 
 

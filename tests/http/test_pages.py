@@ -9,14 +9,16 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from api.read.fast_path import FastProtocol
-from deploy.asgi import build_read_app
+from deploy.asgi import build_read_app, build_write_app
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
 from tests.stack import Registry, bearer, eventually, running_registry, serving
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
+NOWHERE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 BASE = "https://registry.example"
 PATHS = ("/", "/packages/hello", "/packages/hello/0.1.0")
 
@@ -128,6 +130,58 @@ def require_closed(answer: httpx.Response) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_every_package_is_on_a_list_and_in_a_sitemap(paged: Registry) -> None:
+    """The list has 100 packages a page, in the order of creation; crawlers find the same."""
+    await paged.rows(
+        """
+        WITH alice AS (INSERT INTO users (handle) VALUES ('alice') RETURNING id), put AS (
+            INSERT INTO packages (name, created_by, created_at)
+            SELECT 'pkg-' || n, id, now() - interval '1 day' + n * interval '1 second'
+            FROM alice, generate_series(1, 205) n RETURNING id
+        )
+        INSERT INTO index_state (package_id) SELECT id FROM put RETURNING 1
+        """
+    )
+    await until_page(paged.http, "/packages/", ">pkg-205<")
+    await until_page(paged.http, "/packages/~1", ">pkg-1<", ">pkg-100<", 'href="/packages/~2"')
+    await until_page(paged.http, "/packages/~2", ">pkg-101<", ">pkg-200<", 'href="/packages/~1"')
+    last = await until_page(paged.http, "/packages/~3", ">pkg-201<", 'href="/packages/"')
+    assert ">pkg-200<" not in last.text
+    index = await paged.http.get("/sitemap.xml")
+    assert index.headers["content-type"] == "application/xml"
+    found = re.findall(f"<loc>{BASE}(.*?)</loc>", index.text)
+    assert found == [f"/packages/~{number}/sitemap.xml" for number in (1, 2, 3)]
+    names = [name for path in found for name in re.findall("pkg-[0-9]+", (await paged.http.get(path)).text)]
+    assert sorted(names) == sorted(f"pkg-{number}" for number in range(1, 206))
+
+
+async def test_help_and_status_are_there_from_the_start(paged: Registry) -> None:
+    """Nobody has to publish before the links at the top lead somewhere."""
+    await until_page(paged.http, "/help", f"sparse+{BASE}/index/", "x07 pkg publish")
+    await until_page(paged.http, "/status", "A worker wrote this page on")
+    await until_page(paged.http, "/packages/", "There are no packages yet")
+
+
+async def test_a_search_shows_what_it_finds_and_says_kindly_when_it_is_away(paged: Registry) -> None:
+    """The write API renders it over the same templates; what was searched for is escaped."""
+    await paged.publish(hello_archive("hello-world"), await paged.add_publisher())
+    found = await paged.http.get("/search?q=WORLD", headers=BROWSER)
+    assert (found.status_code, found.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert '<a href="/packages/hello-world">hello-world</a>' in found.text
+    require_closed(found)
+    nothing = await paged.http.get("/search", params={"q": '"><script>x'})
+    assert "No package has a name that contains" in nothing.text
+    assert "<script>x" not in nothing.text
+    settings = paged.settings.model_copy(update={"database_url": NOWHERE})
+    async with (
+        serving(build_write_app(settings)) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+    ):
+        away = await http.get("/search?q=hello")
+        assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+        assert "Search is away for a moment" in away.text
+
+
 @pytest.mark.parametrize(
     "accept",
     [
@@ -186,12 +240,12 @@ async def test_pages_of_a_private_registry_need_a_token(make_default_settings: M
     async with running_registry(settings) as registry:
         alice = await registry.add_publisher()
         await registry.publish(hello_archive(), alice)
-        paths = (*PATHS, "/robots.txt")
+        paths = (*PATHS, "/robots.txt", "/packages/", "/status", "/sitemap.xml")
 
         async def are_there() -> bool:
             answers = [await registry.http.get(path, headers={**BROWSER, **alice}) for path in paths]
             return all(
-                answer.status_code == 200 and answer.headers["content-type"].startswith("text/")
+                answer.status_code == 200 and answer.headers["content-type"] != "application/json"
                 for answer in answers
             )
 
@@ -206,5 +260,7 @@ async def test_pages_of_a_private_registry_need_a_token(make_default_settings: M
                 "private" in allowed.headers["cache-control"]
                 or allowed.headers["cache-control"] == "no-cache"
             )
+        assert (await registry.http.get("/search?q=hello", headers=BROWSER)).status_code == 401
+        assert "hello" in (await registry.http.get("/search?q=hello", headers={**BROWSER, **alice})).text
         service = await registry.http.get("/")
         assert (service.status_code, service.json()["service"]) == (200, "x07-registry")
