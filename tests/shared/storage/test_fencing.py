@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from shared.errors import StorageUnavailable
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import BlobInfo, Found, Storage
+from tests.loud import say_loudly
 from tests.shared.storage.conftest import keys, put, read
 
 KEY = "index/he/ll/hello"
@@ -41,6 +43,9 @@ async def main():
 
 asyncio.run(main())
 """
+# Runs a command in a mount namespace of its own, in which the first folder is also mounted at the second one.
+MOUNTED = ("unshare", "--mount", "sh", "-euc", 'mount --bind "$1" "$2"; shift 2; exec "$@"', "sh")
+NOT_MOUNTED = "this user may not mount folders: locks over two mounts were tested over a link; run as root"
 # Holds the lock of a key's folder until it is killed.
 HOLDER = """
 import os, signal, sys
@@ -122,15 +127,33 @@ async def test_a_directory_refuses_a_put_of_an_older_generation(directory_storag
     assert await put(directory_storage, KEY, b"unknown")  # as by an older release
 
 
-async def test_processes_over_two_mounts_of_a_directory_never_step_back(root: Path, tmp_path: Path) -> None:
-    """Each process compares and replaces in one step, so that every put replaced an older generation."""
+def may_mount(path: Path) -> bool:
+    """True if this user may mount a folder in a mount namespace of its own."""
+    path.mkdir()
+    probe = [*MOUNTED, str(path), str(path), "true"]
+    return shutil.which("unshare") is not None and subprocess.run(probe, capture_output=True).returncode == 0
+
+
+async def test_processes_over_two_mounts_of_a_directory_never_step_back(
+    root: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Each process compares and replaces in one step, so that every put replaced an older generation.
+
+    Half of the processes have the directory mounted elsewhere, like another host.
+    """
     root.mkdir()
-    (tmp_path / "mount").symlink_to(root)
+    mount = tmp_path / "mount"
+    elsewhere = [*MOUNTED, str(root), str(mount)]
+    if not may_mount(mount):
+        say_loudly(request, NOT_MOUNTED)
+        mount.rmdir()
+        mount.symlink_to(root)
+        elsewhere = []
     racers = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RACER, str(path), KEY, str(PUTS), stdout=subprocess.PIPE
+            *command, sys.executable, "-c", RACER, str(path), KEY, str(PUTS), stdout=subprocess.PIPE
         )
-        for path in (root, tmp_path / "mount") * (PROCESSES // 2)
+        for command, path in (([], root), (elsewhere, mount)) * (PROCESSES // 2)
     ]
     outputs = [asyncio.create_task(racer.communicate()) for racer in racers]
     storage, seen = FileSystemStorage(root), [0]
