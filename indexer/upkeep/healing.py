@@ -3,16 +3,18 @@
 Storage may hold an older file of a package that has no waiting change, which no sweep would correct. Each
 worker therefore checks one package after another, with a few HEADs each, at a pace that covers all packages
 within a day but never exceeds MAX_PER_S per second. A package that differs is made dirty, and the next sweep
-puts all of its files. Each look checks a few of the package's metadata documents, chosen at random, so that
-the number of HEADs stays bounded. Packages whose publication ended in doubt do not wait for their turn
-(publication.py, put_doubtful_again), and on S3 neither do those that were published lately
-(recent_publications.py).
+puts all of its files. Each look checks a part of the package's metadata documents, so that the number of
+HEADs stays bounded; the next rounds check the other parts. Packages whose publication ended in doubt do not
+wait for their turn (publication.py, put_doubtful_again), and on S3 neither do those that were published
+lately (recent_publications.py).
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
+from math import ceil
 from typing import Final
 
 import structlog
@@ -34,7 +36,10 @@ ROUND_S: Final = 43_200.0
 TURN_S: Final = 5.0
 MAX_PER_S: Final = 20
 MIN_PER_TURN: Final = 5
-DOCUMENTS_PER_LOOK: Final = 4
+# All documents of a package are checked within a week, at most MAX_DOCUMENTS in one look.
+MIN_DOCUMENTS: Final = 4
+MAX_DOCUMENTS: Final = 100
+ROUNDS_PER_WEEK: Final = 14
 
 log = structlog.get_logger()
 
@@ -118,7 +123,7 @@ async def is_wrong(storage: Storage, state: PackageState) -> bool:
     except DatabaseCorrupt:
         return False  # `verify` reports it; publishing again would not help
     keys = (files.index.key, files.page.key, *variant_keys(files.index.key))
-    rows = _some_documents(files.package.versions)
+    rows = documents_of_round(files.package.versions, int(time.time() // ROUND_S))
     document_keys = [metadata_key(files.package.name, row.version) for row in rows]
     index, page, *variants = await together(*map(storage.head, keys))
     lists = await together(*(storage.head(file.key) for file in files.advisory_lists))
@@ -144,10 +149,16 @@ async def is_wrong(storage: Storage, state: PackageState) -> bool:
     )
 
 
-def _some_documents(rows: Sequence[VersionRow]) -> list[VersionRow]:
-    """At most DOCUMENTS_PER_LOOK versions, at random, of those whose metadata document was put."""
+def documents_of_round(rows: Sequence[VersionRow], number: int) -> list[VersionRow]:
+    """The versions whose metadata documents are checked in the round with this number.
+
+    Each round checks one part. Up to MIN_DOCUMENTS are one part. More are divided into ROUNDS_PER_WEEK parts at
+    most, or into more if a part would have more than MAX_DOCUMENTS.
+    """
     were_put = [row for row in rows if row.metadata_digest is not None]
-    return secrets.SystemRandom().sample(were_put, min(DOCUMENTS_PER_LOOK, len(were_put)))
+    few, many = ceil(len(were_put) / MIN_DOCUMENTS), ceil(len(were_put) / MAX_DOCUMENTS)
+    parts = max(1, min(ROUNDS_PER_WEEK, few), many)
+    return were_put[number % parts :: parts]
 
 
 def _is_current(there: BlobInfo | None, file: Rendered, generation: int) -> bool:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from indexer import recent_publications
 from indexer.recent_publications import RecentPublications
-from indexer.upkeep.healing import MAX_PER_S, MIN_PER_TURN, ROUND_S, TURN_S, Healing, pace_of
+from indexer.rows import VersionRow
+from indexer.upkeep.healing import (
+    MAX_PER_S,
+    MIN_PER_TURN,
+    ROUND_S,
+    TURN_S,
+    Healing,
+    documents_of_round,
+    pace_of,
+)
 from shared.blobs import NDJSON_TYPE, index_key, metadata_key, package_key
 from shared.names import PackageName
 from shared.storage.interface import Found
@@ -20,7 +30,25 @@ from tests.stack import Registry, eventually
 from worker.process import open_parts
 
 HELLO, WORLD = PackageName("hello"), PackageName("hello-world")
+NOW = datetime.now(UTC)
 FIRST, ONLY = VersionText("0.1.0"), VersionText("1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("versions", "rounds", "at_most"),
+    [(0, 1, 0), (4, 1, 4), (5, 2, 3), (56, 14, 4), (1400, 14, 100), (10_000, 100, 100)],
+)
+def test_every_document_is_checked_within_a_known_number_of_rounds(
+    versions: int, rounds: int, at_most: int
+) -> None:
+    """Up to 1,400 versions that is a week; one look never checks more than 100 documents."""
+    rows = [
+        VersionRow(VersionText(f"0.0.{n}"), "", False, {}, published_at=NOW, metadata_digest="d")
+        for n in range(versions)
+    ]
+    checked = [documents_of_round(rows, number) for number in range(7, 7 + rounds)]
+    assert max(map(len, checked)) == at_most
+    assert sorted(row.version for part in checked for row in part) == sorted(row.version for row in rows)
 
 
 async def healed(registry: Registry) -> set[PackageName]:
