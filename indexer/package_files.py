@@ -185,18 +185,18 @@ async def _promote(storage: Storage, name: PackageName, row: VersionRow) -> None
 async def _put_removed(storage: Storage, fence: Fence, files: PackageFiles) -> None:
     """Replace the files of removed versions by empty ones, and delete their staged archives."""
     generation = files.package.generation
-    await together(*(fence.put(file, generation) for file in files.removed if _is_there(fence, file.key)))
+    await together(*(fence.put(file, generation) for file in files.removed if _is_left(fence, file.key)))
     staged = [key for row in files.package.removed for key in await staged_copies(storage, row.cksum)]
     await together(*map(storage.delete, staged))
 
 
-def _is_there(fence: Fence, key: str) -> bool:
-    """True if the file of a removed version has to be replaced.
+def _is_left(fence: Fence, key: str) -> bool:
+    """True unless an empty file has taken the place of a removed version's file.
 
-    Every version has an archive and metadata, or a late request may still put them; few have advisories.
+    A file that is missing is replaced too, because a late request may still put it.
     """
     seen = fence.seen(key)
-    return not key.endswith("/advisories") if seen is None else not seen.is_removed
+    return seen is None or not seen.is_removed
 
 
 async def staged_copies(storage: Storage, sha256: str) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.package_change import changing, lock_owned, record, seen_by_readers
 from api.write.principal import Principal
-from api.write.queries import owners, packages
+from api.write.queries import owners, packages, versions
 from api.write.services import Services
 from shared.errors import Forbidden, NotFound
 from shared.names import Handle, PackageName
@@ -32,7 +32,7 @@ async def add_owner(services: Services, caller: Principal, name: PackageName, ha
         package = await lock_owned(tx, caller, name)
         is_new = await owners.add(tx, package.id, await _user_id(tx, handle))
         await record(tx, caller, "owner_added", package, handle=handle)
-        generation = await packages.raise_generation(tx, package.id) if is_new else None
+        generation = await _raise_generation(services, tx, package, handle) if is_new else None
     return await seen_by_readers(services, package, generation)
 
 
@@ -50,8 +50,22 @@ async def remove_owner(services: Services, caller: Principal, name: PackageName,
             raise Forbidden("cannot remove last owner")
         await owners.remove(tx, package.id, user_id)
         await record(tx, caller, "owner_removed", package, handle=handle)
-        generation = await packages.raise_generation(tx, package.id)
+        generation = await _raise_generation(services, tx, package, handle)
     return await seen_by_readers(services, package, generation)
+
+
+async def _raise_generation(
+    services: Services, tx: AsyncConnection, package: packages.Package, handle: Handle
+) -> int:
+    """Mark the package dirty after this user became an owner or ceased to be one.
+
+    If it is the official account, every document of the package changes. An interrupted publication may have
+    put some documents although the rows do not say so, so the next one puts them all.
+    """
+    generation = await packages.raise_generation(tx, package.id)
+    if handle == services.settings.official_handle:
+        await versions.forget_documents(tx, package.id)
+    return generation
 
 
 async def _user_id(tx: AsyncConnection, handle: Handle) -> UUID:

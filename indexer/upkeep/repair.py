@@ -31,7 +31,7 @@ from shared.blobs import ARCHIVE_TYPE, STAGING_PREFIX, archive_key
 from shared.errors import RegistryError
 from shared.messages import Change
 from shared.names import PackageName
-from shared.storage.interface import Storage
+from shared.storage.interface import BlobInfo, Storage
 from shared.versions import VersionText
 
 # Differences that publishing the package again corrects.
@@ -81,8 +81,8 @@ class Repair:
     async def _mend_package(self, name: PackageName, found: Sequence[Difference]) -> list[Outcome]:
         """Restore archives, publish again, and check again: differences that are gone count as repaired."""
         for difference in found:
-            if (checksum := await self._checksum_of_archive(difference)) is not None:
-                await self._restore(difference, checksum)
+            if _is_archive(difference) and difference.version is not None:
+                await self._restore(name, VersionText(difference.version))
         trouble = "rows do not prove what is right"
         if any(difference.kind in PUBLISHED_AGAIN for difference in found):
             try:
@@ -98,43 +98,49 @@ class Repair:
             for item in found
         ]
 
-    async def _checksum_of_archive(self, difference: Difference) -> str | None:
-        """The archive's checksum in the rows; None if the difference is of another kind of file."""
-        if not _is_archive(difference) or difference.package is None or difference.version is None:
-            return None
+    async def _checksum(self, name: PackageName, version: VersionText) -> str | None:
+        """The checksum of the version's archive in the rows, or None."""
         async with self.parts.database.transaction() as tx:
-            states = await packages.states_of(tx, [difference.package], "")
+            states = await packages.states_of(tx, [name], "")
         rows = states[0].package.versions if states else ()
-        return next((row.cksum for row in rows if row.version == difference.version), None)
+        return next((row.cksum for row in rows if row.version == version), None)
 
-    async def _restore(self, difference: Difference, checksum: str) -> bool:
-        """Put the archive where readers find it, from any copy with this checksum; False if there is none."""
-        target = archive_key(PackageName(str(difference.package)), VersionText(str(difference.version)))
+    async def _restore(self, name: PackageName, version: VersionText) -> None:
+        """Put the archive where readers find it, from any copy with its checksum, if there is one.
+
+        Storage is read before the rows. If the version is removed afterwards, an empty file takes the
+        archive's place, and the put fails.
+        """
+        target = archive_key(name, version)
+        seen = await self.parts.storage.head(target)
+        checksum = await self._checksum(name, version)
+        if checksum is None:
+            return
         stores = [self.parts.storage] if self.copies is None else [self.parts.storage, self.copies]
         places = [(store, key) for store in stores for key in (target, *await staged_copies(store, checksum))]
         for store, key in places:
             if await digest_of(store, key) == checksum and await self._put_again(
-                store, key, target, checksum
+                store, key, target, checksum, seen
             ):
                 await self.parts.notifier.announce(Change((target,)))
                 log.info("archive_restored", key=target, source=key)
-                return True
-        return False
+                return
 
-    async def _put_again(self, source: Storage, key: str, target: str, checksum: str) -> bool:
-        """Put the bytes under the target, with their digest. False: they or the target changed meanwhile."""
+    async def _put_again(
+        self, source: Storage, key: str, target: str, checksum: str, seen: BlobInfo | None
+    ) -> bool:
+        """Put the bytes over the blob that was seen, with their digest. False: one of both has changed."""
         with tempfile.TemporaryDirectory(prefix="x07-repair-") as directory:
             fetched = await fetch(source, key, Path(directory) / "archive")
             if fetched is None or fetched.digest != checksum:
                 return False
-            there = await self.parts.storage.head(target)
             return await self.parts.storage.put_file(
                 target,
                 fetched.path,
                 content_type=ARCHIVE_TYPE,
                 digest=checksum,
-                only_if_absent=there is None,
-                if_revision=None if there is None else there.revision,
+                only_if_absent=seen is None,
+                if_revision=None if seen is None else seen.revision,
             )
 
     async def _mend_extra(self, difference: Difference) -> Outcome:

@@ -10,6 +10,7 @@ import httpx
 
 from tests.archives import hello_archive
 from tests.audit import Event, events
+from tests.indexer.upkeep.walks import settle
 from tests.stack import Registry
 
 OWNERS = "/v1/packages/hello/owners"
@@ -152,6 +153,28 @@ async def test_the_official_owner_makes_a_package_official_for_readers(fs_regist
     before = await generation(fs_registry)
     await add(fs_registry, alice, official)
     assert await generation(fs_registry) == before
+
+
+async def test_a_package_that_was_official_for_a_moment_is_not_afterwards(
+    workerless_registry: Registry,
+) -> None:
+    """A worker put the documents of the official package, and lost its connection before its commit."""
+    registry = workerless_registry
+    alice = await published_by(registry)
+    official = registry.settings.official_handle
+    await registry.add_user(official)
+    await settle(registry)
+    [row] = await registry.rows("SELECT metadata_digest FROM version_state")
+    assert (await add(registry, alice, official)).status_code == 200
+    await settle(registry)
+    await registry.rows("UPDATE index_state SET published_generation = generation - 1 RETURNING 1")
+    await registry.rows(
+        "UPDATE version_state SET metadata_digest = :digest RETURNING 1", digest=row.metadata_digest
+    )
+    assert (await remove(registry, alice, official)).status_code == 200
+    await settle(registry)
+    metadata = await registry.http.get("/v1/packages/hello/0.1.0/metadata")
+    assert metadata.json()["is_official"] is False
 
 
 async def until_official(registry: Registry, is_official: bool) -> None:

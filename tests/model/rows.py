@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from indexer.rows import PackageRow, PackageState, RemovedRow, VersionRow
+from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, VersionRow
 from shared.blobs import staging_key
 from shared.errors import DatabaseUnavailable
 from shared.names import PackageName
@@ -46,16 +46,18 @@ class ModelRows:
         self.holder: Transaction | None = None
         self.versions: dict[VersionText, VersionRow] = {}
         self.removed: list[RemovedRow] = []
+        self.is_official = False
         self.generation, self.published_generation = 0, 0
 
     def state(self) -> Hashable:
         """All rows, and the holder of the lock."""
         versions = tuple(
-            (row.version, row.yanked, row.staged, row.metadata_digest) for row in self.versions.values()
+            (row.version, row.yanked, row.staged, row.metadata_digest, bool(row.ever_advised))
+            for row in self.versions.values()
         )
         removed = tuple(row.version for row in self.removed)
         holder = self.holder.actor.name if self.holder else None
-        return versions, removed, self.generation, self.published_generation, holder
+        return versions, removed, self.is_official, self.generation, self.published_generation, holder
 
     # The writer's commits, each in one step, while nobody holds the lock.
 
@@ -64,7 +66,15 @@ class ModelRows:
         text, body = VersionText(version), f"archive of {version}".encode()
         digest = hashlib.sha256(body).hexdigest()
         self._storage.write(staging_key(digest, None), body, digest=digest)
-        manifest = {"name": NAME, "version": version, "description": self._description, "docs": "Docs."}
+        manifest = {
+            "schema_version": "x07.package@0.1.0",
+            "name": NAME,
+            "version": version,
+            "description": self._description,
+            "docs": "Docs.",
+            "module_root": "modules",
+            "modules": ["hello"],
+        }
         self.versions[text] = VersionRow(text, digest, False, manifest, published_at=NEVER, staged=True)
         self.generation += 1
 
@@ -72,6 +82,18 @@ class ModelRows:
         """Yank or restore a version."""
         self.versions[VersionText(version)] = replace(self.versions[VersionText(version)], yanked=yanked)
         self.generation += 1
+
+    def advise(self, version: str) -> None:
+        """Create an advisory about a version."""
+        advisory = AdvisoryRow(PACKAGE_ID, "broken", "low", "It fails.", "", None, NEVER)
+        row = self.versions[VersionText(version)]
+        self.versions[row.version] = replace(row, advisories=(advisory,), ever_advised=(advisory,))
+        self.generation += 1
+
+    def set_official(self, is_official: bool) -> None:
+        """Make the official account an owner, or remove it; the digests of documents are forgotten."""
+        self.is_official = is_official
+        self.put_again()
 
     def remove(self, version: str) -> None:
         """Remove a version for good."""
@@ -89,7 +111,8 @@ class ModelRows:
     def package(self) -> PackageRow:
         """The present state of the package."""
         versions = tuple(self.versions.values())
-        return PackageRow(PACKAGE_ID, NAME, None, False, self.generation, versions, tuple(self.removed))
+        removed = tuple(self.removed)
+        return PackageRow(PACKAGE_ID, NAME, None, self.is_official, self.generation, versions, removed)
 
     # The queries of publication: the functions of indexer.queries.
 

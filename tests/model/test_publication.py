@@ -67,6 +67,16 @@ STORIES = {
     "the last version is removed": Story(
         (), (lambda rows: rows.publish("0.1.0"),), (lambda rows: rows.remove("0.1.0"),)
     ),
+    "a version with a new advisory is removed": Story(
+        (lambda rows: rows.publish("0.1.0"),),
+        (lambda rows: rows.advise("0.1.0"),),
+        (lambda rows: rows.remove("0.1.0"),),
+    ),
+    "a package is official for a while": Story(
+        (lambda rows: rows.publish("0.1.0"),),
+        (lambda rows: rows.set_official(True),),
+        (lambda rows: rows.set_official(False),),
+    ),
 }
 
 

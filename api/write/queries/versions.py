@@ -11,7 +11,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.provenance import Provenance
-from shared.tables import package_versions
+from shared.tables import package_versions, version_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +96,12 @@ async def set_scale_evidence(tx: AsyncConnection, package_id: UUID, version: str
         .where(package_versions.c.package_id == package_id, package_versions.c.version == version)
         .values(scale_tested=True, scale_test_evidence_ref=evidence_ref)
     )
+
+
+async def forget_documents(tx: AsyncConnection, package_id: UUID) -> None:
+    """Forget which metadata documents were put, so that the next publication puts all (primary key).
+
+    Call it after raise_generation, which waits for a publication under way; that would overwrite this.
+    """
+    forgotten = update(version_state).where(version_state.c.package_id == package_id)
+    await tx.execute(forgotten.values(metadata_digest=None))

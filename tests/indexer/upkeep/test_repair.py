@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from api.write.app import open_services
+from api.write.principal import Principal
+from api.write.removal import remove_version
+from indexer.upkeep.repair import Repair
+from indexer.upkeep.verification import Verification
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, index_key, metadata_key, staging_key
 from shared.names import PackageName
 from shared.storage.filesystem import FileSystemStorage
+from shared.storage.interface import Missing, Opened
 from shared.versions import VersionText
 from tests.archives import hello_archive
-from tests.indexer.upkeep.walks import body_of, everything, kinds, overwrite, repaired
+from tests.indexer.upkeep.walks import (
+    DAY_S,
+    Silent,
+    body_of,
+    everything,
+    kinds,
+    overwrite,
+    repaired,
+    settle,
+)
 from tests.stack import Registry
+from worker.process import open_parts
 
 HELLO, WORLD = PackageName("hello"), PackageName("hello-world")
 FIRST = VersionText("0.1.0")
@@ -116,6 +134,45 @@ async def test_an_archive_that_was_removed_for_legal_reasons_does_not_come_back(
     assert [outcome.is_mended for outcome in await repaired(settled)] == [True]
     assert key not in await settled.keys()
     assert await kinds(settled) == []
+
+
+class RemovedMeanwhile(FileSystemStorage):
+    """A tree of copies. The first time a copy is read, an operator removes hello 0.1.0 for legal reasons."""
+
+    registry: Registry
+    is_removed = False
+
+    @asynccontextmanager
+    async def open(
+        self, key: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[Opened | Missing]:
+        """Remove the version and publish that, then read the copy."""
+        if not self.is_removed:
+            self.is_removed = True
+            admin = Principal(await self.registry.add_user("root"), "root", None, ("admin",), True)
+            async with open_services(self.registry.settings) as services:
+                await remove_version(services, admin, HELLO, FIRST, "court order")
+            await settle(self.registry)
+        async with super().open(key, start=start, end=end) as opened:
+            yield opened
+
+
+async def test_an_archive_that_is_removed_during_its_repair_does_not_come_back(
+    settled: Registry, tmp_path: Path
+) -> None:
+    """The copy has the checksum that the row had when the repair read it."""
+    key = archive_key(HELLO, FIRST)
+    copies = RemovedMeanwhile(tmp_path / "mirror")
+    copies.registry = settled
+    await overwrite(copies, key, await body_of(settled.storage, key))
+    await settled.storage.delete(key)
+    async with open_parts(settled.settings) as parts:
+        verification = Verification(parts, Silent(), False, DAY_S, late_s=0)
+        # The repair dies after this package; otherwise its last step would remove what should not be there.
+        await anext(Repair(parts, verification, copies).run())
+    assert copies.is_removed
+    assert await body_of(settled.storage, key) == b""
+    await copies.close()
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
