@@ -1,4 +1,4 @@
-"""Paths of pages and keys of their files are the inverse of each other, and no path is one of the contract."""
+"""Paths of pages and keys of their files are the inverse of each other, and none is a path of the contract."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_any_other_path_has_none(path: str) -> None:
 
 
 def test_no_package_has_its_index_file_at_the_path_of_a_page() -> None:
-    """At the root of the index host (contract, 3.6), a path of the index begins with one or two characters."""
+    """At the root of the index host (contract, 3.6), an index path begins with one or two characters."""
     for start in STARTS:
         first = start.decode().split("/")[1]
         assert len(first) > 2
