@@ -26,42 +26,58 @@ class Failed:
     reason: str
 
 
-async def reindex(parts: Parts, names: Sequence[str], progress: Progress) -> AsyncIterator[Failed]:
-    """Write the named packages, or all if none is named, then config.json and the catalog.
+@dataclass(slots=True)
+class Reindexing:
+    """One run. written_to: packages up to this name are done, in byte order; empty before the first page.
 
-    Yields the failures. Their generations stay raised, so the sweep of a worker tries them again. No worker
-    is needed, and any number may run meanwhile. Raises StorageUnavailable, DatabaseUnavailable.
+    is_complete: everything is done.
     """
-    await publish_config(parts)
-    async for page in _pages(parts, names, progress):
-        async with parts.database.transaction() as tx:
+
+    parts: Parts
+    progress: Progress
+    written_to: str = ""
+    is_complete: bool = False
+
+    async def run(self, names: Sequence[str] = (), after: str = "") -> AsyncIterator[Failed]:
+        """Write the named packages, or all after a name if none is named; also config.json and the catalog.
+
+        Yields the failures. Their generations stay raised, so the sweep of a worker tries them again. No
+        worker is needed, and any number may run meanwhile. Raises StorageUnavailable, DatabaseUnavailable.
+        """
+        await publish_config(self.parts)
+        async for page in self._named(names) if names else self._all(after):
+            async for failed in self._written(page):
+                yield failed
+        await publish_catalog(self.parts, anew=True)
+        self.is_complete = True
+
+    async def _named(self, names: Sequence[str]) -> AsyncIterator[Sequence[str]]:
+        self.progress.begin("packages", len(names))
+        yield names
+
+    async def _all(self, after: str) -> AsyncIterator[Sequence[str]]:
+        async with self.parts.database.transaction() as tx:
+            self.progress.begin("packages", await tree.count_packages(tx, after))
+        while page := await self._page(after):
+            yield page
+            self.written_to = after = page[-1]
+
+    async def _page(self, after: str) -> Sequence[str]:
+        async with self.parts.database.transaction() as tx:
+            return await tree.names_behind(tx, after, PACKAGES_PER_PAGE)
+
+    async def _written(self, page: Sequence[str]) -> AsyncIterator[Failed]:
+        """Write a page of packages."""
+        async with self.parts.database.transaction() as tx:
             known = await tree.packages_among(tx, page)
             await packages.put_again(tx, known)
         for name in page:
             if name not in known:
                 yield Failed(name, "there is no such package")
         for some in pages(known, PACKAGES_AT_ONCE):
-            for name, outcome in zip(some, await publish_packages(parts, some), strict=True):
+            for name, outcome in zip(some, await publish_packages(self.parts, some), strict=True):
                 if isinstance(outcome, RegistryError):
                     yield Failed(name, f"{outcome.message} ({outcome.code})")
                 elif isinstance(outcome, Exception):
                     raise outcome
-        progress.advance(len(page))
-    await publish_catalog(parts, anew=True)
-
-
-async def _pages(parts: Parts, names: Sequence[str], progress: Progress) -> AsyncIterator[list[str]]:
-    if names:
-        progress.begin("packages", len(names))
-        yield list(names)
-        return
-    async with parts.database.transaction() as tx:
-        progress.begin("packages", await tree.count_packages(tx))
-    after = ""
-    while True:
-        async with parts.database.transaction() as tx:
-            page = list(await tree.names_behind(tx, after, PACKAGES_PER_PAGE))
-        if not page:
-            return
-        yield list(page)
-        after = page[-1]
+        self.progress.advance(len(page))

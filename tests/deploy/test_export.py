@@ -175,3 +175,14 @@ async def test_reindex_writes_everything_from_the_rows(settled: Registry) -> Non
     assert await everything(settled.storage) == before
     assert await kinds(settled) == []
     assert len(await settled.rows("SELECT name FROM search_names")) == 2
+
+
+async def test_reindex_continues_behind_a_name(settled: Registry) -> None:
+    """The packages before it are left as they are."""
+    for key in (index_key(HELLO), index_key(PackageName("hello-world"))):
+        await settled.storage.delete(key)
+    variables = variables_of(settled.settings)
+    assert document("reindex", "--after", "hello", **variables)[0] == 0
+    assert index_key(HELLO) not in await settled.keys()
+    assert index_key(PackageName("hello-world")) in await settled.keys()
+    assert (await asyncio.to_thread(run, "reindex", "hello", "--after", "a", **variables)).returncode == 2
