@@ -152,8 +152,8 @@ async def is_wrong(storage: Storage, state: PackageState) -> bool:
 def documents_of_round(rows: Sequence[VersionRow], number: int) -> list[VersionRow]:
     """The versions whose metadata documents are checked in the round with this number.
 
-    Each round checks one part. Up to MIN_DOCUMENTS are one part. More are divided into ROUNDS_PER_WEEK parts at
-    most, or into more if a part would have more than MAX_DOCUMENTS.
+    Each round checks one part. Up to MIN_DOCUMENTS are one part. More are divided into ROUNDS_PER_WEEK parts
+    at most, or into more if a part would have more than MAX_DOCUMENTS.
     """
     were_put = [row for row in rows if row.metadata_digest is not None]
     few, many = ceil(len(were_put) / MIN_DOCUMENTS), ceil(len(were_put) / MAX_DOCUMENTS)
