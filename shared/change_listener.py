@@ -24,7 +24,7 @@ from shared.messages import (
     dropped_channel,
     reader_channel,
 )
-from shared.redis_client import REDIS_FAILURES
+from shared.redis_client import REDIS_FAILURES, open_redis, require_primary
 from shared.settings import Settings
 
 RECONNECT_S = 0.5
@@ -78,14 +78,14 @@ class ChangeListener:
         self._on_change(msgspec.json.decode(data, type=Change))
 
     async def _listen(self) -> None:
-        url = self._settings.redis_url.get_secret_value()
         async with (
-            Redis.from_url(url, socket_connect_timeout=SOCKET_TIMEOUT_S) as redis,
+            open_redis(self._settings, SOCKET_TIMEOUT_S) as redis,
             redis.pubsub() as subscription,
         ):
-            async with asyncio.timeout(
-                SOCKET_TIMEOUT_S
-            ):  # nothing else limits the wait for the server's greeting
+            # Nothing else limits the wait for the server's answer.
+            async with asyncio.timeout(SOCKET_TIMEOUT_S):
+                # Who is subscribed at a replica is missing among those whose answer publishers await.
+                await require_primary(redis)
                 await subscription.subscribe(*self._channels())
             while True:
                 raise_if_cancelled()

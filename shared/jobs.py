@@ -14,8 +14,8 @@ import msgspec
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
-from redis.asyncio import ConnectionPool
 
+from shared.redis_client import open_pool
 from shared.settings import Settings
 
 PUBLISH_PACKAGES: Final = "publish_packages"
@@ -69,11 +69,8 @@ def open_queue(settings: Settings, timeout_s: float) -> ArqRedis:
 
     timeout_s: how long a connection, and each answer, may take.
     """
-    pool: ConnectionPool = ConnectionPool.from_url(
-        settings.redis_url.get_secret_value(), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-    )
     return ArqRedis(
-        pool,
+        open_pool(settings, timeout_s),
         job_serializer=encode_job,
         job_deserializer=decode_job,
         default_queue_name=queue_name(settings),

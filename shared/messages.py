@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from shared.batching import COMPANY_WAIT_S, Batcher
-from shared.redis_client import REDIS_FAILURES, Pause, open_redis
+from shared.redis_client import REDIS_FAILURES, Pause, open_redis, require_primary
 from shared.settings import Settings
 from shared.tracing import Carrier, carrier
 
@@ -142,8 +142,8 @@ class Notifier:
         return await self._jobs.depth()
 
     async def check(self) -> None:
-        """Raise RedisError or OSError unless Redis answers (for readiness)."""
-        await self._redis.ping()
+        """Raise RedisError or OSError unless Redis answers and takes writes (for readiness)."""
+        await require_primary(self._redis)
 
     async def close(self) -> None:
         """Close every connection."""

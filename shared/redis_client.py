@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import ReadOnlyError, RedisError
 
+from shared.redis_address import parse_redis_address
+from shared.redis_sentinel import open_primary_pool
 from shared.settings import Settings
 
 REDIS_FAILURES: Final = (RedisError, OSError, TimeoutError)
 """The exceptions of a command when Redis is unavailable."""
 
 
-def open_redis(settings: Settings, timeout_s: float, *, connect_timeout_s: float | None = None) -> Redis:
+def open_redis(settings: Settings, timeout_s: float) -> Redis:
     """A client with its own pool; it connects with the first command.
 
-    timeout_s: how long an answer may take. connect_timeout_s: the same for a connection; timeout_s when None.
+    timeout_s: how long a connection, and each answer, may take.
     """
-    client: Redis = Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s if connect_timeout_s is None else connect_timeout_s,
-    )
+    client: Redis = Redis.from_pool(open_pool(settings, timeout_s))
     return client
+
+
+def open_pool(settings: Settings, timeout_s: float) -> ConnectionPool:
+    """The pool of open_redis, for a client of another class."""
+    url, sentinels = parse_redis_address(settings.redis_url.get_secret_value())
+    if sentinels is not None:
+        return open_primary_pool(url, sentinels, timeout_s)
+    pool: ConnectionPool = ConnectionPool.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+    )
+    return pool
+
+
+async def require_primary(redis: Any) -> None:
+    """Ask whether Redis answers and takes writes. Raises ReadOnlyError for a replica, REDIS_FAILURES."""
+    told = await redis.execute_command("HELLO")
+    facts = dict(zip(told[::2], told[1::2], strict=True))
+    if facts.get(b"role") != b"master":
+        raise ReadOnlyError("this is a read-only replica; name the primary")
 
 
 class Pause:

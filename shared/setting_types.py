@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from shared.host_port import parse_host_port
+from shared.redis_address import parse_redis_address
 from shared.stop_points import AFTER_CHANGE, PAUSE, STOP_POINTS
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -147,20 +148,21 @@ def parse_prefix(value: object) -> str:
 
 def parse_database_url(value: object) -> str:
     """The URL of a Postgres server. It may contain a password."""
-    return _parse_server_url(value, "postgres://", "postgresql://")
+    text = _secret_text(value)
+    if not text.startswith(("postgres://", "postgresql://")):
+        raise ValueError("a URL that begins with postgres:// or postgresql://")
+    return text
 
 
 def parse_redis_url(value: object) -> str:
-    """The URL of a Redis or Valkey server. It may contain a password."""
-    url = _parse_server_url(value, "redis://", "rediss://", "unix://", "valkey://", "valkeys://")
-    return re.sub("^valkey", "redis", url)
-
-
-def _parse_server_url(value: object, *schemes: str) -> str:
-    text = (value.get_secret_value() if isinstance(value, SecretStr) else str(value)).strip()
-    if not text.startswith(schemes):
-        raise ValueError(f"a URL that begins with {' or '.join(schemes)}")
+    """The address of a Redis or Valkey server (shared/redis_address.py). It may contain a password."""
+    text = re.sub("^valkey", "redis", _secret_text(value))
+    parse_redis_address(text)
     return text
+
+
+def _secret_text(value: object) -> str:
+    return (value.get_secret_value() if isinstance(value, SecretStr) else str(value)).strip()
 
 
 def parse_base_url(value: object) -> str:

@@ -24,6 +24,7 @@ from shared.http.readiness import Probe, Probes
 from shared.jobs import queue_name
 from shared.messages import Notifier
 from shared.pool_metrics import collect_pool_use
+from shared.redis_address import parse_redis_address
 from shared.settings import Settings, load_settings
 from shared.storage.opening import open_storage
 from shared.storage.write_check import WriteCheck
@@ -115,11 +116,19 @@ def _arq_settings(settings: Settings) -> dict[str, Any]:
         start_tracing(settings, ROLE)
         await run(settings)
 
-    redis = RedisSettings.from_dsn(settings.redis_url.get_secret_value())
-    redis.conn_retries = ARQ_TRIES
     return {
         "functions": FUNCTIONS,
         "queue_name": queue_name(settings),
-        "redis_settings": redis,
+        "redis_settings": _redis_of_arq(settings),
         "on_startup": run_here,
     }
+
+
+def _redis_of_arq(settings: Settings) -> RedisSettings:
+    """Where arq's own command finds Redis. It sends Sentinels no password and speaks to them without TLS."""
+    url, sentinels = parse_redis_address(settings.redis_url.get_secret_value())
+    redis = RedisSettings.from_dsn(url)
+    redis.conn_retries = ARQ_TRIES
+    if sentinels is not None:
+        redis.host, redis.sentinel, redis.sentinel_master = [*sentinels.hosts], True, sentinels.name
+    return redis

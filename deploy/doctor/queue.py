@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.doctor.finding import Finding, failed, ok
 from shared.messages import SOCKET_TIMEOUT_S
-from shared.redis_client import open_redis
+from shared.redis_client import open_redis, require_primary
 from shared.settings import Settings
 
 CHECK: Final = "redis"
@@ -19,6 +19,7 @@ async def examine_queue(settings: Settings) -> list[Finding]:
     """One finding. No reader or worker uses the probe's key and channel."""
     probe = f"{settings.redis_namespace}:doctor:{secrets.token_hex(8)}"
     async with open_redis(settings, SOCKET_TIMEOUT_S) as redis:
+        await require_primary(redis)
         await redis.set(probe, b"probe", ex=PROBE_LIFE_S)
         kept = await redis.get(probe)
         await redis.delete(probe)

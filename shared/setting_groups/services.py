@@ -29,7 +29,8 @@ class ServiceSettings(BaseModel):
     )
     redis_url: RedisUrl = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="URL of Redis or Valkey, for jobs and messages. Its data need not survive a restart.",
+        description="URL of Redis or Valkey, for jobs and messages: `redis://`, `rediss://`, `unix://`, or "
+        "`redis+sentinel://HOST:PORT,…/NAME/DATABASE`. Its data need not survive a restart.",
     )
     redis_namespace: str = Field(
         "x07-registry",
