@@ -9,15 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deploy.errors import StartFailed
-from shared.host_port import HostPort, parse_host_port, resolve
+from deploy.unix_listener import bind_unix
+from shared.host_port import UNIX, HostPort, parse_host_port, parse_socket_path, resolve
 
 BACKLOG = 2048
 TAKEN = "; name another in X07_REGISTRY_BIND (`X07_REGISTRY_BIND=127.0.0.1:8090 make run`) or --bind"
 
 
 def open_listener(bind: str) -> socket.socket:
-    """Listen on HOST:PORT (an IPv6 host in brackets; port 0: any free one). Raises StartFailed."""
+    """Listen on HOST:PORT (an IPv6 host in brackets; port 0: any free one) or unix:/PATH.
+
+    Raises StartFailed.
+    """
     with _as_start_failed(bind):
+        if (path := parse_socket_path(bind)) is not None:
+            bound = bind_unix(path)
+            bound.listen(BACKLOG)
+            return bound
         family, address = resolve(bind)
         return socket.create_server(address, family=family, backlog=BACKLOG)
 
@@ -25,9 +33,11 @@ def open_listener(bind: str) -> socket.socket:
 def reserve_address(bind: str) -> socket.socket:
     """A socket on HOST:PORT that does not listen yet and shares the address with other such sockets.
 
-    Raises StartFailed.
+    A Unix socket does not share its path. Raises StartFailed.
     """
     with _as_start_failed(bind):
+        if (path := parse_socket_path(bind)) is not None:
+            return bind_unix(path)
         family, address = resolve(bind)
         reserved = socket.socket(family)
         try:
@@ -52,8 +62,15 @@ def _as_start_failed(bind: str) -> Iterator[None]:
         raise StartFailed(f"cannot listen on {bind}: {os.strerror(error.errno or errno.EIO)}{mend}") from None
 
 
+def is_unix(listener: socket.socket) -> bool:
+    """True for a Unix socket, which only a proxy on this machine reaches."""
+    return listener.family is socket.AF_UNIX
+
+
 def address_of(listener: socket.socket) -> str:
-    """The HOST:PORT on which a socket listens."""
+    """The HOST:PORT or unix:/PATH on which a socket listens."""
+    if is_unix(listener):
+        return f"{UNIX}{listener.getsockname()}"
     return str(HostPort(*listener.getsockname()[:2]))
 
 

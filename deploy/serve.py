@@ -47,7 +47,7 @@ PROTOCOLS = {
 def run(kind: AppKind, settings: Settings) -> None:
     """Listen on the address of the settings and serve until SIGINT or SIGTERM. Raises StartFailed.
 
-    If the kind needs the database, waits a limited time until it is migrated. Prints `listening HOST:PORT`
+    If the kind needs the database, waits a limited time until it is migrated. Prints `listening ADDRESS`
     once it answers.
     """
     if kind is not AppKind.READ:

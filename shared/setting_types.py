@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
-from shared.host_port import parse_host_port
+from shared.host_port import parse_host_port, parse_socket_path
 from shared.redis_address import parse_redis_address
 from shared.stop_points import AFTER_CHANGE, PAUSE, STOP_POINTS
 
@@ -175,15 +175,19 @@ def parse_base_url(value: object) -> str:
 
 
 def parse_bind(value: object) -> str:
-    """HOST:PORT; an IPv6 host stands in brackets; port 0 takes any free one."""
+    """HOST:PORT, where an IPv6 host stands in brackets and port 0 is any free one; or unix:/PATH."""
     text = str(value).strip()
-    parse_host_port(text)
+    if parse_socket_path(text) is None:
+        parse_host_port(text)
     return text
 
 
 def parse_optional_bind(value: object) -> str | None:
     """HOST:PORT; empty means not set."""
-    return parse_bind(value) if parse_optional_text(value) is not None else None
+    text = parse_optional_text(value)
+    if text is not None:
+        parse_host_port(text)
+    return text
 
 
 def parse_optional_url(value: object) -> str | None:

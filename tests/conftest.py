@@ -117,6 +117,13 @@ async def command(url: str, sql: str) -> None:
         await connection.close()
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """The path of a socket that does not exist yet; those of pytest may be too long for one."""
+    with tempfile.TemporaryDirectory(prefix="x07-socket-", dir="/tmp") as folder:
+        yield Path(folder) / "http.sock"
+
+
 @pytest.fixture(params=["fs", "s3"])
 def storage_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Settings of a fresh, empty store. Each test that uses this runs on both back ends."""

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from api.read.fast_path import FastProtocol
 from api.write.credentials import secret_hash
 from deploy.asgi import build_combined_app
+from deploy.listener import address_of
 from shared.database import Database
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
@@ -64,7 +65,7 @@ async def serving(
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await eventually(lambda: _started(server, task))
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http://{address_of(listener)}"
         finally:
             server.should_exit = True
             await task

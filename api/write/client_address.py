@@ -25,15 +25,25 @@ def client_address(request: Request, trusted_proxies: Collection[Network]) -> st
     X-Forwarded-For is read from its end, because proxies append to it. Reading continues while the addresses
     belong to trusted proxies; the first other address is the client. Never raises: at text that is not an
     address reading stops, and the proxy that wrote the text counts as the sender.
+
+    A peer at a Unix socket is a proxy without an address: the last address in the header is its peer's.
     """
-    address = _parse(request.client.host) if request.client else None
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+    if request.client is not None:
+        address = _parse(request.client.host)
+    else:
+        address = _parse(hops.pop()) if _is_unix(request) else None
     while address is not None and hops and any(address in network for network in trusted_proxies):
         named = _parse(hops.pop())
         if named is None:
             break
         address = named
     return _sender(address) if address else UNKNOWN
+
+
+def _is_unix(request: Request) -> bool:
+    """True if the server listens on a Unix socket. (A peer that is gone has no address either.)"""
+    return (request.scope.get("server") or (None, 0))[1] is None
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:

@@ -10,7 +10,7 @@ Bind = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Address to listen on; port 0 takes any free one.",
+        help="Address to listen on; port 0 takes any free one. Or unix:/PATH, for a proxy on this machine.",
         show_default="X07_REGISTRY_BIND, or 127.0.0.1:8080",
     ),
 ]

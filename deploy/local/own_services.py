@@ -12,7 +12,7 @@ from deploy.app_kind import AppKind
 from deploy.listener import nth_bind, reachable_address_of
 from deploy.local.child import ChildProcess
 from deploy.local.service import Service
-from shared.host_port import parse_host_port
+from shared.host_port import parse_host_port, parse_socket_path
 from shared.settings import Settings
 from shared.variables import PREFIX, known_variables
 
@@ -41,12 +41,18 @@ class HttpService(Service):
 
     async def _is_ready(self, child: ChildProcess) -> bool:
         """The socket accepts the request at once; the process answers when it is ready."""
-        reader, writer = await asyncio.open_connection(*parse_host_port(reachable_address_of(self._listener)))
+        reader, writer = await _connected(reachable_address_of(self._listener))
         try:
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return b" 200 " in await reader.readline()
         finally:
             writer.close()
+
+
+async def _connected(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if (path := parse_socket_path(address)) is not None:
+        return await asyncio.open_unix_connection(path)
+    return await asyncio.open_connection(*parse_host_port(address))
 
 
 class WorkerService(Service):

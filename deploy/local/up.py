@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, Protocol
 
 from pydantic import SecretStr
 
-from deploy.listener import address_of, open_listener, reachable_address_of
+from deploy.errors import StartFailed
+from deploy.listener import address_of, is_unix, open_listener, reachable_address_of
 from deploy.local.description import describe
 from deploy.local.home import Home, open_home
 from deploy.local.log_key import ensure_log_key
@@ -28,6 +30,7 @@ from shared.settings import Settings
 TOKEN_NAME = "token"  # noqa: S105 - a file's name
 SIGNING_KEY_NAME = "signing-key"
 LOG_KEY_NAME = "log-key"
+NO_URL = "a Unix socket has no URL: name that of the proxy before it in X07_REGISTRY_PUBLIC_BASE"
 DATABASE_DEADLINE_S = 20.0
 DATABASE_PAUSE_S = 0.2
 
@@ -64,6 +67,10 @@ async def run_registry(settings: Settings, progress: Progress, admin: Handle | N
     Raises StartFailed, RegistryError (of the database), OSError.
     """
     with open_home(settings.data_dir) as home, open_listener(settings.bind) as listener:
+<<<<<<< HEAD
+=======
+        running = _facts_of(settings, home, listener)
+>>>>>>> 0759b8b (Listen on Unix sockets, for a proxy on the same machine)
         require_one_tree(settings)
         running = _running(settings, home, listener)
         servers, addresses = _local_servers(settings, home)
@@ -82,6 +89,7 @@ async def run_registry(settings: Settings, progress: Progress, admin: Handle | N
                 await asyncio.Event().wait()
 
 
+<<<<<<< HEAD
 def _running(settings: Settings, home: Home, listener: socket) -> Running:
     """The facts about the registry that will listen there."""
     address, reachable = address_of(listener), reachable_address_of(listener)
@@ -106,6 +114,22 @@ def _completed(settings: Settings, running: Running) -> Settings:
     return settings.model_copy(update=chosen)
 
 
+=======
+def _facts_of(settings: Settings, home: Home, listener: socket.socket) -> Running:
+    is_told = "public_base" in settings.model_fields_set
+    if is_unix(listener) and not is_told:
+        raise StartFailed(NO_URL)
+    url = settings.public_base if is_unix(listener) else f"http://{reachable_address_of(listener)}"
+    return Running(
+        url,
+        settings.public_base if is_told else url,
+        not is_told and address_of(listener) != reachable_address_of(listener),
+        home.data_dir,
+        home.data_dir / TOKEN_NAME,
+    )
+
+
+>>>>>>> 0759b8b (Listen on Unix sockets, for a proxy on the same machine)
 def _local_servers(settings: Settings, home: Home) -> tuple[list[Service], dict[str, Any]]:
     """The embedded servers for those that the settings do not name, and the settings that lead to them."""
     servers: list[Service] = []

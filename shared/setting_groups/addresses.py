@@ -10,7 +10,10 @@ from shared.setting_types import BaseUrl, Bind, Networks, OptionalBind, Origins
 class AddressSettings(BaseModel):
     """Addresses."""
 
-    bind: Bind = Field("127.0.0.1:8080", description="Address to listen on, HOST:PORT.")
+    bind: Bind = Field(
+        "127.0.0.1:8080",
+        description="Address to listen on: HOST:PORT, or `unix:/PATH` for a proxy on the same machine.",
+    )
     public_base: BaseUrl = Field(
         "http://127.0.0.1:8080", description="URL under which clients reach the registry."
     )
@@ -22,7 +25,7 @@ class AddressSettings(BaseModel):
     trusted_proxies: Networks = Field(
         (),
         description="Addresses and networks of proxies whose `X-Forwarded-For` is trusted, "
-        "comma-separated. Empty: the peer is the client.",
+        "comma-separated. Empty: the peer is the client. Who connects to a Unix socket is always trusted.",
     )
     metrics_bind: OptionalBind = Field(
         None,

@@ -47,6 +47,17 @@ def test_the_client_is_the_first_address_that_no_trusted_proxy_has(case: str) ->
     assert client_address(Request(scope), PROXIES) == expected
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "sender"),
+    [("198.51.100.1", "198.51.100.1"), ("1.1.1.1, 10.0.0.1", "1.1.1.1"), ("", "unknown")],
+)
+def test_a_proxy_at_a_unix_socket_names_the_client(forwarded: str, sender: str) -> None:
+    """It has no address that a setting could name; who may open the socket is trusted."""
+    headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+    scope = {"type": "http", "client": None, "server": ("/run/write.sock", None), "headers": headers}
+    assert client_address(Request(scope), PROXIES) == sender
+
+
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example", "*"])
 def test_a_setting_that_is_no_network_stops_the_start(value: str) -> None:
     """A typo that trusts nobody or everybody would otherwise be noticed late."""
