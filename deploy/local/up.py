@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +66,6 @@ async def run_registry(settings: Settings, progress: Progress, admin: Handle | N
     Raises StartFailed, RegistryError (of the database), OSError.
     """
     with open_home(settings.data_dir) as home, open_listener(settings.bind) as listener:
-<<<<<<< HEAD
-=======
-        running = _facts_of(settings, home, listener)
->>>>>>> 0759b8b (Listen on Unix sockets, for a proxy on the same machine)
         require_one_tree(settings)
         running = _running(settings, home, listener)
         servers, addresses = _local_servers(settings, home)
@@ -89,11 +84,13 @@ async def run_registry(settings: Settings, progress: Progress, admin: Handle | N
                 await asyncio.Event().wait()
 
 
-<<<<<<< HEAD
 def _running(settings: Settings, home: Home, listener: socket) -> Running:
-    """The facts about the registry that will listen there."""
+    """The facts about the registry that will listen there. Raises StartFailed if it would have no URL."""
     address, reachable = address_of(listener), reachable_address_of(listener)
-    url, is_told = f"http://{reachable}", "public_base" in settings.model_fields_set
+    is_told = "public_base" in settings.model_fields_set
+    if is_unix(listener) and not is_told:
+        raise StartFailed(NO_URL)
+    url = settings.public_base if is_unix(listener) else f"http://{reachable}"
     return Running(
         url=url,
         public_base=settings.public_base if is_told else url,
@@ -114,22 +111,6 @@ def _completed(settings: Settings, running: Running) -> Settings:
     return settings.model_copy(update=chosen)
 
 
-=======
-def _facts_of(settings: Settings, home: Home, listener: socket.socket) -> Running:
-    is_told = "public_base" in settings.model_fields_set
-    if is_unix(listener) and not is_told:
-        raise StartFailed(NO_URL)
-    url = settings.public_base if is_unix(listener) else f"http://{reachable_address_of(listener)}"
-    return Running(
-        url,
-        settings.public_base if is_told else url,
-        not is_told and address_of(listener) != reachable_address_of(listener),
-        home.data_dir,
-        home.data_dir / TOKEN_NAME,
-    )
-
-
->>>>>>> 0759b8b (Listen on Unix sockets, for a proxy on the same machine)
 def _local_servers(settings: Settings, home: Home) -> tuple[list[Service], dict[str, Any]]:
     """The embedded servers for those that the settings do not name, and the settings that lead to them."""
     servers: list[Service] = []

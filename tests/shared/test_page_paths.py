@@ -1,4 +1,4 @@
-"""Paths of pages and keys of their files are the inverse of each other, and none is a path of the contract."""
+"""Paths of pages and keys of their files are inverse to each other, and none is a path of the contract."""
 
 from __future__ import annotations
 
