@@ -74,7 +74,7 @@ class Fence:
                 self._loss = loss
                 raise
             except asyncio.CancelledError:
-                # SQLAlchemy gives up a connection whose statement is cancelled, and the lock with it.
+                # A cancelled statement ends its transaction, and the lock with it.
                 self._loss = DatabaseUnavailable("a statement was cancelled, try again")
                 raise
 

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from indexer.queries import catalog
 from indexer.recent_publications import RecentPublications
 from shared.database import Database
 from shared.high_water import HighWater
 from shared.messages import Notifier
 from shared.settings import Settings
+from shared.statements import Driver
 from shared.storage.interface import Storage
 
 
@@ -35,14 +34,14 @@ class Parts:
     recent: RecentPublications | None = None
 
     @asynccontextmanager
-    async def putting(self) -> AsyncIterator[tuple[AsyncConnection, set[str]]]:
+    async def putting(self) -> AsyncIterator[tuple[Driver, set[str]]]:
         """A transaction that puts files, and a set for the names of the packages whose files it puts.
 
         If anything fails, even the commit, these packages are in doubt.
         """
         begun: set[str] = set()
         try:
-            async with self.database.transaction() as tx:
+            async with self.database.driver_transaction() as tx:
                 yield tx, begun
         except BaseException:
             self.in_doubt.update(begun)

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.catalog import render_catalog_line
 from indexer.fence import Fence
@@ -27,7 +26,7 @@ from indexer.log.entry import changed_lines
 from indexer.metrics import PUBLICATION_SECONDS
 from indexer.package_files import PackageFiles, look_at_package, put_package_files, render_package_files
 from indexer.parts import Parts
-from indexer.queries import locks, marks, packages
+from indexer.queries import marks, packages
 from indexer.queries.log import hand_over
 from indexer.rows import PackageState
 from shared.batching import together_or_apart
@@ -37,6 +36,7 @@ from shared.database import require_open
 from shared.errors import PackageBusy, RegistryError
 from shared.messages import Change
 from shared.names import PackageName
+from shared.statements import Driver
 from shared.stop_points import stop_at
 
 Outcome = int | Exception | None
@@ -79,12 +79,9 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
     """Publish packages in one transaction. One whose files cannot be put is left as it is."""
     begun = time.perf_counter()
     async with parts.putting() as (tx, doubtful):
-        locked = await locks.lock_packages(tx, names)
-        states = await packages.states_of(tx, names, parts.settings.official_handle)
-        outcomes = dict.fromkeys(names, None) | {
-            state.package.name: _without_work(state, locked) for state in states
-        }
-        dirty = [state for state in states if state.package.name in locked and not state.is_clean]
+        states = await packages.lock_states(tx, names, parts.settings.official_handle)
+        outcomes = dict.fromkeys(names, None) | {state.package.name: _without_work(state) for state in states}
+        dirty = [state for state in states if state.is_locked and not state.is_clean]
         done, has_event = await _put(parts, tx, dirty, outcomes, doubtful), False
         if done:
             has_event = await _mark(
@@ -106,14 +103,14 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
     return outcomes
 
 
-def _without_work(state: PackageState, locked: Container[str]) -> Outcome:
+def _without_work(state: PackageState) -> Outcome:
     """The outcome for a package that nothing is put of."""
-    return state.published_generation if state.package.name in locked else PackageBusy()
+    return state.published_generation if state.is_locked else PackageBusy()
 
 
 async def _put(
     parts: Parts,
-    tx: AsyncConnection,
+    tx: Driver,
     dirty: Sequence[PackageState],
     outcomes: dict[PackageName, Outcome],
     doubtful: set[str],
@@ -159,25 +156,21 @@ async def _successes(
     return done
 
 
-async def _mark(
-    tx: AsyncConnection, done: Sequence[PackageFiles], *, is_logging: bool, has_pages: bool
-) -> bool:
+async def _mark(tx: Driver, done: Sequence[PackageFiles], *, is_logging: bool, has_pages: bool) -> bool:
     """Record what was put, and hand the lines that changed to the transparency log.
 
     True if a webhook waits for it.
     """
-    packages = [put.package for put in done]
-    has_event = await marks.mark(
-        tx,
-        [(package.id, package.generation, render_catalog_line(package)) for package in packages],
-        [(put.package.id, version, digest) for put in done for version, digest in put.digests.items()],
-        is_logging=is_logging,
-        has_pages=has_pages,
-    )
     if is_logging:
         await hand_over(tx, [line for put in done for line in changed_lines(put.package, put.lines)])
-    await marks.put_listings(tx, [(package.id, listing_of(package)) for package in packages])
-    return has_event
+    put = [_mark_of(each) for each in done]
+    return await marks.mark(tx, put, is_logging=is_logging, has_pages=has_pages)
+
+
+def _mark_of(put: PackageFiles) -> marks.Mark:
+    package = put.package
+    line = render_catalog_line(package)
+    return marks.Mark(package.id, package.generation, line, put.digests, listing_of(package))
 
 
 async def _announce(parts: Parts, done: Sequence[PackageFiles]) -> None:

@@ -113,13 +113,15 @@ class PackageState:
     """A package and what was published of it.
 
     catalog_line: as it was published last, if ever. dirty_s: seconds that the oldest unpublished change has
-    waited; None if nothing waits or the time was not recorded.
+    waited; None if nothing waits or the time was not recorded. is_locked: the transaction that read the state
+    has locked the package.
     """
 
     package: PackageRow
     published_generation: int
     catalog_line: bytes | None
     dirty_s: float | None
+    is_locked: bool = False
 
     @property
     def is_clean(self) -> bool:

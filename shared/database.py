@@ -5,6 +5,7 @@ It contains no SQL, which is in the query modules.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
 import structlog
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -23,8 +25,9 @@ from sqlalchemy.pool import QueuePool
 
 from shared.causes import cause_of, causes_of
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
-from shared.postgres_connections import Connector, PooledConnection
+from shared.postgres_connections import SILENCE_S, Connector, PooledConnection
 from shared.settings import Settings
+from shared.statements import Connection, Driver, fetch
 from shared.strict_json import parse_stored_json
 
 POOL_WAIT_S = 10.0
@@ -146,9 +149,50 @@ class Database:
             if not self.is_pooled:
                 yield connection
                 return
-            driver = cast(Connection, connection.sync_connection).connection.driver_connection
+            driver = cast(SyncConnection, connection.sync_connection).connection.driver_connection
             async with cast(PooledConnection, driver).transaction():
                 yield connection
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[Driver]:
+        """The driver's own connection for one statement, which is its own transaction, like reading().
+
+        For statements of every publish: SQLAlchemy's layers cost four times what the driver does.
+        """
+        async with self._driver_connection() as driver:
+            if not self.is_pooled:
+                yield driver
+                return
+            async with driver.transaction():
+                yield driver
+
+    @asynccontextmanager
+    async def driver_transaction(self) -> AsyncIterator[Driver]:
+        """A transaction like transaction(), over the driver's own connection."""
+        async with self._driver_connection() as driver:
+            transaction = driver.transaction()
+            await transaction.start()
+            try:
+                yield driver
+            except (TimeoutError, OSError):
+                raise  # a server that fell silent would not answer a rollback either
+            except BaseException:
+                async with asyncio.timeout(SILENCE_S):
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
+
+    @asynccontextmanager
+    async def _driver_connection(self) -> AsyncIterator[Driver]:
+        async with self._mapped_errors():
+            proxied = await self._engine.raw_connection()
+            try:
+                yield cast(Driver, proxied.driver_connection)
+            except (asyncio.CancelledError, TimeoutError, OSError):
+                proxied.invalidate()  # its statement, and so its transaction, may still be under way
+                raise
+            finally:
+                proxied.close()
 
     @asynccontextmanager
     async def _mapped_errors(self) -> AsyncIterator[None]:
@@ -192,10 +236,10 @@ class Database:
         await self._engine.dispose()
 
 
-async def require_open(tx: AsyncConnection) -> None:
+async def require_open(tx: Connection) -> None:
     """Raise DatabaseUnavailable unless the transaction, with every lock that it holds, is still open."""
     try:
-        await tx.exec_driver_sql("SELECT 1")
+        await fetch(tx, "SELECT 1")
     except DRIVER_ERRORS as error:
         raise DatabaseUnavailable from error
 

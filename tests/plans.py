@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import asyncpg
 import greenlet
 from sqlalchemy import Connection, Engine, event
 
@@ -29,6 +30,13 @@ class Reads:
     rows: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
 
+    def note(self, function: str, plan: dict[str, Any]) -> None:
+        """Note what a plan read for a function."""
+        self.rows.setdefault(function, 0)
+        for rows, node in _nodes(plan):
+            if rows >= self.rows.get(function, 0):
+                self.rows[function], self.nodes[function] = rows, node
+
     def over(self, limit: int, but: frozenset[str]) -> list[str]:
         """The functions, except some, with a statement that read more rows than limit."""
         return [
@@ -41,7 +49,15 @@ class Reads:
 @contextmanager
 def watching_reads() -> Iterator[Reads]:
     """Explain every statement of a query module, in a savepoint that is rolled back."""
-    reads, explaining = Reads(), set[int]()
+    reads = Reads()
+    with _explaining(reads), _explaining_of_driver(reads):
+        yield reads
+
+
+@contextmanager
+def _explaining(reads: Reads) -> Iterator[None]:
+    """Explain what is sent over SQLAlchemy."""
+    explaining = set[int]()
 
     def explain(
         connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, is_many: bool
@@ -56,16 +72,37 @@ def watching_reads() -> Iterator[Reads]:
             plan = _plan(connection, statement, parameters)
         finally:
             explaining.discard(id(connection))
-        reads.rows.setdefault(function, 0)
-        for rows, node in _nodes(plan):
-            if rows >= reads.rows.get(function, 0):
-                reads.rows[function], reads.nodes[function] = rows, node
+        reads.note(function, plan)
 
     event.listen(Engine, "before_cursor_execute", explain)
     try:
-        yield reads
+        yield
     finally:
         event.remove(Engine, "before_cursor_execute", explain)
+
+
+@contextmanager
+def _explaining_of_driver(reads: Reads) -> Iterator[None]:
+    """Explain what is sent over the driver's own connection (shared/statements.py)."""
+    fetch = asyncpg.Connection.fetch
+
+    async def explained(connection: Any, statement: str, *values: Any, **options: Any) -> Any:
+        function = _sender()
+        if function is not None and statement.lstrip().startswith(EXPLAINED):
+            rollback = connection.transaction()
+            await rollback.start()
+            try:
+                plan = await fetch(connection, f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
+            finally:
+                await rollback.rollback()
+            reads.note(function, _document(plan[0][0]))
+        return await fetch(connection, statement, *values, **options)
+
+    asyncpg.Connection.fetch = explained
+    try:
+        yield
+    finally:
+        asyncpg.Connection.fetch = fetch
 
 
 def _sender() -> str | None:
@@ -102,6 +139,11 @@ def _plan(connection: Connection, statement: str, parameters: Any) -> dict[str, 
     finally:
         cursor.execute(end)
         cursor.close()
+    return _document(found)
+
+
+def _document(found: Any) -> dict[str, Any]:
+    """The plan in an answer to EXPLAIN."""
     document = json.loads(found) if isinstance(found, str | bytes) else found
     plan: dict[str, Any] = document[0]["Plan"]
     return plan

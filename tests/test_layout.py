@@ -8,9 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("api", "indexer", "worker", "shared", "deploy")
-# These declare tables, open connections and change the schema.
-BESIDE_QUERIES = ("shared/tables.py", "shared/database.py", "deploy/migrations/")
-BUILDERS = {"select", "insert", "update", "delete", "text", "exists", "func"}
+# These declare tables, open connections, send statements and change the schema.
+BESIDE_QUERIES = ("shared/tables.py", "shared/database.py", "shared/statements.py", "deploy/migrations/")
+BUILDERS = {"select", "insert", "update", "delete", "text", "exists", "func", "fetch"}
 
 
 def test_sql_is_in_query_modules_only() -> None:
@@ -31,10 +31,12 @@ def is_query_module(path: str) -> bool:
 
 
 def builds_sql(module: ast.Module) -> bool:
-    """True if the module imports a builder of statements from SQLAlchemy, or calls exec_driver_sql."""
+    """True if the module imports what builds or sends statements, or calls exec_driver_sql."""
     nodes = list(ast.walk(module))
     imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-    from_sqlalchemy = [node for node in imports if (node.module or "").startswith("sqlalchemy")]
-    imported = {alias.name for node in from_sqlalchemy for alias in node.names}
+    sources = [
+        node for node in imports if (node.module or "").startswith(("sqlalchemy", "shared.statements"))
+    ]
+    imported = {alias.name for node in sources for alias in node.names}
     called = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     return bool(imported & BUILDERS) or "exec_driver_sql" in called

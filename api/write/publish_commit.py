@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from api.write.archive.check import CheckedArchive
 from api.write.new_names import check_new_name
 from api.write.principal import Principal
@@ -27,6 +25,7 @@ from shared.errors import Forbidden, PackageBusy, RegistryError, StorageUnavaila
 from shared.names import fold_name
 from shared.publish_errors import AlreadyPublished
 from shared.settings import Settings
+from shared.statements import Connection
 from shared.stop_points import stop_at
 from shared.text import rust_quote
 from shared.versions import read_version, version_key
@@ -110,12 +109,12 @@ class Acceptance:
         await self._accepted.close()
 
     async def _ask(self, batch: Sequence[Candidate]) -> Sequence[Asked | RegistryError]:
-        async with self._database.reading() as tx:
+        async with self._database.driver() as tx:
             standings = await publishes.standings(tx, [candidate.wanted for candidate in batch])
             return [await self._asked_of(tx, *pair) for pair in zip(batch, standings, strict=True)]
 
     async def _asked_of(
-        self, tx: AsyncConnection, candidate: Candidate, standing: Standing
+        self, tx: Connection, candidate: Candidate, standing: Standing
     ) -> Asked | RegistryError:
         if (refusal := self._refusal(candidate, standing)) is not None:
             return refusal
@@ -157,7 +156,7 @@ class Acceptance:
 
     async def _commit(self, new: list[NewVersion]) -> list[int | Standing | None]:
         stop_at("before_commit", self._stop_wanted)
-        async with self._database.reading() as connection:
+        async with self._database.driver() as connection:
             outcomes = await publishes.accept(connection, new)
         stop_at("after_commit", self._stop_wanted)
         return outcomes

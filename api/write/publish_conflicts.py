@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from api.write.queries import dependents as queries
 from api.write.queries.dependents import Dependent
 from shared.names import PackageName
 from shared.requires_packages import is_met
+from shared.statements import Connection
 
 # No publisher reads more warnings than this, and a publish must not get slower with the number of packages
 # that depend on it.
@@ -17,7 +16,7 @@ MAX_CONFLICTS: Final = 1000
 MAX_REQUIREMENTS: Final = 1000
 
 
-async def conflicts_with(tx: AsyncConnection, name: PackageName, version: str) -> tuple[Dependent, ...]:
+async def conflicts_with(tx: Connection, name: PackageName, version: str) -> tuple[Dependent, ...]:
     """Packages whose latest version requires this package in a range that excludes the new version.
 
     Sorted by name; at most MAX_CONFLICTS packages, found among at most MAX_REQUIREMENTS different

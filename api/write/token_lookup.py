@@ -31,6 +31,6 @@ class KnownTokens:
         await self._asked.close()
 
     async def _ask(self, hashes: Sequence[str]) -> Sequence[TokenRow | None]:
-        async with self._database.reading() as tx:
+        async with self._database.driver() as tx:
             rows = await tokens.by_hashes(tx, hashes)
         return [rows.get(token_hash) for token_hash in hashes]

@@ -10,8 +10,8 @@ import structlog
 from indexer.entry import render_line, render_lines, render_tombstone
 from indexer.log.entry import changed_line, changed_lines
 from indexer.log.tree import EMPTY_ROOT
-from indexer.queries import locks, packages
 from indexer.queries import log_filling as rows
+from indexer.queries import packages
 from indexer.queries.log import hand_over
 from indexer.rows import ChangedLine, PackageRow, VersionRow
 from shared.database import Database
@@ -59,9 +59,8 @@ async def _compare_some(database: Database, official_handle: str) -> bool:
         names = await rows.packages_behind(tx, PACKAGES_AT_ONCE)
         if not names:
             return False
-        locked = await locks.lock_packages(tx, names)
-        states = await packages.states_of(tx, sorted(locked), official_handle)
-        clean = [state.package for state in states if state.is_clean]
+        states = await packages.lock_states(tx, names, official_handle)
+        clean = [state.package for state in states if state.is_locked and state.is_clean]
         await hand_over(tx, [line for package in clean for line in _changed_of(package)])
         await rows.mark_compared(tx, [package.id for package in clean])
     return bool(clean)

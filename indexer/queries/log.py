@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.rows import ChangedLine
+from shared.statements import Connection, fetch
 
 LOG_LOCK = 0x7830375F6C6F67  # "x07_log"
 LOCK_HELD_S = 1800
@@ -119,13 +120,11 @@ async def advance(
     return result.rowcount == 1
 
 
-_HAND_OVER = text(
-    """
+_HAND_OVER = """
     WITH line AS (
-        SELECT * FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:digests AS bytea[]),
-                             CAST(:entries AS bytea[]))
+        SELECT * FROM unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS bytea[]), CAST($4 AS bytea[]))
              WITH ORDINALITY AS line (name, version, digest, entry, place)
-        WHERE :is_backfill OR EXISTS (SELECT FROM log_state WHERE backfilled_at IS NOT NULL)
+        WHERE $5 OR EXISTS (SELECT FROM log_state WHERE backfilled_at IS NOT NULL)
     ), changed AS (
         INSERT INTO log_lines (name, version, digest) SELECT name, version, digest FROM line
         ON CONFLICT (name, version) DO UPDATE SET digest = EXCLUDED.digest
@@ -134,24 +133,18 @@ _HAND_OVER = text(
     )
     INSERT INTO log_pending (name, version, entry)
     SELECT name, version, entry FROM line JOIN changed USING (name, version) ORDER BY place
-    """
-)
+"""
 
 
-async def hand_over(tx: AsyncConnection, lines: Sequence[ChangedLine], *, is_backfill: bool = False) -> None:
+async def hand_over(tx: Connection, lines: Sequence[ChangedLine], *, is_backfill: bool = False) -> None:
     """Hand lines over to the log, in this order. Lines that were handed over before are skipped.
 
     Before the log's backfill has ended, only the backfill itself hands lines over: it reads every row, and
     packages_behind finds later changes. lines: no version twice. Served by the primary key.
     """
-    columns = {
-        "names": [line.name for line in lines],
-        "versions": [line.version for line in lines],
-        "digests": [line.digest for line in lines],
-        "entries": [line.entry for line in lines],
-    }
     if lines:
-        await tx.execute(_HAND_OVER, {**columns, "is_backfill": is_backfill})
+        columns = zip(*((line.name, line.version, line.digest, line.entry) for line in lines), strict=True)
+        await fetch(tx, _HAND_OVER, *map(list, columns), is_backfill)
 
 
 _ASSIGN = text(

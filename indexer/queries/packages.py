@@ -4,87 +4,117 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import ARRAY, RowMapping, Text, bindparam, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, SignatureRow, VersionRow
 from shared.manifest import stored_array, stored_manifest
 from shared.names import PackageName
 from shared.provenance import stored_provenance
+from shared.statements import Connection, Row, fetch
 
 DIRTY_PAGE = 500
 
-_TEXTS = ARRAY(Text)
-
-_PACKAGES = text(
-    """
+# {lock}: a common table expression; {is_locked}: whether the transaction has locked the package in it.
+_HEADS = """
+    {lock}
     SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
            COALESCE(s.published_generation, 0) AS published_generation, s.catalog_line,
            EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
            ARRAY(SELECT u.handle FROM package_owners o JOIN users u ON u.id = o.user_id
                  WHERE o.package_id = p.id ORDER BY u.handle COLLATE "C") AS owners,
            EXISTS (SELECT 1 FROM package_version_advisories a WHERE a.package_id = p.id) AS has_advisories,
-           EXISTS (SELECT 1 FROM version_tombstones t WHERE t.package_id = p.id) AS has_removed
-    FROM packages p LEFT JOIN index_state s ON s.package_id = p.id
-    WHERE p.name = ANY(:names)
+           EXISTS (SELECT 1 FROM version_tombstones t WHERE t.package_id = p.id) AS has_removed,
+           {is_locked} AS is_locked, {is_outdated} AS is_outdated
+    FROM packages p LEFT JOIN index_state s ON s.package_id = p.id {join}
+    WHERE p.name = ANY(CAST($1 AS text[]))
     ORDER BY p.name COLLATE "C"
-    """
-).bindparams(bindparam("names", type_=_TEXTS))
+"""
+_PACKAGES = _HEADS.format(lock="", is_locked="false", is_outdated="false", join="")
+# The lock returns the newest row, and the rest of the statement reads what was there when it began. If both
+# are of the same generations, nothing changed in between. The commit need not reach the disk: what a crash
+# of Postgres loses is published again.
+_LOCKED_PACKAGES = _HEADS.format(
+    lock="""
+    WITH locked AS MATERIALIZED (
+        SELECT s.package_id, s.generation, s.published_generation,
+               set_config('synchronous_commit', 'off', true)
+        FROM index_state s JOIN packages p ON p.id = s.package_id
+        WHERE p.name = ANY(CAST($1 AS text[])) FOR UPDATE OF s SKIP LOCKED
+    )
+    """,
+    is_locked="locked.package_id IS NOT NULL",
+    is_outdated="(locked.generation, locked.published_generation) <> (s.generation, s.published_generation)",
+    join="LEFT JOIN locked ON locked.package_id = p.id",
+)
 
 # Each table has its own condition on packages. Otherwise Postgres reads all of version_state, or reads a
 # package's lines once per version, as soon as a package has many versions.
-_VERSIONS = text(
-    """
+_VERSIONS = """
     SELECT v.*, COALESCE(s.staged, false) AS staged, s.upload_id, s.metadata_digest,
            l.digest AS line_digest, b.provenance
     FROM package_versions v
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:names AS text[])) AS p (id, name) ON p.id = v.package_id
+    JOIN unnest(CAST($1 AS uuid[]), CAST($2 AS text[])) AS p (id, name) ON p.id = v.package_id
     LEFT JOIN version_state s ON s.package_id = v.package_id AND s.version = v.version
-        AND s.package_id = ANY(CAST(:ids AS uuid[]))
+        AND s.package_id = ANY(CAST($1 AS uuid[]))
     LEFT JOIN log_lines l ON l.name = p.name AND l.version = v.version
-        AND l.name = ANY(CAST(:names AS text[]))
+        AND l.name = ANY(CAST($2 AS text[]))
     LEFT JOIN version_provenance b ON b.package_id = v.package_id AND b.version = v.version
-        AND b.package_id = ANY(CAST(:ids AS uuid[]))
-    WHERE v.package_id = ANY(CAST(:ids AS uuid[]))
-    """
-)
+        AND b.package_id = ANY(CAST($1 AS uuid[]))
+    WHERE v.package_id = ANY(CAST($1 AS uuid[]))
+"""
 
-_ADVISORIES = text(
-    """
+_ADVISORIES = """
     SELECT package_id, id, version, kind, severity, summary, details, url, created_at, withdrawn_at
     FROM package_version_advisories
-    WHERE package_id = ANY(CAST(:ids AS uuid[]))
+    WHERE package_id = ANY(CAST($1 AS uuid[]))
     ORDER BY created_at, id
-    """
-)
+"""
 
-_REMOVED = text(
-    """
+_REMOVED = """
     SELECT t.package_id, t.version, t.cksum, l.digest AS line_digest
     FROM version_tombstones t
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:names AS text[])) AS p (id, name) ON p.id = t.package_id
+    JOIN unnest(CAST($1 AS uuid[]), CAST($2 AS text[])) AS p (id, name) ON p.id = t.package_id
     LEFT JOIN log_lines l ON l.name = p.name AND l.version = t.version
-        AND l.name = ANY(CAST(:names AS text[]))
-    WHERE t.package_id = ANY(CAST(:ids AS uuid[]))
-    """
-)
+        AND l.name = ANY(CAST($2 AS text[]))
+    WHERE t.package_id = ANY(CAST($1 AS uuid[]))
+"""
 
 
-async def states_of(tx: AsyncConnection, names: Sequence[str], official_handle: str) -> list[PackageState]:
+async def states_of(tx: Connection, names: Sequence[str], official_handle: str) -> list[PackageState]:
     """The packages with all their rows, in byte order of names; unknown names are left out.
 
-    In a transaction that reads one snapshot, or that holds their locks. Served by packages_name_key and
-    the primary keys.
+    In a transaction that reads one snapshot. Served by packages_name_key and the primary keys.
     """
-    heads = list((await tx.execute(_PACKAGES, {"names": list(names)})).mappings())
+    return await _with_versions(tx, await fetch(tx, _PACKAGES, list(names)), official_handle)
+
+
+async def lock_states(tx: Connection, names: Sequence[str], official_handle: str) -> list[PackageState]:
+    """Lock the index_state rows of packages until the transaction ends; their states, in byte order of names.
+
+    A package that somebody else has locked is not waited for; is_locked is false in its state. Writers raise
+    the generation in this row, so no change of a package commits while it is locked, and the states contain
+    everything that was committed before. The commit does not wait for the disk. Served by packages_name_key
+    and the primary keys.
+    """
+    heads = await fetch(tx, _LOCKED_PACKAGES, list(names))
+    states = await _with_versions(tx, heads, official_handle)
+    if outdated := [head["name"] for head in heads if head["is_outdated"]]:
+        newer = {state.package.name: state for state in await states_of(tx, outdated, official_handle)}
+        states = [
+            replace(newer.get(state.package.name, state), is_locked=state.is_locked) for state in states
+        ]
+    return states
+
+
+async def _with_versions(tx: Connection, heads: Sequence[Row], official_handle: str) -> list[PackageState]:
     if not heads:
         return []
-    versions: defaultdict[UUID, list[RowMapping]] = defaultdict(list)
-    for row in (await tx.execute(_VERSIONS, _of(heads))).mappings():
+    versions: defaultdict[UUID, list[Row]] = defaultdict(list)
+    for row in await fetch(tx, _VERSIONS, *_of(heads)):
         versions[row["package_id"]].append(row)
     # Few packages have advisories; the others save two statements.
     advisories = await advisories_of(tx, [head["id"] for head in heads if head["has_advisories"]])
@@ -95,37 +125,35 @@ async def states_of(tx: AsyncConnection, names: Sequence[str], official_handle: 
     ]
 
 
-def _of(heads: Sequence[RowMapping]) -> dict[str, list[Any]]:
-    return {"ids": [head["id"] for head in heads], "names": [head["name"] for head in heads]}
+def _of(heads: Sequence[Row]) -> tuple[list[UUID], list[str]]:
+    return [head["id"] for head in heads], [head["name"] for head in heads]
 
 
 async def advisories_of(
-    tx: AsyncConnection, package_ids: Collection[UUID]
+    tx: Connection, package_ids: Collection[UUID]
 ) -> Mapping[tuple[UUID, str], list[AdvisoryRow]]:
     """All advisories by package and version, oldest first.
 
     Without ids there is no query.
     """
     found: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
-    if not package_ids:
-        return found
-    for row in (await tx.execute(_ADVISORIES, {"ids": list(package_ids)})).mappings():
+    for row in await fetch(tx, _ADVISORIES, list(package_ids)) if package_ids else ():
         values = dict(row)
         found[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
     return found
 
 
-async def _removed(tx: AsyncConnection, heads: Sequence[RowMapping]) -> Mapping[UUID, list[RemovedRow]]:
+async def _removed(tx: Connection, heads: Sequence[Row]) -> Mapping[UUID, list[RemovedRow]]:
     """Removed versions by package."""
     found: defaultdict[UUID, list[RemovedRow]] = defaultdict(list)
-    for row in (await tx.execute(_REMOVED, _of(heads))).mappings() if heads else ():
+    for row in await fetch(tx, _REMOVED, *_of(heads)) if heads else ():
         found[row["package_id"]].append(RemovedRow(row["version"], row["cksum"], row["line_digest"]))
     return found
 
 
 def _state(
-    head: RowMapping,
-    versions: Sequence[RowMapping],
+    head: Row,
+    versions: Sequence[Row],
     advisories: Mapping[tuple[UUID, str], Sequence[AdvisoryRow]],
     removed: Sequence[RemovedRow],
     official_handle: str,
@@ -142,10 +170,12 @@ def _state(
         removed=tuple(removed),
         owners=tuple(head["owners"]),
     )
-    return PackageState(package, head["published_generation"], head["catalog_line"], head["dirty_s"])
+    return PackageState(
+        package, head["published_generation"], head["catalog_line"], head["dirty_s"], head["is_locked"]
+    )
 
 
-def version_row(row: RowMapping, advisories: Sequence[AdvisoryRow]) -> VersionRow:
+def version_row(row: Row, advisories: Sequence[AdvisoryRow]) -> VersionRow:
     """A version, from a row of _VERSIONS. advisories: all of them, oldest first."""
     kind = row["signature_kind"]
     signature = (

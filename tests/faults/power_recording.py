@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import Database
+from shared.statements import Connection
 from shared.storage.attributes import ATTRIBUTE
 from tests.faults.power_disk import (
     Committed,
@@ -59,8 +59,8 @@ class Recorder:
             for name in self._real:
                 patch.setattr(os, name, getattr(self, f"_{name}"))
             patch.setattr(os, "fdatasync", self._fsync)
-            patch.setattr(Database, "transaction", self._recorded(Database.transaction))
-            patch.setattr(Database, "reading", self._recorded(Database.reading))
+            for name in ("transaction", "reading", "driver", "driver_transaction"):
+                patch.setattr(Database, name, self._recorded(getattr(Database, name)))
             yield
 
     def _open(self, path: Any, flags: int, *arguments: Any, **options: Any) -> int:
@@ -144,7 +144,7 @@ class Recorder:
         """A transaction whose end is recorded together with the rows that it leaves."""
 
         @asynccontextmanager
-        async def recorded(database: Database, *arguments: Any) -> AsyncIterator[AsyncConnection]:
+        async def recorded(database: Database, *arguments: Any) -> AsyncIterator[Connection]:
             context = real(database, *arguments)
             connection = await context.__aenter__()
             try:

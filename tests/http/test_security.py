@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -62,10 +63,18 @@ def sql_values() -> Iterator[list[Any]]:
     def note(_c: Any, _cursor: Any, _statement: Any, parameters: Any, _context: Any, _many: bool) -> None:
         values.append(parameters)
 
+    fetch = asyncpg.Connection.fetch
+
+    async def noted(connection: Any, statement: str, *parameters: Any) -> Any:
+        values.append(parameters)
+        return await fetch(connection, statement, *parameters)
+
     event.listen(Engine, "before_cursor_execute", note)
+    asyncpg.Connection.fetch = noted
     try:
         yield values
     finally:
+        asyncpg.Connection.fetch = fetch
         event.remove(Engine, "before_cursor_execute", note)
 
 

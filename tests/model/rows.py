@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from indexer.queries.marks import Mark
 from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, VersionRow
 from shared.blobs import staging_key
 from shared.errors import DatabaseUnavailable
@@ -30,7 +31,7 @@ class Transaction:
     is_open: bool = True
     marks: list[tuple[int, dict[VersionText, str | None]]] = field(default_factory=list)
 
-    async def exec_driver_sql(self, _: str) -> None:
+    async def fetch(self, _: str) -> None:
         """A statement that proves the lock."""
         await self.rows.statement(self, "prove", lambda: None)
 
@@ -117,8 +118,8 @@ class ModelRows:
     # The queries of publication: the functions of indexer.queries.
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """Stands in for Database.transaction."""
+    async def driver_transaction(self) -> AsyncIterator[Transaction]:
+        """Stands in for Database.driver_transaction."""
         tx = Transaction(self, current.get())
         self._open.append(tx)
         try:
@@ -152,25 +153,19 @@ class ModelRows:
         """True if the actor has a transaction that can be cut off."""
         return any(tx.actor is actor for tx in self._open)
 
-    async def lock_packages(self, tx: Transaction, names: Sequence[str]) -> set[str]:
-        """Stands in for indexer.queries.locks.lock_packages."""
-        return set(await self.statement(tx, "lock", lambda: self._lock(tx, names)))
+    async def lock_states(self, tx: Transaction, names: Sequence[str], _: str) -> list[PackageState]:
+        """Stands in for indexer.queries.packages.lock_states, whose statements follow each other."""
+        is_locked = bool(await self.statement(tx, "lock", lambda: self._lock(tx, names)))
+        return [await self.statement(tx, "read rows", lambda: self._read(is_locked))]
 
-    async def states_of(self, tx: Transaction, names: Sequence[str], _: str) -> list[PackageState]:
-        """Stands in for indexer.queries.packages.states_of."""
-        state = await self.statement(
-            tx, "read rows", lambda: PackageState(self.package(), self.published_generation, None, None)
-        )
-        return [state]
-
-    async def mark(self, tx: Transaction, packages: Any, versions: Any, *, is_logging: bool) -> None:
+    async def mark(self, tx: Transaction, put: Sequence[Mark], **_: bool) -> bool:
         """Stands in for indexer.queries.marks.mark."""
-        [(_, generation, _)] = packages
-        digests = {version: digest for _, version, digest in versions}
-        await self.statement(tx, "mark", lambda: tx.marks.append((generation, digests)))
+        [mark] = put
+        await self.statement(tx, "mark", lambda: tx.marks.append((mark.generation, dict(mark.digests))))
+        return False
 
-    async def put_listings(self, tx: Transaction, listings: Any) -> None:
-        """Stands in for indexer.queries.marks.put_listings."""
+    def _read(self, is_locked: bool) -> PackageState:
+        return PackageState(self.package(), self.published_generation, None, None, is_locked)
 
     def _lock(self, tx: Transaction, names: Sequence[str]) -> list[str]:
         if self.holder is not None:

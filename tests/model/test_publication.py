@@ -20,7 +20,7 @@ import structlog
 
 from indexer import publication
 from indexer.parts import Parts
-from indexer.queries import locks, marks, packages
+from indexer.queries import marks, packages
 from indexer.rows import PackageState
 from indexer.upkeep.healing import is_wrong
 from shared.settings import Settings
@@ -107,10 +107,8 @@ def quiet() -> Iterator[None]:
 def rows_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the queries of publication by the model's rows, in whichever world the transaction is."""
     for module, name in (
-        (locks, "lock_packages"),
-        (packages, "states_of"),
+        (packages, "lock_states"),
         (marks, "mark"),
-        (marks, "put_listings"),
     ):
         monkeypatch.setattr(module, name, _answered_by_the_model(name))
 

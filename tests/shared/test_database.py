@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 
@@ -9,6 +11,7 @@ from deploy.local.postgres import EmbeddedPostgres
 from shared.database import Database, driver_dsn
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
 from shared.settings import Settings
+from shared.statements import fetch
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,52 @@ async def test_what_the_driver_raises_is_one_of_ours(
         await database.check()
     finally:
         await database.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("SELECT * FROM", DatabaseFailed),
+        ("SELECT 'x'::int", BadRequest),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseUnavailable),
+    ],
+)
+async def test_the_drivers_own_connection_raises_the_same_errors(
+    postgres: EmbeddedPostgres, sql: str, error: type[RegistryError]
+) -> None:
+    """With a transaction and without, and the pool goes on."""
+    database = Database(Settings(database_url=postgres.url, database_pool_size=1))
+    try:
+        for opened in (database.driver, database.driver_transaction):
+            with pytest.raises(error):
+                async with opened() as driver:
+                    await fetch(driver, sql)
+            await database.check()
+    finally:
+        await database.close()
+
+
+async def test_a_cancelled_statement_of_the_driver_leaves_no_transaction_behind(
+    postgres: EmbeddedPostgres,
+) -> None:
+    """The connection is given up, and its lock with it."""
+    database = Database(Settings(database_url=postgres.url, database_pool_size=1))
+
+    async def lock_and_wait() -> None:
+        async with database.driver_transaction() as tx:
+            await fetch(tx, "SELECT pg_advisory_xact_lock(7)")
+            begun.set()
+            await fetch(tx, "SELECT pg_sleep(30)")
+
+    begun = asyncio.Event()
+    waiting = asyncio.create_task(lock_and_wait())
+    await begun.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    async with database.transaction() as tx:  # over SQLAlchemy, the same statement
+        assert [dict(row) for row in await fetch(tx, "SELECT pg_advisory_xact_lock(7)")] != []
+        assert await fetch(tx, "SET LOCAL lock_timeout = 1") == ()
+    await database.close()
 
 
 async def test_a_database_that_is_away_is_unavailable() -> None:

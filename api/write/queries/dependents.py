@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ARRAY, Text, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.query_params import Page
 from shared.names import PackageName
+from shared.statements import Connection, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,18 @@ _PAGE = text(
     """
 )
 
-_WITH_REQUIREMENT = text(
-    """
+_REQUIREMENTS = """
+    SELECT DISTINCT requirement FROM package_requirements WHERE required = $1 AND name <> $1 LIMIT $2
+"""
+
+_WITH_REQUIREMENT = """
     SELECT l.name, l.latest_version, r.requirement
     FROM (SELECT name, requirement FROM package_requirements
-          WHERE required = :required AND name <> :required AND requirement = ANY(:requirements)
-          ORDER BY name, requirement LIMIT :limit) r
+          WHERE required = $1 AND name <> $1 AND requirement = ANY(CAST($2 AS text[]))
+          ORDER BY name, requirement LIMIT $3) r
     JOIN package_listings l ON l.name = r.name
     ORDER BY l.name, r.requirement
-    """
-).bindparams(bindparam("requirements", type_=ARRAY(Text)))
+"""
 
 
 async def page_of_dependents(
@@ -55,24 +58,14 @@ async def page_of_dependents(
     return int(rows[0].total), [Dependent(*row[1:]) for row in rows if row.name is not None]
 
 
-async def requirements_on(tx: AsyncConnection, required: PackageName, limit: int) -> Sequence[str]:
+async def requirements_on(tx: Connection, required: PackageName, limit: int) -> Sequence[str]:
     """The distinct requirements of other packages on this one, at most `limit`."""
-    result = await tx.execute(
-        text(
-            """
-            SELECT DISTINCT requirement FROM package_requirements
-            WHERE required = :required AND name <> :required
-            LIMIT :limit
-            """
-        ),
-        {"required": required, "limit": limit},
-    )
-    return list(result.scalars())
+    return [row["requirement"] for row in await fetch(tx, _REQUIREMENTS, required, limit)]
 
 
 async def dependents_with(
-    tx: AsyncConnection, required: PackageName, requirements: Sequence[str], limit: int
+    tx: Connection, required: PackageName, requirements: Sequence[str], limit: int
 ) -> list[Dependent]:
     """The other packages with one of these requirements, by name, at most `limit`."""
-    values = {"required": required, "requirements": list(requirements), "limit": limit}
-    return [Dependent(*row) for row in await tx.execute(_WITH_REQUIREMENT, values)]
+    rows = await fetch(tx, _WITH_REQUIREMENT, required, list(requirements), limit)
+    return [Dependent(*row.values()) for row in rows]

@@ -8,11 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from shared.locks import look_alike_lock_key, package_lock_key, staging_lock_key
 from shared.names import fold_name
+from shared.statements import Connection, Row, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,7 @@ class NewVersion:
 
 
 # OFFSET 0 has Postgres look up the folded name. For the sake of LIMIT 1, it would walk every package by name.
-STANDINGS = text(
-    """
+STANDINGS = """
     SELECT p.id AS package_id, p.latest_version,
            EXISTS (SELECT 1 FROM package_owners o
                    WHERE o.package_id = p.id AND o.user_id = wanted.user_id) AS is_owner,
@@ -93,31 +90,30 @@ STANDINGS = text(
            ) END AS look_alike,
            EXISTS (SELECT 1 FROM package_rules r
                    WHERE r.package_id = p.id AND r.trusted_publishing_only) AS is_trusted_only
-    FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:user_ids AS uuid[]),
-                CAST(:upload_ids AS text[]), CAST(:folded_names AS text[]))
+    FROM unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS uuid[]),
+                CAST($4 AS text[]), CAST($5 AS text[]))
          WITH ORDINALITY AS wanted (name, version, user_id, upload_id, folded_name, place)
     LEFT JOIN packages p ON p.name = wanted.name
     ORDER BY wanted.place
-    """
-)
+"""
 
 # The function is in deploy/migrations/versions/0015_accept_publishes.py.
-_ACCEPT = text("SELECT * FROM accept_publishes(CAST(:wanted AS jsonb))")
+_ACCEPT = "SELECT * FROM accept_publishes(CAST($1 AS jsonb))"
 
 
-async def standings(tx: AsyncConnection, wanted: Sequence[Wanted]) -> list[Standing]:
+async def standings(tx: Connection, wanted: Sequence[Wanted]) -> list[Standing]:
     """The state of each publish, in order (unique and primary keys, packages_folded_name_idx)."""
-    values = {
-        "names": [each.name for each in wanted],
-        "versions": [each.version for each in wanted],
-        "user_ids": [each.user_id for each in wanted],
-        "folded_names": [fold_name(each.name) for each in wanted],
-        "upload_ids": [each.upload_id for each in wanted],
-    }
-    return [Standing(**row._mapping) for row in await tx.execute(STANDINGS, values)]
+    columns = (
+        [each.name for each in wanted],
+        [each.version for each in wanted],
+        [each.user_id for each in wanted],
+        [each.upload_id for each in wanted],
+        [fold_name(each.name) for each in wanted],
+    )
+    return [Standing(**row) for row in await fetch(tx, STANDINGS, *columns)]
 
 
-async def accept(connection: AsyncConnection, new: Sequence[NewVersion]) -> list[int | Standing | None]:
+async def accept(connection: Connection, new: Sequence[NewVersion]) -> list[int | Standing | None]:
     """Insert versions of different packages, whose archives are staged, with all related rows.
 
     The one statement of its transaction. For each version, in order: the generation of the package that
@@ -126,11 +122,10 @@ async def accept(connection: AsyncConnection, new: Sequence[NewVersion]) -> list
     delete the archives meanwhile, and nobody can add a package whose name looks like one of these.
     """
     rows = [_row(place, version) for place, version in enumerate(new)]
-    found = await connection.execute(_ACCEPT, {"wanted": json.dumps(rows)})
-    return [_outcome(row._mapping) for row in found]
+    return [_outcome(row) for row in await fetch(connection, _ACCEPT, json.dumps(rows))]
 
 
-def _outcome(row: RowMapping) -> int | Standing | None:
+def _outcome(row: Row) -> int | Standing | None:
     if not row["is_locked"]:
         return None
     if (generation := row["generation"]) is not None:

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.statements import Connection, Row, fetch
 from shared.tables import token_limits, tokens
 
 
@@ -48,35 +49,32 @@ class OwnedToken:
     packages: list[str] | None
 
 
-_BY_HASHES = text(
-    """
+_BY_HASHES = """
     SELECT t.token_hash, t.id AS token_id, t.scopes, t.revoked_at, u.id AS user_id, u.handle,
            u.github_email_verified, l.expires_at, l.packages,
            COALESCE(l.expires_at <= now(), false) AS is_expired, l.provenance
     FROM tokens t JOIN users u ON u.id = t.user_id LEFT JOIN token_limits l ON l.token_id = t.id
-    WHERE t.token_hash = ANY(CAST(:hashes AS text[]))
-    """
-)
+    WHERE t.token_hash = ANY(CAST($1 AS text[]))
+"""
 
 
-async def by_hashes(tx: AsyncConnection, hashes: Sequence[str]) -> dict[str, TokenRow]:
+async def by_hashes(tx: Connection, hashes: Sequence[str]) -> dict[str, TokenRow]:
     """Tokens by their SHA-256 hex, revoked or not (tokens_token_hash_key, token_limits_pkey)."""
-    result = await tx.execute(_BY_HASHES, {"hashes": list(hashes)})
-    return {row.token_hash: _token(row) for row in result}
+    return {row["token_hash"]: _token(row) for row in await fetch(tx, _BY_HASHES, list(hashes))}
 
 
-def _token(row: Any) -> TokenRow:
+def _token(row: Row) -> TokenRow:
     return TokenRow(
-        token_id=row.token_id,
-        scopes=row.scopes,
-        revoked_at=row.revoked_at,
-        user_id=row.user_id,
-        handle=row.handle,
-        github_email_verified=row.github_email_verified,
-        expires_at=row.expires_at,
-        packages=None if row.packages is None else tuple(row.packages),
-        is_expired=row.is_expired,
-        provenance=row.provenance,
+        token_id=row["token_id"],
+        scopes=row["scopes"],
+        revoked_at=row["revoked_at"],
+        user_id=row["user_id"],
+        handle=row["handle"],
+        github_email_verified=row["github_email_verified"],
+        expires_at=row["expires_at"],
+        packages=None if row["packages"] is None else tuple(row["packages"]),
+        is_expired=row["is_expired"],
+        provenance=row["provenance"],
     )
 
 

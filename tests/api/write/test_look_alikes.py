@@ -11,18 +11,13 @@ from sqlalchemy import text
 from api.write.new_names import ROUTES, WINDOWS_DEVICES
 from api.write.queries.publishes import STANDINGS, Wanted, standings
 from shared.names import fold_name
+from shared.statements import fetch
 from tests.stack import Registry
 
 MANY = """
     INSERT INTO packages (name, created_by)
     SELECT 'many-' || number, :user_id FROM generate_series(1, 20000) AS number
     """
-VALUES = {
-    "names": ["many_77"],
-    "versions": ["0.1.0"],
-    "upload_ids": ["0" * 32],
-    "folded_names": ["many-77"],
-}
 
 
 async def test_a_look_alike_is_found_by_an_index(fs_registry: Registry) -> None:
@@ -31,8 +26,8 @@ async def test_a_look_alike_is_found_by_an_index(fs_registry: Registry) -> None:
     async with fs_registry.database.transaction() as tx:
         await tx.execute(text(MANY), {"user_id": user_id})
         await tx.execute(text("ANALYZE packages"))
-        plan = await tx.execute(text(f"EXPLAIN {STANDINGS.text}"), {**VALUES, "user_ids": [other]})
-        lines = [row[0] for row in plan]
+        values = (["many_77"], ["0.1.0"], [other], ["0" * 32], ["many-77"])
+        lines = [row["QUERY PLAN"] for row in await fetch(tx, f"EXPLAIN {STANDINGS}", *values)]
         assert any("packages_folded_name_idx" in line for line in lines), lines
         assert not any("Seq Scan on packages" in line for line in lines), lines
         (standing,) = await standings(tx, [Wanted("many_77", "0.1.0", other, "0" * 32)])

@@ -1,0 +1,50 @@
+"""Statements in Postgres' own notation ($1, $2 …), for the driver's connection or for SQLAlchemy's.
+
+Statements that run with every publish are written so, and sent by the driver alone: SQLAlchemy's layers cost
+four times its processor time (docs/decisions/0044). Commands send the same statements over SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+# A row, by the names of its columns, of either library.
+Row = Mapping[Any, Any]
+
+
+class Transaction(AbstractAsyncContextManager[None], Protocol):
+    """What we use of asyncpg's transactions. As a context: committed, or rolled back on an exception."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def commit(self) -> None:
+        """Commit."""
+
+    async def rollback(self) -> None:
+        """Roll back."""
+
+
+class Driver(Protocol):
+    """What we use of asyncpg.Connection, which has no types. It keeps the statements that it prepared."""
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Row]:
+        """The rows that a statement returns. Raises OSError and the driver's errors."""
+
+    def transaction(self) -> Transaction:
+        """A transaction that has not begun."""
+
+
+Connection = Driver | AsyncConnection
+
+
+async def fetch(connection: Connection, statement: str, *values: Any) -> Sequence[Row]:
+    """The rows that a statement returns; none if it is not made to return any."""
+    if isinstance(connection, AsyncConnection):
+        result = await connection.exec_driver_sql(statement, values)
+        return result.mappings().all() if result.returns_rows else ()
+    return await connection.fetch(statement, *values)
