@@ -1,14 +1,14 @@
 """The fence: only a newer generation replaces a file of the published tree (docs/decisions/0030).
 
-A worker looks at the file that it will replace, proves that it still holds its lock, and puts on the
-condition that the file is still the one it saw. If the worker was paused in between and another worker has
-put a newer file, its own put fails, however late it arrives.
+A worker looks at the file that it will replace, takes its lock or proves that it still holds it, and puts on
+the condition that the file is still the one it saw. If the worker was paused in between and another worker
+has put a newer file, its own put fails, however late it arrives.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,24 +35,43 @@ class Rendered:
     identity_digest: str | None = None
 
 
+async def look(storage: Storage, keys: Iterable[str]) -> dict[str, BlobInfo | None]:
+    """The present blobs by key, None where there is none."""
+    wanted = list(keys)
+    return dict(zip(wanted, await together(*map(storage.head, wanted)), strict=True))
+
+
 class Fence:
     """Puts files for the holder of a lock."""
 
-    def __init__(self, storage: Storage, prove_lock: Callable[[], Awaitable[None]]) -> None:
-        """prove_lock: a statement on its connection; raises DatabaseUnavailable if it is gone."""
+    def __init__(
+        self,
+        storage: Storage,
+        prove_lock: Callable[[], Awaitable[None]],
+        seen: Mapping[str, BlobInfo | None] | None = None,
+    ) -> None:
+        """prove_lock: a statement on its connection; raises DatabaseUnavailable if it is gone.
+
+        seen: what `look` saw before the lock was taken, which needs no proof any more.
+        """
         self._storage = storage
         self._prove_lock = prove_lock
         self._one_statement = asyncio.Lock()
         self._loss: DatabaseUnavailable | None = None
-        self._seen: dict[str, BlobInfo | None] = {}
+        self._seen = dict(seen or {})
+        self._needs_proof = False
 
     async def look(self, keys: Iterable[str]) -> None:
         """Look at files that may be replaced. Prove the lock afterwards, before putting them.
 
         A file that was not looked at is expected not to exist.
         """
-        wanted = list(keys)
-        self._seen |= zip(wanted, await together(*map(self._storage.head, wanted)), strict=True)
+        self._needs_proof = True
+        self._seen |= await look(self._storage, keys)
+
+    def has_looked_at(self, keys: Iterable[str]) -> bool:
+        """True if every file was looked at."""
+        return all(key in self._seen for key in keys)
 
     def seen(self, key: str) -> BlobInfo | None:
         """The blob that was there at the look, or None."""
@@ -62,6 +81,11 @@ class Fence:
         """True if the blob that was there at the look has this body."""
         seen = self._seen.get(file.key)
         return seen is not None and seen.digest == file.digest
+
+    async def prove_looks(self) -> None:
+        """Prove the lock, unless all that was seen was seen before the lock was taken."""
+        if self._needs_proof:
+            await self.prove()
 
     async def prove(self) -> None:
         """Raise DatabaseUnavailable if the lock is lost, because what was seen may be newer than our rows."""

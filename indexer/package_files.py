@@ -98,9 +98,7 @@ class PackageFiles:
         """The keys of files that may exist already."""
         were_put = {row.version for row in self.package.versions if row.metadata_digest is not None}
         return [
-            self.index.key,
-            *variant_keys(self.index.key),
-            self.page.key,
+            *replaced_keys_of(self.package.name),
             *(document.key for version, document in self.documents.items() if version in were_put),
             *(advisories.key for advisories in self.advisory_lists),
             *(file.key for file in self.removed),
@@ -120,6 +118,11 @@ class PackageFiles:
         ]
 
 
+def replaced_keys_of(name: PackageName) -> list[str]:
+    """The keys of the files that every publication of a package replaces, if they exist."""
+    return [index_key(name), *variant_keys(index_key(name)), package_key(name)]
+
+
 def render_package_files(state: PackageState) -> PackageFiles:
     """Render the files of a package. Raises DatabaseCorrupt if a signature or advisory cannot be rendered."""
     lines = render_lines(state.package)
@@ -135,11 +138,15 @@ def render_package_files(state: PackageState) -> PackageFiles:
 
 
 async def look_at_package(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
-    """Look at what will be replaced; return the files.
+    """Look at what will be replaced, unless what was seen before the lock is that; return the files.
 
-    Raises DatabaseBehind if versions there have no row.
+    It is not, if the publication before this one ended after the look. Raises DatabaseBehind if versions
+    there have no row.
     """
-    await fence.look(files.replaced_keys)
+    index = fence.seen(files.index.key)
+    is_newest = (0 if index is None else index.generation) == files.state.published_generation
+    if not (is_newest and fence.has_looked_at(files.replaced_keys)):
+        await fence.look(files.replaced_keys)
     await require_known_versions(parts.storage, fence, files.state)
     stop_at("after_look", parts.settings.test_stop_at)
     return files

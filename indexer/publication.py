@@ -20,11 +20,17 @@ from functools import partial
 import structlog
 
 from indexer.catalog import render_catalog_line
-from indexer.fence import Fence
+from indexer.fence import Fence, look
 from indexer.listing import listing_of
 from indexer.log.entry import changed_lines
 from indexer.metrics import PUBLICATION_SECONDS
-from indexer.package_files import PackageFiles, look_at_package, put_package_files, render_package_files
+from indexer.package_files import (
+    PackageFiles,
+    look_at_package,
+    put_package_files,
+    render_package_files,
+    replaced_keys_of,
+)
 from indexer.parts import Parts
 from indexer.queries import marks, packages
 from indexer.queries.log import hand_over
@@ -38,6 +44,7 @@ from shared.messages import Change
 from shared.names import PackageName
 from shared.statements import Driver
 from shared.stop_points import stop_at
+from shared.storage.interface import BlobInfo
 
 Outcome = int | Exception | None
 """The outcome for a package: the generation now published, None if it is unknown, or the error."""
@@ -78,11 +85,13 @@ async def publish_packages(parts: Parts, names: Sequence[PackageName]) -> list[O
 async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageName, Outcome]:
     """Publish packages in one transaction. One whose files cannot be put is left as it is."""
     begun = time.perf_counter()
+    seen = await _look_before(parts, names)
     async with parts.putting() as (tx, doubtful):
+        fence = Fence(parts.storage, partial(require_open, tx), seen)
         states = await packages.lock_states(tx, names, parts.settings.official_handle)
         outcomes = dict.fromkeys(names, None) | {state.package.name: _without_work(state) for state in states}
         dirty = [state for state in states if state.is_locked and not state.is_clean]
-        done, has_event = await _put(parts, tx, dirty, outcomes, doubtful), False
+        done, has_event = await _put(parts, fence, dirty, outcomes, doubtful), False
         if done:
             has_event = await _mark(
                 tx,
@@ -110,22 +119,21 @@ def _without_work(state: PackageState) -> Outcome:
 
 async def _put(
     parts: Parts,
-    tx: Driver,
+    fence: Fence,
     dirty: Sequence[PackageState],
     outcomes: dict[PackageName, Outcome],
     doubtful: set[str],
 ) -> list[PackageFiles]:
     """Put the files of packages whose locks the transaction holds. Returns those that were put.
 
-    The files to replace are looked at first; then one statement proves that the locks are still held.
+    If files had to be looked at under the lock, a statement proves afterwards that the locks are still held.
     """
-    fence = Fence(parts.storage, partial(require_open, tx))
     looks = {state.package.name: _look(parts, fence, state) for state in dirty}
     ready = await _successes(looks, outcomes)
     fence.require_held()
     if not ready:
         return []
-    await fence.prove()
+    await fence.prove_looks()
     names = {files.package.name for files in ready}
     doubtful |= names
     puts = {files.package.name: put_package_files(parts, fence, files) for files in ready}
@@ -134,6 +142,12 @@ async def _put(
     outcomes |= {files.package.name: files.package.generation for files in done}
     parts.in_doubt.update(names - {files.package.name for files in done})
     return done
+
+
+async def _look_before(parts: Parts, names: Sequence[PackageName]) -> dict[str, BlobInfo | None]:
+    """The files that every publication replaces, as they are before the packages are locked."""
+    looks = (look(parts.storage, replaced_keys_of(name)) for name in names)
+    return {key: blob for found in await together(*looks, at_once=len(names)) for key, blob in found.items()}
 
 
 async def _look(parts: Parts, fence: Fence, state: PackageState) -> PackageFiles:

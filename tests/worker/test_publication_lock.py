@@ -116,21 +116,46 @@ async def test_a_worker_that_lost_its_lock_changes_nothing(
     headers = await registry.add_publisher()
     await registry.publish(hello_archive(version="0.1.0"), headers)
     async with open_parts(registry.settings) as slow, open_parts(registry.settings) as quick:
-        if call == "get":  # called where storage has another generation than was published
+        keys = (
+            [metadata_key(HELLO, FIRST)] if call == "head" else [index_key(HELLO), metadata_key(HELLO, FIRST)]
+        )
+        if call != "put":
             await publish_package(quick, HELLO)
-            await registry.rows("UPDATE index_state SET generation = 7, published_generation = 6 RETURNING 1")
-        held = HeldStorage(slow.storage, call, index_key(HELLO), metadata_key(HELLO, FIRST))
+            await registry.rows("UPDATE index_state SET generation = 7 RETURNING 1")
+        if call == "head":  # called under the lock for a document that changed
+            await registry.rows("UPDATE version_state SET metadata_digest = repeat('0', 64) RETURNING 1")
+        if call == "get":  # called where storage has another generation than was published
+            await registry.rows("UPDATE index_state SET published_generation = 6 RETURNING 1")
+        held = HeldStorage(slow.storage, call, *keys)
         slow = replace(slow, storage=held)
         late = asyncio.create_task(publish_package(slow, HELLO))
         await held.is_held.wait()
         await registry.rows(CUT_THE_LOCK_HOLDER)
         await registry.publish(hello_archive(version="0.2.0"), headers)
-        assert await publish_package(quick, HELLO) == (8 if call == "get" else 2)
+        assert await publish_package(quick, HELLO) == (2 if call == "put" else 8)
         tree = await tree_of(registry)
         held.let_go.set()
         with pytest.raises(DatabaseUnavailable):
             await late
         assert await tree_of(registry) == tree
+    assert await versions_in_index(registry) == ["0.1.0", "0.2.0"]
+
+
+async def test_a_worker_that_looked_before_another_one_published_looks_again(
+    workerless_registry: Registry,
+) -> None:
+    """It looks before it takes the lock; the files that it saw then are not those that it replaces."""
+    registry = workerless_registry
+    headers = await registry.add_publisher()
+    await registry.publish(hello_archive(version="0.1.0"), headers)
+    async with open_parts(registry.settings) as slow, open_parts(registry.settings) as quick:
+        held = HeldStorage(slow.storage, "head", index_key(HELLO))
+        late = asyncio.create_task(publish_package(replace(slow, storage=held), HELLO))
+        await held.is_held.wait()
+        assert await publish_package(quick, HELLO) == 1
+        await registry.publish(hello_archive(version="0.2.0"), headers)
+        held.let_go.set()
+        assert await late == 2
     assert await versions_in_index(registry) == ["0.1.0", "0.2.0"]
 
 
