@@ -7,10 +7,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+from redis.asyncio import Redis
 from starlette.requests import Request
 
-from api.write.rate_limits import PAUSE_AFTER_FAILURE_S, Attempt, RateLimits
+from api.write.attempt_counts import PAUSE_AFTER_FAILURE_S
+from api.write.rate_limits import Attempt, RateLimits
+from shared.errors import RateLimited
 from shared.settings import Settings
+from tests.conftest import MakeSettings
 
 REQUEST = Request({"type": "http", "client": ("198.51.100.1", 1), "headers": []})
 
@@ -54,3 +59,18 @@ async def test_of_a_crowd_that_meets_a_hanging_redis_few_ask_it() -> None:
         await asyncio.gather(*(limits.require(Attempt.PUBLISH, REQUEST) for _ in range(500)))
         await limits.close()
     assert 1 <= len(connections) <= 16
+
+
+async def test_attempts_are_told_to_redis_behind_the_answer(make_default_settings: MakeSettings) -> None:
+    """All of them are there in the end, and another process goes on from them."""
+    settings = await make_default_settings(publish_attempts_per_minute=3)
+    first, second = RateLimits(settings), RateLimits(settings)
+    for _ in range(3):
+        await first.require(Attempt.PUBLISH, REQUEST)
+    await first.close()
+    with pytest.raises(RateLimited):
+        await second.require(Attempt.PUBLISH, REQUEST)
+    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
+        [key] = [key async for key in redis.scan_iter(f"{settings.redis_namespace}:attempts:*")]
+        assert await redis.get(key) == b"4"
+    await second.close()
