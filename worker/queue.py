@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -50,6 +50,8 @@ async def open_worker(settings: Settings, schedule: Schedule) -> AsyncIterator[W
         for late in running:
             late.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        with suppress(*REDIS_FAILURES):
+            await worker.forget_done()
         await redis.aclose(close_connection_pool=True)
 
 

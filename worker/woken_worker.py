@@ -1,8 +1,8 @@
 """An arq worker that sleeps until a message wakes it.
 
 arq looks for jobs at intervals, so a job waits for half an interval on average, and each job costs four round
-trips before it begins. This worker gets a message for each queued job, and takes all due jobs in one round
-trip.
+trips before it begins and one after it. This worker gets a message for each queued job, and takes all due
+jobs in one round trip.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.cron import CronJob
-from arq.worker import Function, Worker
+from arq.worker import Function, Retry, Worker
 
 from shared.change_listener import ChangeListener
 from shared.concurrency import raise_if_cancelled
-from shared.jobs import queue_name, wake_channel
+from shared.jobs import JOB_EXPIRES_S, queue_name, wake_channel
 from shared.redis_client import REDIS_FAILURES
 from shared.settings import Settings
 
@@ -33,18 +34,26 @@ JOB_TIMEOUT_S: Final = 120
 MAX_TRIES: Final = 8
 HEALTH_S: Final = 30
 LOOKED_AT: Final = 100
-# Takes jobs that are due as arq does: whoever makes a job's in-progress key runs the job. A job without a
-# body has expired. Returns ids and due times (ms since 1970) of those taken, and when the next job is due.
+# Forgets jobs that are done, then takes jobs that are due as arq does: whoever makes a job's in-progress key
+# runs the job. A job without a body has expired. Returns id, due time (ms since 1970) and body of those
+# taken, and when the next job is due. The body is empty if the job was tried before, or is no text.
 TAKE_JOBS: Final = """
+for place = 8, #ARGV do
+    local id = ARGV[place]
+    redis.call('DEL', ARGV[4] .. id, ARGV[5] .. id, ARGV[6] .. id)
+    redis.call('ZREM', KEYS[1], id)
+end
 local taken = {}
 local due = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')
 for place = 1, #due, 2 do
-    if #taken >= 2 * tonumber(ARGV[2]) then break end
+    if #taken >= 3 * tonumber(ARGV[2]) then break end
     local id = due[place]
     if redis.call('EXISTS', ARGV[4] .. id) == 0 then
         redis.call('ZREM', KEYS[1], id)
-    elseif redis.call('SET', ARGV[5] .. id, '1', 'PX', ARGV[6], 'NX') then
-        taken[#taken + 1], taken[#taken + 2] = id, due[place + 1]
+    elseif redis.call('SET', ARGV[5] .. id, '1', 'PX', ARGV[7], 'NX') then
+        local body = redis.pcall('GET', ARGV[4] .. id)
+        if type(body) ~= 'string' or redis.call('EXISTS', ARGV[6] .. id) == 1 then body = '' end
+        taken[#taken + 1], taken[#taken + 2], taken[#taken + 3] = id, due[place + 1], body
     end
 end
 local later = redis.call('ZRANGE', KEYS[1], '(' .. ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
@@ -52,6 +61,14 @@ return {taken, later[2] or false}
 """
 
 log = structlog.get_logger()
+
+
+class Job(msgspec.Struct):
+    """The body of a job, as arq writes it. f: the function's name. a, k: its arguments."""
+
+    f: str
+    a: list[Any]
+    k: dict[str, Any]
 
 
 class WakeListener(ChangeListener):
@@ -69,7 +86,11 @@ class WakeListener(ChangeListener):
 
 
 class WokenWorker(Worker):
-    """Runs jobs until main() is cancelled. It handles no signals."""
+    """Runs jobs until main() is cancelled. It handles no signals.
+
+    The first try of a job costs no command of its own: it comes with its body, and is forgotten with the next
+    look for jobs. Further tries, periodic jobs and what is unreadable are left to arq.
+    """
 
     def __init__(
         self,
@@ -100,6 +121,7 @@ class WokenWorker(Worker):
         self._take = redis.register_script(TAKE_JOBS)
         self._woken = asyncio.Event()
         self._poisoned: list[str] = []
+        self._done: list[str] = []
         self._is_full = False
         self._next_due_ms: float | None = None
 
@@ -126,34 +148,62 @@ class WokenWorker(Worker):
 
     async def _poll_iteration(self) -> None:
         if (free := self.max_jobs - len(self.tasks)) > 0:
-            for job_id, due_ms in (taken := await self._taken(free)):
-                self.tasks[job_id] = task = asyncio.create_task(self.run_job(job_id, due_ms))
+            for job_id, due_ms, body in (taken := await self._taken(free)):
+                self.tasks[job_id] = task = asyncio.create_task(self._run(job_id, due_ms, body))
                 task.add_done_callback(partial(self._note_end, job_id))
             self._is_full = len(taken) == free
         while self._poisoned:
             await self.finish_failed_job(self._poisoned.pop(), None)
         await self.heart_beat()
 
-    async def _taken(self, free: int) -> list[tuple[str, int]]:
-        """Take up to so many jobs that are due. Returns their ids and when they were due."""
+    async def forget_done(self) -> None:
+        """Remove the jobs that are done. Raises RedisError, OSError or TimeoutError when Redis is away."""
+        if self._done:
+            await self._taken(0)
+
+    async def _taken(self, free: int) -> list[tuple[str, int, bytes]]:
+        """Take up to so many jobs that are due. Returns their ids, when they were due, and their bodies."""
+        done = list(self._done)
+        prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
         timeout_ms = int(self.in_progress_timeout_s * 1000)
-        values = (
-            int(time.time() * 1000),
-            free,
-            LOOKED_AT,
-            job_key_prefix,
-            in_progress_key_prefix,
-            timeout_ms,
-        )
+        values: list[str | int] = [int(time.time() * 1000), free, LOOKED_AT, *prefixes, timeout_ms, *done]
         found, later = await self._take([self.queue_name], values)
+        del self._done[: len(done)]
         self._next_due_ms = None if later is None else float(later)
         taken = []
-        for raw_id, due_ms in zip(found[::2], found[1::2], strict=True):
+        for raw_id, due_ms, body in zip(found[::3], found[1::3], found[2::3], strict=True):
             if not raw_id.isascii():  # no job of ours, and arq cannot name it
                 await self.pool.zrem(self.queue_name, raw_id)
             elif (job_id := raw_id.decode()) not in self.tasks:
-                taken.append((job_id, int(float(due_ms))))
+                taken.append((job_id, int(float(due_ms)), body))
         return taken
+
+    async def _run(self, job_id: str, due_ms: int, body: bytes) -> None:
+        """Run a job. If its first try fails, arq tries it again and decides what becomes of it."""
+        if (job := self._readable(body)) is None:
+            await self.run_job(job_id, due_ms)
+            return
+        try:
+            async with asyncio.timeout(self.job_timeout_s):
+                ctx = {**self.ctx, "job_id": job_id, "job_try": 1}
+                await self.functions[job.f].coroutine(ctx, *job.a, **job.k)
+        except (Exception, asyncio.CancelledError) as error:
+            pause_ms = (error.defer_score or 0) if isinstance(error, Retry) else 0
+            late_ms = int(time.time() * 1000) - due_ms
+            await self.pool.set(f"{retry_key_prefix}{job_id}", 1, px=JOB_EXPIRES_S * 1000)
+            await asyncio.shield(self.finish_job(job_id, False, None, None, False, pause_ms + late_ms, None))
+            raise_if_cancelled()
+        else:
+            self.jobs_complete += 1
+            self._done.append(job_id)
+
+    def _readable(self, body: bytes) -> Job | None:
+        """The job, if a function runs it that is not periodic; None for a body that arq has to judge."""
+        try:
+            job = msgspec.json.decode(body, type=Job)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        return None if isinstance(self.functions.get(job.f), CronJob | None) else job
 
     def _note_end(self, job_id: str, task: asyncio.Task[None]) -> None:
         """Forget a job that ended. One that arq itself cannot run is removed, so that it ends no worker."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arq import Retry
+from arq import Retry, func
 from redis.asyncio import Redis
 
 from deploy.local.own_services import variables_to
 from shared.blobs import index_key
 from shared.errors import StorageUnavailable
-from shared.jobs import catalog_count_key, queue_name
+from shared.jobs import catalog_count_key, open_queue, queue_name
 from shared.messages import Notifier
 from shared.names import PackageName
 from shared.settings import Settings
@@ -28,6 +28,7 @@ from tests.stack import Registry, eventually, running_registry
 from worker.jobs import LONGEST_RETRY_S, cron_jobs, publish_packages
 from worker.process import open_parts
 from worker.schedule import Schedule
+from worker.woken_worker import WokenWorker
 
 ARQ = Path(sys.executable).with_name("arq")
 
@@ -78,6 +79,33 @@ async def test_one_build_of_the_catalog_waits_and_a_running_one_swallows_none(
         assert await notifier.queue_catalog(60.0)
         assert await redis.zcard(queue) == 2
     await notifier.close()
+
+
+async def test_a_first_try_that_fails_is_tried_again_by_arq(make_default_settings: MakeSettings) -> None:
+    """The worker runs first tries itself; arq counts the others, and nothing of the job is left."""
+    settings = await make_default_settings()
+    tries: list[tuple[int, str]] = []
+
+    async def fail_twice(ctx: dict[str, Any], word: str) -> None:
+        tries.append((ctx["job_try"], word))
+        if len(tries) < 3:
+            raise Retry(defer=0.01)
+
+    redis = open_queue(settings, 5.0)
+    worker = WokenWorker(settings, redis, [func(fail_twice, name="fail_twice")], [], {})
+    running = asyncio.create_task(worker.main())
+    job = await redis.enqueue_job("fail_twice", "hello")
+    assert job is not None
+
+    async def is_over() -> bool:
+        left = [key async for key in redis.scan_iter(f"*{job.job_id}*")]
+        return len(tries) == 3 and not left and await redis.zcard(queue_name(settings)) == 0
+
+    await eventually(is_over)
+    assert tries == [(1, "hello"), (2, "hello"), (3, "hello")]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await redis.aclose(close_connection_pool=True)
 
 
 def test_registries_that_share_a_redis_have_periodic_jobs_of_their_own() -> None:
