@@ -20,7 +20,6 @@ from hashlib import sha256
 from typing import Final
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.log import filling
 from indexer.log.checkpoint import Checkpoint
@@ -35,6 +34,7 @@ from shared.database import Database
 from shared.errors import DatabaseUnavailable, LogDiverged
 from shared.messages import Change, Notifier
 from shared.settings import Settings
+from shared.statements import Driver
 from shared.stop_points import stop_at
 from shared.storage.interface import BlobInfo, Storage
 from shared.storage.replacing import replace_blob
@@ -76,14 +76,14 @@ class Sequencer:
 
     async def _locked_turn(self) -> int:
         """One turn, if there is work and no other process is at it. An idle log costs one query."""
-        async with self.database.reading() as connection:
+        async with self.database.driver() as connection:
             work = await rows.log_work(connection)
         if not (work.has_lines or work.is_behind or work.size is None or work.size != self._published_size):
             return 0
-        async with self.database.transaction() as lock:
+        async with self.database.driver_transaction() as lock:
             return await self._turn(lock, work) if await rows.try_log_lock(lock) else 0
 
-    async def _turn(self, lock: AsyncConnection, work: rows.LogWork) -> int:
+    async def _turn(self, lock: Driver, work: rows.LogWork) -> int:
         """One turn. Returns how many entries it signed."""
         published = read_published(await self.storage.get(CHECKPOINT_KEY))
         state = await rows.log_state(lock)
@@ -101,7 +101,7 @@ class Sequencer:
     async def _grow(self, state: rows.LogState, published: Published) -> int:
         """Sign a tree with more entries, if lines wait."""
         first = state.size - state.size % TILE_WIDTH
-        async with self.database.transaction() as tx:
+        async with self.database.driver_transaction() as tx:
             await rows.assign(tx, state.size, ENTRIES_PER_TURN)
             count = state.size - first + ENTRIES_PER_TURN
             entries = await rows.entries_from(tx, first, count, BYTES_PER_TURN)
@@ -121,7 +121,7 @@ class Sequencer:
         """Record the new head, then put its checkpoint."""
         stop_at("after_log_tiles", self.settings.test_stop_at)
         root = edge.root()
-        async with self.database.transaction() as tx:
+        async with self.database.driver_transaction() as tx:
             if not await rows.advance(tx, state, edge.size, root, edge.levels):
                 raise DatabaseUnavailable("another process let the log grow at the same time, try again")
         stop_at("after_log_head", self.settings.test_stop_at)
@@ -149,7 +149,7 @@ class Sequencer:
 
     async def state(self) -> rows.LogState | None:
         """The tree head in Postgres; None before the log has begun."""
-        async with self.database.reading() as connection:
+        async with self.database.driver() as connection:
             return await rows.log_state(connection)
 
     async def require_state(self) -> rows.LogState:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.rows import ChangedLine
-from shared.statements import Connection, fetch
+from shared.statements import Connection, Row, fetch
 
 LOG_LOCK = 0x7830375F6C6F67  # "x07_log"
 LOCK_HELD_S = 1800
@@ -33,28 +33,29 @@ class LogState:
     is_backfilled: bool
 
 
-_TRY_LOCK = text(
-    """
-    SELECT set_config('idle_in_transaction_session_timeout', :held, true),
-           pg_try_advisory_xact_lock(:key) AS is_locked
-    """
-)
+_TRY_LOCK = """
+    SELECT set_config('idle_in_transaction_session_timeout', $1, true),
+           pg_try_advisory_xact_lock($2) AS is_locked
+"""
 
 
-async def try_log_lock(tx: AsyncConnection) -> bool:
+async def try_log_lock(tx: Connection) -> bool:
     """Become the only transaction that may grow the log; False if another one is. Never waits.
 
     The transaction may be idle for a whole turn, which includes the beginning of a new log.
     """
-    values = {"key": LOG_LOCK, "held": f"{LOCK_HELD_S}s"}
-    return bool((await tx.execute(_TRY_LOCK, values)).one().is_locked)
+    [row] = await fetch(tx, _TRY_LOCK, f"{LOCK_HELD_S}s", LOG_LOCK)
+    return bool(row["is_locked"])
 
 
-async def log_state(tx: AsyncConnection) -> LogState | None:
+async def log_state(tx: Connection) -> LogState | None:
     """The tree head; None when there is no log yet (primary key)."""
-    row = (await tx.execute(text("SELECT * FROM log_state"))).mappings().one_or_none()
-    if row is None:
-        return None
+    for row in await fetch(tx, "SELECT * FROM log_state"):
+        return _state(row)
+    return None
+
+
+def _state(row: Row) -> LogState:
     has_previous = row["previous_size"] is not None
     return LogState(
         origin=row["origin"],
@@ -81,43 +82,36 @@ class LogWork:
 
 # Each part reads one row by an index, whatever the planner expects. EXISTS would drop the order, and walk
 # tables: all of the log, twice a second.
-_WORK = text(
-    """
+_WORK = """
     SELECT (SELECT size FROM log_state WHERE backfilled_at IS NOT NULL) AS size,
            (SELECT true FROM log_pending ORDER BY id LIMIT 1) IS NOT NULL
            OR (SELECT max(entry_index) FROM log_entries) >= (SELECT size FROM log_state) AS has_lines,
            (SELECT true FROM index_state WHERE published_generation > lines_generation
                                            AND generation = published_generation
             ORDER BY package_id LIMIT 1) IS NOT NULL AS is_behind
-    """
-)
+"""
 
 
-async def log_work(tx: AsyncConnection) -> LogWork:
+async def log_work(tx: Connection) -> LogWork:
     """The work that waits; served by the primary keys and index_state_unlogged_idx."""
-    row = (await tx.execute(_WORK)).one()
-    return LogWork(row.size, bool(row.has_lines), row.is_behind)
+    [row] = await fetch(tx, _WORK)
+    return LogWork(row["size"], bool(row["has_lines"]), row["is_behind"])
 
 
-_ADVANCE = text(
-    """
+_ADVANCE = """
     WITH durable AS (SELECT set_config('synchronous_commit', 'on', true))
-    UPDATE log_state SET size = :size, root = :root, edge = :edge, previous_size = size, previous_root = root
-    FROM durable WHERE size = :old_size AND root = :old_root
-    """
-)
+    UPDATE log_state SET size = $1, root = $2, edge = $3, previous_size = size, previous_root = root
+    FROM durable WHERE size = $4 AND root = $5
+    RETURNING size
+"""
 
 
-async def advance(
-    tx: AsyncConnection, old: LogState, size: int, root: bytes, levels: Sequence[bytes]
-) -> bool:
+async def advance(tx: Connection, old: LogState, size: int, root: bytes, levels: Sequence[bytes]) -> bool:
     """Record the tree head before it is signed. False if another process has signed one meanwhile.
 
     The commit waits for the disk, whatever the server's default, because a signed head must never be lost.
     """
-    new = {"size": size, "root": root, "edge": list(levels)}
-    result = await tx.execute(_ADVANCE, {**new, "old_size": old.size, "old_root": old.root})
-    return result.rowcount == 1
+    return bool(await fetch(tx, _ADVANCE, size, root, list(levels), old.size, old.root))
 
 
 _HAND_OVER = """
@@ -147,49 +141,44 @@ async def hand_over(tx: Connection, lines: Sequence[ChangedLine], *, is_backfill
         await fetch(tx, _HAND_OVER, *map(list, columns), is_backfill)
 
 
-_ASSIGN = text(
-    """
+_ASSIGN = """
     WITH durable AS (
         SELECT set_config('synchronous_commit', 'on', true)
     ), placed AS (
-        SELECT greatest(:size, COALESCE((SELECT max(entry_index) + 1 FROM log_entries), 0)) AS end
+        SELECT greatest(CAST($1 AS bigint), (SELECT max(entry_index) + 1 FROM log_entries)) AS end
     ), taken AS (
         DELETE FROM log_pending WHERE id IN (
             SELECT id FROM log_pending ORDER BY id
-            LIMIT (SELECT greatest(:size + :count - placed.end, 0) FROM placed, durable))
+            LIMIT (SELECT greatest($1 + CAST($2 AS bigint) - placed.end, 0) FROM placed, durable))
         RETURNING id, name, version, entry, published_at
     )
     INSERT INTO log_entries (entry_index, name, version, entry, published_at)
     SELECT placed.end + row_number() OVER (ORDER BY id) - 1, name, version, entry, published_at
     FROM taken, placed
-    """
-)
+"""
 
 
-async def assign(tx: AsyncConnection, size: int, count: int) -> None:
+async def assign(tx: Connection, size: int, count: int) -> None:
     """Give lines that wait their places, so that up to count lines have places behind the signed tree.
 
     size: of the tree that was signed last. The commit waits for the disk: a tile that is written later
     must never hold another entry at the same place.
     """
-    await tx.execute(_ASSIGN, {"size": size, "count": count})
+    await fetch(tx, _ASSIGN, size, count)
 
 
-_ENTRIES = text(
-    """
+_ENTRIES = """
     SELECT entry FROM (
         SELECT entry_index, entry, sum(length(entry)) OVER (ORDER BY entry_index) - length(entry) AS before
-        FROM log_entries WHERE entry_index >= :first AND entry_index < :first + :count
+        FROM log_entries WHERE entry_index >= CAST($1 AS bigint) AND entry_index < $1 + CAST($2 AS bigint)
     ) entries
-    WHERE before < :size_bytes ORDER BY entry_index
-    """
-)
+    WHERE before < CAST($3 AS bigint) ORDER BY entry_index
+"""
 
 
-async def entries_from(tx: AsyncConnection, first: int, count: int, size_bytes: int) -> list[bytes]:
+async def entries_from(tx: Connection, first: int, count: int, size_bytes: int) -> list[bytes]:
     """Up to count entries from an index on, fewer once they have size_bytes together (primary key)."""
-    values = {"first": first, "count": count, "size_bytes": size_bytes}
-    return list((await tx.execute(_ENTRIES, values)).scalars())
+    return [row["entry"] for row in await fetch(tx, _ENTRIES, first, count, size_bytes)]
 
 
 async def last_entry_of(tx: AsyncConnection, name: str, version: str) -> int | None:
