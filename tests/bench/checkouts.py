@@ -1,7 +1,8 @@
 """Publishes of several checkouts of this program, alternating: `python -m tests.bench.checkouts DIR DIR …`.
 
 Each checkout runs its own `x07-registry up`, with its own code, over its own data directory. What is compared
-is the latency until readers see a publish, the rate, and the processor time of every process.
+is the latency until readers see a publish, the rate, the processor time of every process, and each stage's
+time.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from statistics import median
 
 from redis import Redis
 
 from tests.bench.measure import Times, print_table
 from tests.bench.publish import PUBLISHERS, Side, publishing_side, run_side
+from tests.bench.stages import PUBLICATION, STAGES, free_ports, look
 from tests.deploy.processes import Up, descendants
 
 ROUNDS = 5
@@ -40,10 +43,11 @@ ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The rounds of one checkout. cpu_ms: processor time of a publish, by role."""
+    """The rounds of one checkout. cpu_ms: processor time of a publish, by role. stage_ms: means, by stage."""
 
     times: list[Times] = field(default_factory=list)
     cpu_ms: list[Counter[str]] = field(default_factory=list)
+    stage_ms: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def median(self) -> Times:
@@ -57,23 +61,38 @@ class Measured:
         roles = [f"{cpu[role]:.2f}" for role in ROLES]
         return [f"{p50:.1f}", f"{self.median.per_second:.0f}", *roles, f"{sum(cpu.values()):.2f}"]
 
+    def stages(self) -> list[str]:
+        """The medians of each stage over the rounds."""
+        return [f"{median(each[stage] for each in self.stage_ms):.2f}" for stage in (*STAGES, PUBLICATION)]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running registry of one checkout. metrics: its first port for metrics."""
+
+    up: Up
+    side: Side
+    metrics: int
+
 
 def main(directories: Sequence[Path]) -> None:
     """Print the tables: one publisher, sixteen, and what an idle registry sends to Redis."""
     with tempfile.TemporaryDirectory(prefix="x07-bench-") as text, ExitStack() as stack:
-        sides: list[tuple[str, Up, Side]] = []
+        sides: list[tuple[str, Running]] = []
         for place, checkout in enumerate(directories):
-            up = Up(Path(text) / str(place), checkout=checkout.resolve())
+            metrics = free_ports()
+            values = {"X07_REGISTRY_METRICS_BIND": f"127.0.0.1:{metrics}"}
+            up = Up(Path(text) / str(place), checkout=checkout.resolve(), **values)
             stack.callback(up.stop)
-            sides.append((str(checkout), up, publishing_side(up)))
-        alone = {name: Measured() for name, _, _ in sides}
-        at_once = {name: Measured() for name, _, _ in sides}
+            sides.append((str(checkout), Running(up, publishing_side(up), metrics)))
+        alone = {name: Measured() for name, _ in sides}
+        at_once = {name: Measured() for name, _ in sides}
         for number in range(ROUNDS):
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-            for name, up, side in sides if number % 2 else reversed(sides):
-                _measure(up, side, 1, ALONE, alone[name])
-                _measure(up, side, PUBLISHERS, EACH, at_once[name])
-        idle = {name: _idle_commands(up) for name, up, _ in sides}
+            for name, running in sides if number % 2 else reversed(sides):
+                _measure(running, 1, ALONE, alone[name])
+                _measure(running, PUBLISHERS, EACH, at_once[name])
+        idle = {name: _idle_commands(running.up) for name, running in sides}
     for publishers, measured in ((1, alone), (PUBLISHERS, at_once)):
         _print(publishers, measured, idle, directories)
 
@@ -89,13 +108,17 @@ def _print(
     ]
     program = f"checkouts {' '.join(map(str, directories))}"
     print_table(f"publishers: {publishers}", program, columns, rows, notes)
+    rows = [[name, *each.stages()] for name, each in measured.items()]
+    notes = ["mean milliseconds; publication is the worker's part of visible; medians of the rounds"]
+    print_table(f"stages, publishers: {publishers}", program, ["", *STAGES, PUBLICATION], rows, notes)
 
 
-def _measure(up: Up, side: Side, publishers: int, each: int, into: Measured) -> None:
-    run_side(side, publishers, 5)
-    before = _cpu_s(up)
-    into.times.append(times := run_side(side, publishers, each, warm_up=0))
-    used = _cpu_s(up)
+def _measure(running: Running, publishers: int, each: int, into: Measured) -> None:
+    run_side(running.side, publishers, 5)
+    before, stages = _cpu_s(running.up), look(running.metrics)
+    into.times.append(times := run_side(running.side, publishers, each, warm_up=0))
+    used, later = _cpu_s(running.up), look(running.metrics)
+    into.stage_ms.append({stage: later.mean_ms(stages, stage) for stage in (*STAGES, PUBLICATION)})
     used.subtract(before)
     count = len(times.each_s)
     into.cpu_ms.append(Counter({role: seconds / count * 1000 for role, seconds in used.items()}))

@@ -54,7 +54,9 @@ def environment(**variables: str) -> dict[str, str]:
 class Up:
     """A running `x07-registry up` on a data directory, at a free port."""
 
-    def __init__(self, data_dir: Path, bind: str = "127.0.0.1:0", checkout: Path | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, bind: str = "127.0.0.1:0", checkout: Path | None = None, **variables: str
+    ) -> None:
         """checkout: a folder with another version of this program and its .venv; None for this one."""
         command = COMMAND if checkout is None else (checkout / ".venv/bin/python", *COMMAND[1:])
         self.data_dir = data_dir
@@ -65,7 +67,7 @@ class Up:
                 cwd=checkout,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment(),
+                env=environment(**variables),
             )
         try:
             until(self._has_started)
