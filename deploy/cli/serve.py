@@ -49,7 +49,7 @@ def serve(
     if kind is AppKind.READ:
         # redis-py imports PyJWT, which imports cryptography if it can: 20 MiB that no reader uses.
         sys.modules["cryptography"] = None  # type: ignore[assignment]
-    from deploy.read_workers import run_workers
+    from deploy.http_workers import run_workers
     from deploy.serve import run, run_on
     from deploy.signals import run_until_stopped
     from shared.settings import load_settings
