@@ -1,4 +1,4 @@
-"""`serve read --workers N`: N read processes on one address, each with a listener of its own.
+"""`serve --workers N`: N processes of one kind on one address, each with a listener of its own.
 
 The kernel spreads connections over the listeners (SO_REUSEPORT). A process listens only once it can answer,
 and its listener ends with it, so no connection waits for a process that is starting or has died. Process n,
@@ -23,19 +23,21 @@ from deploy.local.child import ChildProcess
 from deploy.local.own_services import COMMAND
 from deploy.local.service import Service
 from deploy.local.supervisor import keep_running
+from deploy.tree import require_one_tree
 from shared.settings import Settings
 from shared.variables import PREFIX
 
 
-class ReadWorker(Service):
-    """One read process. It inherits this process's environment, and so its settings."""
+class HttpWorker(Service):
+    """One HTTP process. It inherits this process's environment, and so its settings."""
 
-    name = "read"
-    grace_s = 7.0
+    name = "http"
+    grace_s = 21.0  # longer than any kind gives its last answers (deploy/serve.py)
 
-    def __init__(self, reserve: Callable[[], socket.socket], metrics_bind: str | None) -> None:
+    def __init__(self, kind: AppKind, reserve: Callable[[], socket.socket], metrics_bind: str | None) -> None:
         """reserve: makes the socket that the process will listen on."""
         super().__init__()
+        self._kind = kind
         self._reserve = reserve
         self._metrics_bind = metrics_bind
         self._listener: socket.socket | None = None
@@ -48,7 +50,7 @@ class ReadWorker(Service):
     async def _spawn(self) -> ChildProcess:
         descriptor = self._reserved.fileno()
         return ChildProcess(
-            [*COMMAND, "serve", AppKind.READ, f"--fd={descriptor}"],
+            [*COMMAND, "serve", self._kind, f"--fd={descriptor}"],
             death_signal=signal.SIGTERM,
             environment={**os.environ, f"{PREFIX}METRICS_BIND": self._metrics_bind or ""},
             listener=descriptor,
@@ -65,16 +67,22 @@ class ReadWorker(Service):
         return self._listener
 
 
-async def run_workers(settings: Settings, count: int) -> None:
-    """Keep count read processes running until cancelled. They finish their answers before they stop.
+async def run_workers(kind: AppKind, settings: Settings, count: int) -> None:
+    """Keep count processes running until cancelled. They finish their answers before they stop.
 
-    Prints `listening ADDRESS` once all answer. A process that dies is restarted. Raises StartFailed.
+    If they need the database, waits a limited time until it is migrated. Prints `listening ADDRESS` once all
+    answer. A process that dies is restarted. Raises StartFailed.
     """
+    if kind is not AppKind.READ:
+        from deploy.migrations.revision import until_migrated  # a read process needs no database
+
+        await until_migrated(settings)
+    require_one_tree(settings, is_written=kind is not AppKind.READ)
     with reserve_address(settings.bind) as reserved:
         address = address_of(reserved)
         reserve = reserved.dup if is_unix(reserved) else partial(reserve_address, address)
         async with keep_running(
-            *(ReadWorker(reserve, nth_bind(settings.metrics_bind, number)) for number in range(count))
+            *(HttpWorker(kind, reserve, nth_bind(settings.metrics_bind, number)) for number in range(count))
         ):
             print("listening", address, flush=True)
             await asyncio.Event().wait()

@@ -23,8 +23,7 @@ Workers = Annotated[
     typer.Option(
         min=1,
         max=256,
-        help="Read processes that share the address, one for each core. "
-        "Each serves its metrics on the next port.",
+        help="Processes that share the address, one for each core. Each serves its metrics on the next port.",
     ),
 ]
 
@@ -57,14 +56,12 @@ def serve(
     from shared.tracing import start_tracing
     from shared.variables import PREFIX
 
-    if workers > 1 and kind is not AppKind.READ:
-        raise typer.BadParameter("only the read service runs in several processes", param_hint="--workers")
     if data_dir is not None:  # the processes of --workers inherit it
         os.environ |= {f"{PREFIX}STORAGE": "fs", f"{PREFIX}DATA_DIR": str(data_dir)}
     settings = load_settings(**given(bind=bind))
     configure_logging(settings)
     if workers > 1:
-        asyncio.run(run_until_stopped(run_workers(settings, workers)))
+        asyncio.run(run_until_stopped(run_workers(kind, settings, workers)))
         return
     start_tracing(settings, kind)
     if fd is not None:

@@ -1,4 +1,4 @@
-"""`x07-registry serve read --workers N`: several read processes behind one address."""
+"""`x07-registry serve --workers N`: several processes behind one address."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from deploy.local.own_services import variables_to
 from deploy.local.valkey import EmbeddedValkey
 from shared.host_port import parse_host_port
 from shared.messages import Change, Notifier
@@ -22,6 +23,7 @@ from shared.settings import Settings
 from shared.storage.interface import Storage
 from shared.storage.opening import open_storage
 from tests.api.read.faulty_storage import put
+from tests.conftest import MakeSettings
 from tests.deploy.processes import COMMAND, DEADLINE_S, descendants, environment, is_alive, until
 
 KEY, PATH = "index/he/ll/hello", "/index/he/ll/hello"
@@ -74,14 +76,14 @@ def get(connection: http.client.HTTPConnection, path: str) -> tuple[str, bytes]:
 
 
 @contextmanager
-def workers(root: Path, **variables: str) -> Iterator[Workers]:
+def workers(root: Path, kind: str = "read", **variables: str) -> Iterator[Workers]:
     """Two workers over a directory; nothing is left of them at the end."""
     with subprocess.Popen(
-        [*COMMAND, "serve", "read", "--workers", "2", "--bind", "127.0.0.1:0"],
+        [*COMMAND, "serve", kind, "--workers", "2", "--bind", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=environment(X07_REGISTRY_DATA_DIR=str(root), **variables),
+        env=environment(**{"X07_REGISTRY_DATA_DIR": str(root)} | variables),
     ) as process:
         try:
             with closing(Workers(process)) as running:
@@ -168,6 +170,15 @@ def is_refused(address: str) -> bool:
         return probe.connect_ex(parse_host_port(address)) != 0
 
 
+async def test_write_processes_share_an_address_too(
+    tmp_path: Path, make_default_settings: MakeSettings
+) -> None:
+    """Both need the database, and answer."""
+    settings = await make_default_settings()
+    with workers(tmp_path, "write", **variables_to(settings)) as running:
+        assert len(running.connections()) == CONNECTIONS
+
+
 async def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     """After a parent was killed, nothing listens on its address."""
     _, storage = await tree(tmp_path)
@@ -181,7 +192,6 @@ async def test_workers_die_with_their_parent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "status", "message"),
     [
-        (["serve", "write", "--workers", "2"], {}, 2, "only the read service"),
         (["serve", "read", "--workers", "2"], {"X07_REGISTRY_STORAGE": "ftp"}, 2, "X07_REGISTRY_STORAGE"),
         (["serve", "read", "--workers", "2", "--bind", "256.0.0.1:1"], {}, 1, "cannot listen on 256.0.0.1:1"),
     ],
