@@ -20,6 +20,8 @@ async def together(*work: Coroutine[Any, Any, T], at_once: int = AT_ONCE) -> lis
 
     The first failure cancels the rest.
     """
+    if len(work) <= 1:
+        return [await call for call in work]
     gate = asyncio.Semaphore(at_once)
 
     async def admitted(call: Coroutine[Any, Any, T]) -> T:
@@ -28,7 +30,7 @@ async def together(*work: Coroutine[Any, Any, T], at_once: int = AT_ONCE) -> lis
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(admitted(call)) for call in work]
+            tasks = [group.create_task(call if len(work) <= at_once else admitted(call)) for call in work]
     except* RegistryError as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
