@@ -65,6 +65,23 @@ async def put_variants(
     )
 
 
+def small_variants(fence: Fence, file: Rendered, body: bytes) -> list[Rendered] | None:
+    """The variants to put of a file with this body; None if compressing them takes milliseconds."""
+    if len(body) >= IN_THREAD_FROM_BYTES:
+        return None
+    variants = []
+    for coding in SUFFIXES:
+        key = variant_key(file.key, coding)
+        is_there = fence.seen(key) is not None
+        if len(body) < MIN_COMPRESSED_BYTES and not is_there:
+            continue
+        variant = compressed((body,), coding)
+        if len(variant) < len(body) or is_there:
+            digest = hashlib.sha256(variant).hexdigest()
+            variants.append(Rendered(key, variant, file.content_type, digest, file.digest))
+    return variants
+
+
 async def _put_variant(
     fence: Fence, file: Rendered, coding: Coding, size_bytes: int, chunks: Chunks, generation: int
 ) -> None:

@@ -8,14 +8,14 @@ has put a newer file, its own put fails, however late it arrives.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from shared.concurrency import together
 from shared.errors import DatabaseBehind, DatabaseUnavailable, StorageUnavailable
-from shared.storage.interface import BlobInfo, Storage
+from shared.storage.interface import BlobInfo, NewFile, Storage
 
 TRIES: Final = 4
 
@@ -134,6 +134,35 @@ class Fence:
             await self.prove()
             self._seen[file.key] = there
         raise StorageUnavailable(f"{file.key} keeps changing, try again")
+
+    async def put_in_order(
+        self,
+        copies: Sequence[tuple[str, str]],
+        first: Sequence[Rendered],
+        then: Sequence[Rendered],
+        generation: int,
+    ) -> bool:
+        """Copy blobs and put files; once these are durable, put the others. All bodies are bytes.
+
+        False: put them one by one, which finds out what is in the way. Some may have been put.
+        """
+        for file in (*first, *then):
+            self.require_not_newer(file.key, generation)
+        files = ([self._new_file(file, generation) for file in some] for some in (first, then))
+        return await self._storage.put_in_order(copies, *files)
+
+    def _new_file(self, file: Rendered, generation: int) -> NewFile:
+        seen = self._seen.get(file.key)
+        return NewFile(
+            key=file.key,
+            body=b"" if isinstance(file.body, Path) else file.body,
+            content_type=file.content_type,
+            digest=file.digest,
+            identity_digest=file.identity_digest,
+            generation=generation,
+            only_if_absent=seen is None,
+            if_revision=None if seen is None else seen.revision,
+        )
 
     async def _is_put(self, file: Rendered, generation: int, seen: BlobInfo | None) -> bool:
         only_if_absent, if_revision = seen is None, None if seen is None else seen.revision

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from indexer.advisory_list import render_advisory_list
-from indexer.encodings import put_variants, variant_keys
+from indexer.encodings import put_variants, small_variants, variant_keys
 from indexer.entry import Lines, join_lines, render_lines
 from indexer.fence import Fence, Rendered
 from indexer.known_versions import require_known_versions
@@ -154,21 +154,41 @@ async def look_at_package(parts: Parts, fence: Fence, files: PackageFiles) -> Pa
 
 async def put_package_files(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
     """Put the files of a package, whose lock was proved after the look; return the files."""
-    package, storage = files.package, parts.storage
-    fence.require_not_newer(files.index.key, package.generation)
-    lists = (file for file in files.advisory_lists if not fence.has(file))
-    documents = (*files.documents.values(), *lists, files.page)
-    await together(
-        _promote_staged(parts, files), *(fence.put(file, package.generation) for file in documents)
-    )
+    fence.require_not_newer(files.index.key, files.package.generation)
+    if not await _put_in_order(fence, files):
+        await _put_one_by_one(parts, fence, files)
+    stop_at("after_index_put", parts.settings.test_stop_at)
+    await _put_removed(parts.storage, fence, files)
+    return files
+
+
+async def _put_in_order(fence: Fence, files: PackageFiles) -> bool:
+    """Put all files of a package in one step. False: this is not possible; some may have been put."""
+    body = join_lines(files.lines)
+    variants = small_variants(fence, files.index, body)
+    if variants is None:
+        return False
+    name = files.package.name
+    copies = [(row.staging_key, archive_key(name, row.version)) for row in files.staged]
+    then = [files.index, *variants]
+    return await fence.put_in_order(copies, _documents(fence, files), then, files.package.generation)
+
+
+async def _put_one_by_one(parts: Parts, fence: Fence, files: PackageFiles) -> None:
+    generation = files.package.generation
+    documents = _documents(fence, files)
+    await together(_promote_staged(parts, files), *(fence.put(file, generation) for file in documents))
     body = join_lines(files.lines)
     await together(
-        fence.put(files.index, package.generation),
-        put_variants(fence, files.index, len(body), lambda: (body,), package.generation),
+        fence.put(files.index, generation),
+        put_variants(fence, files.index, len(body), lambda: (body,), generation),
     )
-    stop_at("after_index_put", parts.settings.test_stop_at)
-    await _put_removed(storage, fence, files)
-    return files
+
+
+def _documents(fence: Fence, files: PackageFiles) -> list[Rendered]:
+    """The files that readers need before the index file."""
+    lists = (file for file in files.advisory_lists if not fence.has(file))
+    return [*files.documents.values(), *lists, files.page]
 
 
 async def _promote_staged(parts: Parts, files: PackageFiles) -> None:

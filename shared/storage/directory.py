@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import FileIO
@@ -28,7 +28,7 @@ from shared.errors import StorageFailed, TornBlob
 from shared.storage.attributes import NOTHING, Attributes, read_attributes
 from shared.storage.digests import DigestMemo
 from shared.storage.durable import opened, seal, sha256_of, write_all, write_from
-from shared.storage.flushing import FLUSHES_AT_ONCE, Unflushed, Writing, run_together
+from shared.storage.flushing import FLUSHES_AT_ONCE, NAMES_SO_FAR, Unflushed, Writing, run_together
 from shared.storage.folders import Folders
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
@@ -58,6 +58,16 @@ class Condition:
 
 
 UNCONDITIONAL: Final = Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    """A blob to put."""
+
+    key: str
+    body: bytes
+    attributes: Attributes
+    condition: Condition
 
 
 class Directory:
@@ -110,7 +120,7 @@ class Directory:
         All are written before the first flush, and each folder is flushed once.
         """
         unflushed = Unflushed()
-        outcomes = run_together(self._flushers, [change(unflushed) for change in changes])
+        outcomes = run_together(self._flushers, [change(unflushed) for change in changes], unflushed)
         with mapped_os_errors():
             unflushed.flush(self._flushers)
         self._folders.settle(unflushed.made)
@@ -120,12 +130,33 @@ class Directory:
         self, key: str, body: bytes, attributes: Attributes, condition: Condition, unflushed: Unflushed
     ) -> Writing[bool]:
         """A change: write the blob. False: the condition does not hold."""
-        with self._temporary(unflushed) as temporary:
-            with opened(temporary, CREATE_FLAGS) as descriptor:
-                write_all(descriptor, body)
-                seal(descriptor, attributes)
-                yield descriptor
+        with self._written(body, attributes, unflushed) as (temporary, descriptor):
+            yield (descriptor,)
             return self._place(temporary, key, unflushed, condition)
+
+    def put_in_order(
+        self,
+        links: Sequence[tuple[str, str]],
+        first: Sequence[NewBlob],
+        then: Sequence[NewBlob],
+        unflushed: Unflushed,
+    ) -> Writing[bool]:
+        """A change: link sources to targets and put the first blobs; once these are on disk, put the others.
+
+        False: a condition does not hold, or links are impossible here. What was done until then stays.
+        """
+        with ExitStack() as stack:
+            early, late = (
+                [stack.enter_context(self._written(new.body, new.attributes, unflushed)) for new in blobs]
+                for blobs in (first, then)
+            )
+            yield [descriptor for _, descriptor in (*early, *late)]
+            if not all(self._linked(source, target, unflushed) for source, target in links):
+                return False
+            if not self._placed(early, first, unflushed):
+                return False
+            yield NAMES_SO_FAR
+            return self._placed(late, then, unflushed)
 
     def put_file(
         self, key: str, path: Path, attributes: Attributes, condition: Condition, unflushed: Unflushed
@@ -136,7 +167,7 @@ class Directory:
         """
         with opened(path, os.O_RDONLY) as source:
             seal(source, attributes)
-            yield source
+            yield (source,)
             try:
                 return self._place(path, key, unflushed, condition)
             except OSError as error:
@@ -285,7 +316,7 @@ class Directory:
             with opened(temporary, CREATE_FLAGS) as descriptor:
                 write_from(descriptor, source)
                 seal(descriptor, attributes)
-                yield descriptor
+                yield (descriptor,)
             return self._place(temporary, key, unflushed, condition)
 
     @contextmanager
@@ -299,6 +330,37 @@ class Directory:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
+
+    @contextmanager
+    def _written(
+        self, body: bytes, attributes: Attributes, unflushed: Unflushed
+    ) -> Iterator[tuple[str, int]]:
+        """A finished file without a name of its own yet, and its descriptor."""
+        with self._temporary(unflushed) as temporary, opened(temporary, CREATE_FLAGS) as descriptor:
+            write_all(descriptor, body)
+            seal(descriptor, attributes)
+            yield temporary, descriptor
+
+    def _placed(
+        self, written: Sequence[tuple[str, int]], blobs: Sequence[NewBlob], unflushed: Unflushed
+    ) -> bool:
+        """Give finished files their names, until a condition does not hold. False: one does not."""
+        return all(
+            self._place(temporary, new.key, unflushed, new.condition)
+            for (temporary, _), new in zip(written, blobs, strict=True)
+        )
+
+    def _linked(self, source: str, target: str, unflushed: Unflushed) -> bool:
+        """Link a whole blob to a target that is free. False: it is not, or there is no source, or no link."""
+        if (opened_file := self._open(source)) is None:
+            return False
+        file, state = opened_file
+        with file:
+            _require_whole(source, file, state)
+            try:
+                return _is_linked(self._folders.path(source), self._name(target, unflushed))
+            except FileNotFoundError:
+                return False
 
     def _place(self, temporary: str | Path, key: str, unflushed: Unflushed, condition: Condition) -> bool:
         """Give a finished file its name. False: the condition does not hold."""

@@ -20,9 +20,9 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 from shared.batching import Batcher
 from shared.errors import RegistryError, StorageUnavailable
 from shared.storage.attributes import Attributes
-from shared.storage.directory import BlobChange, Condition, Directory
+from shared.storage.directory import BlobChange, Condition, Directory, NewBlob
 from shared.storage.durable import CHUNK_BYTES, opened
-from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened
+from shared.storage.interface import BlobInfo, Found, Missing, NewFile, NotModified, Opened
 from shared.storage.keys import require_key, require_new_key
 from shared.storage.os_errors import mapped_os_errors
 
@@ -115,6 +115,16 @@ class FileSystemStorage:
         change = partial(self._directory.put_file, require_new_key(key), path, attributes, condition)
         return bool(await self._changes.submit(change))
 
+    async def put_in_order(
+        self, copies: Sequence[tuple[str, str]], first: Sequence[NewFile], then: Sequence[NewFile]
+    ) -> bool:
+        """Link and put files in one hop to a thread. False: no links, or a condition does not hold."""
+        links = [(require_key(source), require_new_key(target)) for source, target in copies]
+        change = partial(
+            self._directory.put_in_order, links, list(map(_new_blob, first)), list(map(_new_blob, then))
+        )
+        return bool(await self._changes.submit(change))
+
     async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:
         """Make target the same blob as source, digest included. False: no source, or there is a target."""
         condition = Condition(only_if_absent)
@@ -196,6 +206,12 @@ class FileSystemStorage:
                 raise StorageUnavailable("blob ended early")
             yield chunk
             size_bytes -= len(chunk)
+
+
+def _new_blob(file: NewFile) -> NewBlob:
+    condition = Condition(file.only_if_absent, file.if_revision, file.generation or None)
+    attributes = Attributes(file.digest, file.identity_digest, file.generation)
+    return NewBlob(require_new_key(file.key), file.body, attributes, condition)
 
 
 def _is_big(path: Path) -> bool:

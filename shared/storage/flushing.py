@@ -1,14 +1,15 @@
 """Runs changes of a directory so that they wait for the disk together.
 
-A change is a generator. It writes its bytes, yields the descriptor of a file that must be on disk before it
-continues, and returns its result. When every change has ended, the folders that hold new names are flushed.
-Flushes run at the same time, so that one commit of the file system's journal serves many.
+A change is a generator. It writes its bytes, yields the descriptors of the files that must be on disk before
+it continues, and returns its result. With NAMES_SO_FAR it waits until the folders that hold new names are
+flushed; those that are left are flushed when every change has ended. Flushes run at the same time, so that
+one commit of the file system's journal serves many.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -21,7 +22,8 @@ FLUSHES_AT_ONCE: Final = 4
 
 T = TypeVar("T")
 R = TypeVar("R")
-Writing = Generator[int, None, T]
+Writing = Generator[Sequence[int], None, T]
+NAMES_SO_FAR: Final = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,16 @@ class Unflushed:
     def flush(self, threads: Executor) -> None:
         """Flush the folders. Raises OSError."""
         _side_by_side(threads, flush_folder, sorted(self.folders))
+        self.folders.clear()
 
 
-def run_together(threads: Executor, changes: Sequence[Writing[Any]]) -> list[Any]:
+def run_together(threads: Executor, changes: Sequence[Writing[Any]], unflushed: Unflushed) -> list[Any]:
     """Run changes to their ends at the same time. Returns the result or RegistryError of each, in order."""
     outcomes: list[Any] = [None] * len(changes)
     failures: dict[int, OSError] = {}
     unfinished = list(enumerate(changes))
     while unfinished:
-        written: dict[int, int] = {}
+        written: dict[int, Sequence[int]] = {}
         for place, change in unfinished:
             try:
                 with mapped_os_errors():
@@ -53,9 +56,24 @@ def run_together(threads: Executor, changes: Sequence[Writing[Any]]) -> list[Any
             except RegistryError as error:
                 outcomes[place] = error
         unfinished = [(place, changes[place]) for place in written]
-        flushed = _side_by_side(threads, _failure_of_flush, list(written.values()))
-        failures = {place: error for place, error in zip(written, flushed, strict=True) if error}
+        failures = _flush(threads, written, unflushed)
     return outcomes
+
+
+def _flush(
+    threads: Executor, written: Mapping[int, Sequence[int]], unflushed: Unflushed
+) -> dict[int, OSError]:
+    """Flush what changes wait for. Returns the failure of each change whose flush failed."""
+    descriptors = [descriptor for wanted in written.values() for descriptor in wanted]
+    found = zip(descriptors, _side_by_side(threads, _failure_of_flush, descriptors), strict=True)
+    failed = {descriptor: error for descriptor, error in found if error}
+    failures = {place: failed[one] for place, wanted in written.items() for one in wanted if one in failed}
+    if NAMES_SO_FAR in written.values():
+        try:
+            unflushed.flush(threads)
+        except OSError as error:
+            failures |= {place: error for place, wanted in written.items() if wanted == NAMES_SO_FAR}
+    return failures
 
 
 def _failure_of_flush(descriptor: int) -> OSError | None:

@@ -11,7 +11,7 @@ and StorageFailed when it will not.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,6 +83,20 @@ class Opened:
     chunks: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to put, as Storage.put describes it."""
+
+    key: str
+    body: bytes
+    content_type: str
+    digest: str
+    identity_digest: str | None = None
+    generation: int = 0
+    only_if_absent: bool = False
+    if_revision: str | None = None
+
+
 class Readable(Protocol):
     """The half of a store that reading uses; see Storage."""
 
@@ -147,6 +161,14 @@ class Storage(Protocol):
         """Like put(), from a local file, in constant memory.
 
         A directory may move the file instead of copying it.
+        """
+
+    async def put_in_order(
+        self, copies: Sequence[tuple[str, str]], first: Sequence[NewFile], then: Sequence[NewFile]
+    ) -> bool:
+        """Copy sources to absent targets and put the first files durably; then put the others.
+
+        False: the store cannot do this in one step, or a condition does not hold. Some may have been put.
         """
 
     async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:

@@ -14,6 +14,7 @@ from shared.storage.reporting import ReportingStorage
 from shared.storage.stopping import StoppingStorage
 
 UNFINISHED_AFTER_S = 86_400.0
+NEVER = 0
 
 log = structlog.get_logger()
 
@@ -28,9 +29,8 @@ async def open_storage(settings: Settings) -> Storage:
         from shared.storage.s3 import S3Storage
 
         storage = await S3Storage.connect(settings)
-    change = last_change(settings.test_stop_at)
-    if change is not None:
-        storage = StoppingStorage(storage, change)
+    if settings.test_stop_at is not None:
+        storage = StoppingStorage(storage, last_change(settings.test_stop_at) or NEVER)
     return ReportingStorage(storage)
 
 

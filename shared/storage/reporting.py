@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ import structlog
 
 from shared.causes import cause_of, code_of
 from shared.errors import StorageFailed, StorageUnavailable
-from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened, Storage
+from shared.storage.interface import BlobInfo, Found, Missing, NewFile, NotModified, Opened, Storage
 
 log = structlog.get_logger()
 
@@ -61,6 +61,13 @@ class ReportingStorage:
         """As the wrapped store."""
         with reporting("put_file", key):
             return await self.wrapped.put_file(key, *args, **conditions)
+
+    async def put_in_order(
+        self, copies: Sequence[tuple[str, str]], first: Sequence[NewFile], then: Sequence[NewFile]
+    ) -> bool:
+        """As the wrapped store."""
+        with reporting("put_in_order", then[0].key if then else None):
+            return await self.wrapped.put_in_order(copies, first, then)
 
     async def copy(self, source: str, target: str, *, only_if_absent: bool = False) -> bool:
         """As the wrapped store."""

@@ -41,6 +41,10 @@ class StoppingStorage:
         """A change."""
         return self._counted(await self._storage.put_file(*args, **conditions))
 
+    async def put_in_order(self, *_: Any) -> bool:
+        """Never, so that each change can be the last one."""
+        return False
+
     async def copy(self, *args: Any, **conditions: Any) -> bool:
         """A change."""
         return self._counted(await self._storage.copy(*args, **conditions))

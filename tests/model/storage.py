@@ -58,6 +58,10 @@ class ModelStorage:
         described.pop("content_type")
         return bool(await self._change(f"put {key}", lambda: self.write(key, body, **described)))
 
+    async def put_in_order(self, *_: Any) -> bool:
+        """Never, because the order of single changes is what the model is about."""
+        return False
+
     async def copy(self, source: str, target: str, *, only_if_absent: bool) -> bool:
         """Copy a blob, unless the target exists."""
         return bool(

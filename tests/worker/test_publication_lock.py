@@ -83,6 +83,10 @@ class HeldStorage:
         await self._wait("put", key)
         return await self._storage.put(key, body, **described)
 
+    async def put_in_order(self, *_: Any) -> bool:
+        """Never, so that each call can be held."""
+        return False
+
     async def copy(self, source: str, target: str, **conditions: Any) -> bool:
         """Copy the blob; the store continues even if nobody waits for its answer any more."""
         self.copies.append(asyncio.create_task(self._copy(source, target, **conditions)))

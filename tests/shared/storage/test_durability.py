@@ -15,7 +15,7 @@ import pytest
 
 from shared.errors import StorageFailed
 from shared.storage.attributes import Attributes
-from shared.storage.directory import UNCONDITIONAL, Condition, Directory
+from shared.storage.directory import UNCONDITIONAL, Condition, Directory, NewBlob
 from shared.storage.interface import Found
 from tests.shared.storage.conftest import sha256
 
@@ -50,6 +50,15 @@ def put_file(directory: Directory, upload: Path) -> None:
 def copy(directory: Directory, _: Path) -> None:
     """Write the blob from another."""
     directory.change([partial(directory.copy, "staging/new", "index/he/hello", UNCONDITIONAL)])
+
+
+def put_in_order(directory: Directory, _: Path) -> object:
+    """Write the blob, after a link to a staged one and another blob."""
+    earlier, later = (
+        NewBlob(key, NEW, Attributes(sha256(NEW)), UNCONDITIONAL) for key in ("dl/page", "index/he/hello")
+    )
+    links = [("staging/new", "dl/archive")]
+    return directory.change([partial(directory.put_in_order, links, [earlier], [later])])
 
 
 @pytest.fixture
@@ -136,6 +145,26 @@ def test_changes_together_flush_each_folder_once_after_the_last_name(
     ]
 
 
+def test_what_comes_later_gets_its_name_when_the_earlier_names_are_on_disk(
+    calls: list[str], tmp_path: Path
+) -> None:
+    """After a power cut, no index file names an archive that is lost; all bodies share a flush."""
+    directory = Directory(tmp_path / "tree")
+    directory.change([partial(directory.put, "staging/new", NEW, Attributes(sha256(NEW)), UNCONDITIONAL)])
+    put(directory, tmp_path)
+    calls.clear()
+    assert put_in_order(directory, tmp_path) == [True]
+    assert calls[:5] == [
+        *("fsync tmp/…", "fsync tmp/…", "mkdir dl"),
+        *("link staging/new dl/archive", "rename tmp/… dl/page"),
+    ]
+    assert sorted(calls[5:7]) == ["fsync .", "fsync dl"]
+    assert calls[7:] == [NAMED, "fsync index/he"]
+    calls.clear()
+    assert put_in_order(directory, tmp_path) == [False]  # the archive's name is taken
+    assert NAMED not in calls
+
+
 def test_one_change_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     """Batching saves flushes; the changes are independent."""
     directory = Directory(tmp_path / "tree")
@@ -165,7 +194,7 @@ def test_moves_and_copies_flush_the_folder_of_their_target(
     assert calls == [*(moved if write is put_file else copied), "fsync index/he"]
 
 
-@pytest.mark.parametrize("write", [put, put_if_absent, put_file, copy])
+@pytest.mark.parametrize("write", [put, put_if_absent, put_file, copy, put_in_order])
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_kill_at_any_point_leaves_the_old_blob_or_the_new_one(
     tmp_path: Path, upload: Path, write: Write, exists: bool
