@@ -45,7 +45,7 @@ from shared.http.error_response import error_response
 from shared.http.observation import name_route
 from shared.http.openapi import openapi_response
 from shared.http.readiness import Probe, Probes, readiness_of, ready_response
-from shared.http.service import HEALTH_BODY, SERVICE_BODY
+from shared.http.service import HEALTH_BODY, service_body
 from shared.messages import Change
 from shared.settings import Settings
 from shared.storage.interface import Missing, Storage
@@ -68,6 +68,7 @@ class ReadService:
 
         The rest is left to the allocator, which cannot fill every gap.
         """
+        self._base_path = settings.base_path
         self._index_host = settings.index_host.lower().encode()
         self._has_pages = settings.has_pages
         tree, memory_bytes = Views(TreeGuard(storage)), max(settings.read_cache_bytes, MIN_CACHE_BYTES)
@@ -139,13 +140,15 @@ class ReadService:
                 await self.access.require(_values(scope))
                 await self._answer_blob(route, scope, receive, send)
             case Redirect():
-                await Response(None, route.status, {"location": route.location})(scope, receive, send)
+                await Response(None, route.status, {"location": self._base_path + route.location})(
+                    scope, receive, send
+                )
             case FixedPage.SERVICE:
                 await self._answer_service(scope, receive, send)
             case FixedPage.HEALTH:
                 await PlainTextResponse(HEALTH_BODY)(scope, receive, send)
             case FixedPage.OPENAPI:
-                await openapi_response(Request(scope))(scope, receive, send)
+                await openapi_response(Request(scope), self._base_path)(scope, receive, send)
             case FixedPage.READY:
                 await ready_response(await readiness_of(self.dependencies))(scope, receive, send)
 
@@ -156,7 +159,7 @@ class ReadService:
             with suppress(NotFound):  # no worker has written it yet
                 await self._answer_blob(HOME_ROUTE, scope, receive, send)
                 return
-        response = Response(SERVICE_BODY, media_type="application/json")
+        response = Response(service_body(self._base_path), media_type="application/json")
         if self._has_pages:
             response.raw_headers.append(VARY_ON_ACCEPT)
         await response(scope, receive, send)

@@ -27,9 +27,9 @@ from shared.blobs import (
     package_key,
 )
 from shared.errors import IndexNotFound, NotFound
-from shared.http.openapi import OPENAPI_PATH
 from shared.http.page_headers import PAGE_FIELDS
 from shared.http.path import decode_path
+from shared.http.service import OPENAPI_PATH
 from shared.log_paths import CHECKPOINT_PATH, TILE_PATH, is_full_bundle
 from shared.names import PackageName, parse_index_path, parse_name, shard_path
 from shared.page_paths import HOME_KEY, PAGES_PREFIX, STARTS, page_key, page_path, page_pattern
@@ -71,7 +71,7 @@ class BlobRoute:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """A target that has moved (contract, 3.2). location: relative."""
+    """A target that has moved (contract, 3.2). location: below the path of the public base."""
 
     status: int
     location: str

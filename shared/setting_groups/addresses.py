@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, Field
 
 from shared.setting_types import BaseUrl, Bind, Networks, OptionalBind, Origins
@@ -15,7 +17,9 @@ class AddressSettings(BaseModel):
         description="Address to listen on: HOST:PORT, or `unix:/PATH` for a proxy on the same machine.",
     )
     public_base: BaseUrl = Field(
-        "http://127.0.0.1:8080", description="URL under which clients reach the registry."
+        "http://127.0.0.1:8080",
+        description="URL under which clients reach the registry. If it has a path (`https://host/registry`), "
+        "the proxy in front removes the path from requests.",
     )
     web_base: BaseUrl = Field("https://x07.io", description="URL of the web UI; sign-in returns there.")
     index_host: str = Field("index.x07.io", description="Host name whose root also serves the index.")
@@ -32,3 +36,8 @@ class AddressSettings(BaseModel):
         description="Address for `/metrics`, `/healthz` and `/readyz` of this process, HOST:PORT; "
         "keep it private. Empty: none.",
     )
+
+    @property
+    def base_path(self) -> str:
+        """The path of the public base, without a slash at its end; empty for most registries."""
+        return urlsplit(self.public_base).path

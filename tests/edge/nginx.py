@@ -67,25 +67,33 @@ async def running_nginx(
 ) -> AsyncIterator[str]:
     """An edge before these HOST:PORTs; its URL. Its access log is DIRECTORY/log. port: None: any."""
     port = port or free_port()
-    main, prefix = write_configuration(directory / "conf", port, reads, writes, who_reads), directory / "run"
-    prefix.mkdir()
+    main = write_configuration(directory / "conf", port, reads, writes, who_reads)
+    url = f"http://127.0.0.1:{port}"
+    async with serving_nginx(main, directory, f"{url}/healthz"):
+        yield url
+
+
+@asynccontextmanager
+async def serving_nginx(main: Path, directory: Path, url: str) -> AsyncIterator[None]:
+    """An nginx with this main file, which answers at the URL. Its output is DIRECTORY/log."""
+    prefix = directory / "run"
+    prefix.mkdir(parents=True)
     with (directory / "log").open("wb") as output:
         command = [nginx_program(), "-p", f"{prefix}/", "-c", str(main), "-g", DIRECTIVES]
         child = ChildProcess(command, death_signal=signal.SIGTERM, output=output)
-    url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient(base_url=url) as http:
-            await eventually(lambda: _answers(http, child, directory / "log"))
-        yield url
+        async with httpx.AsyncClient() as http:
+            await eventually(lambda: _answers(http, url, child, directory / "log"))
+        yield
     finally:
         await child.stop(signal.SIGTERM, grace_s=10)
 
 
-async def _answers(http: httpx.AsyncClient, child: ChildProcess, log: Path) -> bool:
+async def _answers(http: httpx.AsyncClient, url: str, child: ChildProcess, log: Path) -> bool:
     if not child.is_running:
         raise RuntimeError(log.read_text())
     try:
-        await http.get("/healthz")
+        await http.get(url)
     except httpx.TransportError:
         return False
     return True

@@ -9,9 +9,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from api.write.endpoint import Endpoints
 from api.write.services import services_of
-from shared.http.openapi import OPENAPI_PATH, openapi_response
+from shared.http.openapi import openapi_response
 from shared.http.readiness import ReadyResponse, readiness_of, ready_response
-from shared.http.service import HEALTH_BODY, SERVICE_BODY, ServiceDocument
+from shared.http.service import HEALTH_BODY, OPENAPI_PATH, ServiceDocument, service_body
 
 route = Endpoints()
 
@@ -19,7 +19,7 @@ route = Endpoints()
 @route.get("/", response=ServiceDocument, is_static=True)
 async def service(request: Request) -> Response:
     """The addresses of the registry's parts."""
-    return Response(SERVICE_BODY, media_type="application/json")
+    return Response(service_body(services_of(request).settings.base_path), media_type="application/json")
 
 
 @route.get("/healthz", response=str, is_static=True)
@@ -37,10 +37,12 @@ async def ready(request: Request) -> Response:
 @route.get("/openapi", status=303, headers=("location",), is_static=True)
 async def openapi(request: Request) -> Response:
     """The address of this document."""
-    return Response(status_code=303, headers={"location": OPENAPI_PATH})
+    return Response(
+        status_code=303, headers={"location": services_of(request).settings.base_path + OPENAPI_PATH}
+    )
 
 
 @route.get(OPENAPI_PATH, response=dict[str, Any], is_static=True, is_cached=True)
 async def openapi_json(request: Request) -> Response:
     """This document: OpenAPI 3.1."""
-    return openapi_response(request)
+    return openapi_response(request, services_of(request).settings.base_path)
