@@ -21,7 +21,7 @@ from tests.faults.cluster import Kind, Process
 
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BIND = re.compile(r"0\.0\.0\.0:\d+")
+BIND = re.compile(r"(?:0\.0\.0\.0|127\.0\.0\.1):\d+")
 CAPTURE = re.compile(r"(\w+)=\$\((.+)\)")
 PROGRAM = "x07-registry"
 CURL_S = 30.0
@@ -70,9 +70,14 @@ class Guide:
         """Run lines in order, to the end of each: our commands, other commands, and `NAME=$(…)`."""
         return [await self._perform(line) for line in lines]
 
-    async def _perform(self, line: str) -> Answer:
+    def _here(self, line: str) -> str:
+        """The line with the places of this test."""
         for name, place in self.places.items():
             line = line.replace(name, place)
+        return line
+
+    async def _perform(self, line: str) -> Answer:
+        line = self._here(line)
         if captured := CAPTURE.fullmatch(line):
             answer = await self.run(captured[2])
             self._exported[captured[1]] = answer.stdout.strip()
@@ -90,9 +95,14 @@ class Guide:
         answer = await self.run(f"{line} --json")
         return answer.returncode, json.loads(answer.stdout)
 
+    def begin(self, line: str) -> Forked:
+        """Start a command that runs until it is stopped."""
+        arguments = _arguments(self._here(line))
+        return Forked(arguments, self.variables, self._directory / f"{arguments[0]}.log")
+
     async def start(self, line: str) -> Process:
         """Start a server and wait until it listens."""
-        arguments = _arguments(BIND.sub("127.0.0.1:0", line))
+        arguments = _arguments(self._here(BIND.sub("127.0.0.1:0", line)))
         kind: Kind = "worker" if arguments[0] == "worker" else arguments[1]
         log = self._directory / f"{kind}.log"
         log.touch()
