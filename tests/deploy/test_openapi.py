@@ -106,6 +106,11 @@ SINCE_THEN = {
     ("/v1/trusted-publishing", "get"),
     ("/v1/trusted-publishing/tokens", "post"),
     ("/v1/trusted-publishing/tokens", "delete"),
+    ("/v1/webhooks", "get"),
+    ("/v1/webhooks", "post"),
+    ("/v1/webhooks/{id}", "delete"),
+    ("/v1/webhooks/{id}/test", "post"),
+    ("/v1/webhooks/{id}/deliveries", "get"),
 }
 
 
