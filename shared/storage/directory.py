@@ -10,109 +10,40 @@ renames under a lock that other processes respect, too (replacement_locks.py). C
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 from shared.blobs import STAGING_PREFIX
-from shared.errors import StorageFailed, TornBlob
-from shared.storage.attributes import NOTHING, Attributes, read_attributes
-from shared.storage.digests import DigestMemo
-from shared.storage.durable import opened, seal, sha256_of, write_all, write_from
+from shared.errors import StorageFailed
+from shared.storage.attributes import Attributes, read_attributes
+from shared.storage.blob_files import BlobFiles, require_whole, revision_of
+from shared.storage.durable import opened, seal, write_all, write_from
 from shared.storage.flushing import FLUSHES_AT_ONCE, NAMES_SO_FAR, Unflushed, Writing, run_together
-from shared.storage.folders import Folders
-from shared.storage.interface import BlobInfo, Found, Missing, NotModified
 from shared.storage.keys import TEMPORARY
 from shared.storage.leftovers import remove_leftovers, touched_at
+from shared.storage.new_blob import UNCONDITIONAL, Condition, NewBlob
 from shared.storage.one_tree import what_is_apart
 from shared.storage.os_errors import ABSENT, mapped_os_errors
 from shared.storage.replacement_locks import ReplacementLocks
-from shared.storage.tree import scan, walk
 
-# O_NONBLOCK: opening a named pipe in the tree must not block a thread for ever.
-READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 BlobChange = Callable[[Unflushed], Writing[Any]]
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """The condition of a change: no blob has the key, or the blob has this revision or no newer generation.
-
-    None: this is not required.
-    """
-
-    only_if_absent: bool = False
-    if_revision: str | None = None
-    not_newer_than: int | None = None
-
-
-UNCONDITIONAL: Final = Condition()
-
-
-@dataclass(frozen=True, slots=True)
-class NewBlob:
-    """A blob to put."""
-
-    key: str
-    body: bytes
-    attributes: Attributes
-    condition: Condition
-
-
-class Directory:
+class Directory(BlobFiles):
     """A tree of blobs. Keys are checked by the caller; safe to use from several threads."""
 
     def __init__(self, root: Path) -> None:
         """root: created by the first write."""
-        self._folders = Folders(root)
+        super().__init__(root)
         self._locks = ReplacementLocks(self._folders.root)
-        self._digests = DigestMemo()
         self._flushers = ThreadPoolExecutor(FLUSHES_AT_ONCE, thread_name_prefix="flush")
-
-    def get(self, key: str, if_revision: str | None) -> Found | NotModified | Missing:
-        """The whole blob; NotModified when its revision still equals if_revision."""
-        if (opened_file := self._open(key)) is None:
-            return Missing()
-        file, state = opened_file
-        with file:
-            _require_whole(key, file, state)
-            if if_revision is not None and if_revision == _revision(state):
-                return NotModified(if_revision)
-            attributes, body = read_attributes(file.fileno()).attributes, file.readall()
-        digest = attributes.digest or hashlib.sha256(body).hexdigest()
-        return Found(_blob_info(key, state, replace(attributes, digest=digest)), body)
-
-    def head(self, key: str) -> BlobInfo | None:
-        """The blob's info with its digest, or None. For a torn blob, the info of what is left."""
-        if (opened_file := self._open(key)) is None:
-            return None
-        file, state = opened_file
-        with file:
-            return self._info(key, file, state)
-
-    def open_at(self, key: str, start: int) -> tuple[BlobInfo, FileIO] | None:
-        """The blob's file at byte `start`, for the caller to close; None if there is no blob."""
-        if (opened_file := self._open(key)) is None:
-            return None
-        file, state = opened_file
-        try:
-            _require_whole(key, file, state)
-            file.seek(start)
-            return self._info(key, file, state), file
-        except BaseException:
-            file.close()
-            raise
 
     def change(self, changes: Sequence[BlobChange]) -> list[Any]:
         """Make changes durably. Returns the result of each, or the RegistryError that it failed with.
@@ -184,7 +115,7 @@ class Directory:
             return False
         file, state = opened_file
         with file:
-            _require_whole(source, file, state)
+            require_whole(source, file, state)
             try:
                 path, name = self._folders.path(source), self._name(target, unflushed)
                 if _is_linked(path, name):
@@ -219,16 +150,6 @@ class Directory:
             unflushed.folders.add(os.path.dirname(path))
         return True
 
-    def list(self, prefix: str, after: str) -> Iterator[BlobInfo]:
-        """Blobs whose key has the prefix and comes after `after`, in byte order, without digests."""
-        for key, state in walk(Path(self._folders.root), prefix, after):
-            yield _blob_info(key, state, NOTHING)
-
-    def scan(self, prefix: str) -> Iterator[BlobInfo]:
-        """The same blobs in the order of the folders, in constant memory."""
-        for key, state in scan(Path(self._folders.root), prefix):
-            yield _blob_info(key, state, NOTHING)
-
     def now(self) -> float:
         """The time by the file system's clock, in seconds since the epoch. Needs no space on the disk."""
         return touched_at(Path(self._folders.root))
@@ -250,29 +171,6 @@ class Directory:
         """Remove unfinished files that were not touched for this long. Returns how many there were."""
         return remove_leftovers(Path(self._folders.root, TEMPORARY), older_than_s)
 
-    def _open(self, key: str) -> tuple[FileIO, os.stat_result] | None:
-        """The blob's file, unbuffered, and its state; None if no regular file has this name.
-
-        Whether the file lies below the root is asked of the open descriptor (through /proc): one system call
-        instead of one per folder of the path.
-        """
-        try:
-            file = FileIO(f"{self._folders.root}/{key}", opener=_for_reading)
-        except OSError as error:
-            if error.errno in ABSENT:
-                return None
-            raise
-        try:
-            self._folders.require_inside(key, os.readlink(f"/proc/self/fd/{file.fileno()}"))
-            state = os.fstat(file.fileno())
-        except BaseException:
-            file.close()
-            raise
-        if not stat.S_ISREG(state.st_mode):
-            file.close()
-            return None
-        return file, state
-
     @contextmanager
     def _comparing(self, key: str, condition: Condition) -> Iterator[bool]:
         """True if the condition holds; it then holds until the end of the block."""
@@ -290,18 +188,7 @@ class Directory:
             generation = read_attributes(file.fileno()).attributes.generation
         if condition.not_newer_than is not None and generation > condition.not_newer_than:
             return False
-        return not condition.only_if_absent and condition.if_revision in (None, _revision(state))
-
-    def _info(self, key: str, file: FileIO, state: os.stat_result) -> BlobInfo:
-        """The info of an open file. The digest is computed if it was not stored with the file."""
-        sealed = read_attributes(file.fileno())
-        # A torn file's stored digest is that of the body it had.
-        digest = sealed.attributes.digest if sealed.size_bytes in (None, state.st_size) else None
-        digest = digest or self._digests.get(key, _revision(state))
-        if digest is None:
-            digest = sha256_of(file.fileno())
-            self._digests.put(key, _revision(state), digest)
-        return _blob_info(key, state, replace(sealed.attributes, digest=digest))
+        return not condition.only_if_absent and condition.if_revision in (None, revision_of(state))
 
     def _put_bytes_of(
         self,
@@ -356,7 +243,7 @@ class Directory:
             return False
         file, state = opened_file
         with file:
-            _require_whole(source, file, state)
+            require_whole(source, file, state)
             try:
                 return _is_linked(self._folders.path(source), self._name(target, unflushed))
             except FileNotFoundError:
@@ -386,17 +273,6 @@ class Directory:
         return path
 
 
-def _for_reading(path: str, flags: int) -> int:
-    return os.open(path, READ_FLAGS)
-
-
-def _require_whole(key: str, file: FileIO, state: os.stat_result) -> None:
-    """Raise TornBlob for a file that has lost bytes since it was put."""
-    sealed = read_attributes(file.fileno())
-    if sealed.size_bytes not in (None, state.st_size):
-        raise TornBlob(f"{key} is torn: {state.st_size} of {sealed.size_bytes} bytes are left")
-
-
 def _is_linked(file: str | Path, target: str) -> bool:
     """Link the file to the name in one step; True on success.
 
@@ -409,19 +285,3 @@ def _is_linked(file: str | Path, target: str) -> bool:
             return False
         raise
     return True
-
-
-def _revision(state: os.stat_result) -> str:
-    return f"{state.st_ino:x}-{state.st_mtime_ns:x}-{state.st_size:x}"
-
-
-def _blob_info(key: str, state: os.stat_result, attributes: Attributes) -> BlobInfo:
-    return BlobInfo(
-        key,
-        state.st_size,
-        attributes.digest,
-        attributes.identity_digest,
-        _revision(state),
-        datetime.fromtimestamp(state.st_mtime, UTC),
-        attributes.generation,
-    )

@@ -20,10 +20,11 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 from shared.batching import Batcher
 from shared.errors import RegistryError, StorageUnavailable
 from shared.storage.attributes import Attributes
-from shared.storage.directory import BlobChange, Condition, Directory, NewBlob
+from shared.storage.directory import BlobChange, Directory
 from shared.storage.durable import CHUNK_BYTES, opened
 from shared.storage.interface import BlobInfo, Found, Missing, NewFile, NotModified, Opened
 from shared.storage.keys import require_key, require_new_key
+from shared.storage.new_blob import Condition, NewBlob
 from shared.storage.os_errors import mapped_os_errors
 
 T = TypeVar("T")

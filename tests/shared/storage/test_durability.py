@@ -15,8 +15,9 @@ import pytest
 
 from shared.errors import StorageFailed
 from shared.storage.attributes import Attributes
-from shared.storage.directory import UNCONDITIONAL, Condition, Directory, NewBlob
+from shared.storage.directory import Directory
 from shared.storage.interface import Found
+from shared.storage.new_blob import UNCONDITIONAL, Condition, NewBlob
 from tests.shared.storage.conftest import sha256
 
 Write = Callable[[Directory, Path], object]
