@@ -26,6 +26,12 @@ class CatalogPackage(msgspec.Struct, frozen=True, kw_only=True):
     facets: tuple[str, ...] | UnsetType = UNSET
 
 
+class OfficialField(msgspec.Struct, frozen=True):
+    """One field of a catalog object."""
+
+    is_official: bool | None = None
+
+
 def render_catalog_line(package: PackageRow) -> bytes:
     """The catalog object of a package: compact JSON, without a separator."""
     latest = package.latest
@@ -40,6 +46,11 @@ def render_catalog_line(package: PackageRow) -> bytes:
             facets=listed_facets(package.name, manifest.get("meta")) or UNSET,
         )
     )
+
+
+def is_official_in(line: bytes) -> bool | None:
+    """Whether the package was official when its catalog object was rendered; None if that does not say."""
+    return msgspec.json.decode(line, type=OfficialField).is_official
 
 
 async def render_catalog(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

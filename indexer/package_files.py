@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from indexer.advisory_list import render_advisory_list
+from indexer.catalog import is_official_in
 from indexer.encodings import put_variants, small_variants, variant_keys
 from indexer.entry import Lines, join_lines, render_lines
 from indexer.fence import Fence, Rendered
@@ -132,7 +133,7 @@ def render_package_files(state: PackageState) -> PackageFiles:
         lines,
         index,
         _rendered(package_key(state.package.name), render_package_page(state.package), JSON_TYPE),
-        _changed_documents(state.package),
+        _changed_documents(state),
         _advisory_lists(state.package),
     )
 
@@ -231,15 +232,26 @@ async def staged_copies(storage: Storage, sha256: str) -> list[str]:
     return [info.key async for info in storage.scan(staging_prefix(sha256))]
 
 
-def _changed_documents(package: PackageRow) -> dict[VersionText, Rendered]:
+def _changed_documents(state: PackageState) -> dict[VersionText, Rendered]:
     """The metadata documents that differ from those in storage."""
-    changed = {}
+    changed, package = {}, state.package
+    was_official = None if state.catalog_line is None else is_official_in(state.catalog_line)
     for row in package.versions:
+        if was_official == package.is_official and _is_as_put(row):
+            continue
         key = metadata_key(package.name, row.version)
         file = _rendered(key, metadata_body(package, row), JSON_TYPE)
         if file.digest != row.metadata_digest:
             changed[row.version] = file
     return changed
+
+
+def _is_as_put(row: VersionRow) -> bool:
+    """True if the document that was put last is still that of the row, so it need not be rendered.
+
+    All that it shows of a row stays as it was published, except for the evidence of a scale test.
+    """
+    return row.metadata_digest is not None and not row.scale_tested
 
 
 def _advisory_lists(package: PackageRow) -> tuple[Rendered, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NewType, TypeAlias
 
 from shared.publish_errors import InvalidVersion
@@ -18,6 +18,8 @@ from shared.text import rust_quote
 VersionText = NewType("VersionText", str)
 """Strict SemVer 2.0.0 as it was written. Versions are stored and matched as literal text."""
 
+# A package with thousands of versions is sorted at each of its changes.
+KEYS_REMEMBERED = 8192
 MAX_NUMBER = 2**64 - 1
 MAX_NEW_VERSION_BYTES = 255
 
@@ -109,6 +111,7 @@ def sort_ascending(versions: Iterable[str]) -> list[str]:
     return sorted(versions, key=stored_version_key)
 
 
+@lru_cache(maxsize=KEYS_REMEMBERED)
 def stored_version_key(text: str) -> tuple[bool, VersionKey | tuple[()], str]:
     """The sorting key of a version from an old row, which may not parse. Never raises."""
     version = read_version(text)
