@@ -67,13 +67,15 @@ class S3Storage:
     async def connect(cls, settings: Settings, patience: Patience | None = None) -> Self:
         """A store for the configured bucket. Nothing is asked of the server yet.
 
-        patience: taken from the settings when None; tests pass their own.
+        patience: taken from the settings when None; tests pass their own. Raises StorageUnavailable and
+        StorageFailed if there are no credentials.
         """
         patience = patience or patience_of(settings)
         if settings.s3_bucket is None:
             raise StorageFailed("S3 storage is not configured")
         stack = AsyncExitStack()
-        client = await stack.enter_async_context(new_client(settings, patience))
+        with mapped_s3_errors():
+            client = await stack.enter_async_context(new_client(settings, patience))
         return cls(client, settings.s3_bucket, settings.s3_prefix, patience.total_s, stack)
 
     async def get(self, key: str, *, if_revision: str | None = None) -> Found | NotModified | Missing:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import NoCredentialsError
 from botocore.handlers import add_expect_header
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp as any_timestamp
@@ -64,8 +65,13 @@ def parse_timestamp(text: str) -> datetime:
 
 @asynccontextmanager
 async def new_client(settings: Settings, patience: Patience) -> AsyncIterator[S3Client]:
-    """A client, closed at the end of its context. Without a key aiobotocore looks for credentials itself."""
+    """A client, closed at the end of its context. Without a key aiobotocore looks for credentials itself.
+
+    Raises NoCredentialsError if it finds none, because the client would not look again.
+    """
     session = get_session()
+    if settings.s3_access_key_id is None and await session.get_credentials() is None:
+        raise NoCredentialsError
     session.register_component("data_loader", _DESCRIPTIONS)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_timestamp)
     async with session.create_client(

@@ -6,6 +6,8 @@ Each returns False if its condition does not hold. They raise ClientError for ev
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,26 +33,28 @@ async def put(
     client: S3Client, where: Any, body: bytes | BufferedReader, described: Any, condition: Any
 ) -> bool:
     """Write an object. A retry after a lost response sees its own object and returns False."""
-    for pause_s in (*RIVAL_PAUSES_S, None):
-        try:
-            await client.put_object(**where, Body=body, **described, **condition)
-            return True
-        except ClientError as error:
-            # AWS answers 404 when there is no object that could have the revision.
-            if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
-                return False
-            if status_of(error) != CONFLICT or pause_s is None:
-                raise
-        await asyncio.sleep(pause_s)
+
+    async def write() -> None:
         if not isinstance(body, bytes):
             body.seek(0)
-    raise AssertionError("the last attempt returns or raises")
+        await client.put_object(**where, Body=body, **described, **condition)
+
+    try:
+        await _despite_rivals(write)
+    except ClientError as error:
+        # AWS answers 404 when there is no object that could have the revision.
+        if condition and (status_of(error) == PRECONDITION_FAILED or is_no_such_key(error)):
+            return False
+        raise
+    return True
 
 
 async def copy(client: S3Client, origin: Any, where: Any, condition: Any) -> bool:
     """Copy an object inside the bucket, metadata included. False also if there is no source."""
     try:
-        await client.copy_object(**where, CopySource=origin, MetadataDirective="COPY", **condition)
+        await _despite_rivals(
+            partial(client.copy_object, **where, CopySource=origin, MetadataDirective="COPY", **condition)
+        )
     except ClientError as error:
         if condition and status_of(error) == PRECONDITION_FAILED:
             return False
@@ -63,7 +67,7 @@ async def copy(client: S3Client, origin: Any, where: Any, condition: Any) -> boo
 async def delete(client: S3Client, where: Any, condition: Any) -> bool:
     """Remove an object. A missing one is no error without a condition, and does not meet any."""
     try:
-        await client.delete_object(**where, **condition)
+        await _despite_rivals(partial(client.delete_object, **where, **condition))
     except ClientError as error:
         if condition and status_of(error) == PRECONDITION_FAILED:
             return False
@@ -71,3 +75,17 @@ async def delete(client: S3Client, where: Any, condition: Any) -> bool:
             raise
         return not condition
     return True
+
+
+async def _despite_rivals(write: Callable[[], Awaitable[object]]) -> None:
+    """Write; try again a few times if another write of the key is under way. Raises ClientError."""
+    for pause_s in RIVAL_PAUSES_S:
+        try:
+            await write()
+        except ClientError as error:
+            if status_of(error) != CONFLICT:
+                raise
+        else:
+            return
+        await asyncio.sleep(pause_s)
+    await write()

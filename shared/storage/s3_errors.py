@@ -11,6 +11,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
 )
@@ -28,9 +29,11 @@ _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound", "KeyTooLongError"})
 # 409: two conditional writes at once; 412: the object was replaced under a read.
 _PASSING_STATUS: Final = frozenset({408, 409, PRECONDITION_FAILED, 429})
 _PASSING_CODE: Final = frozenset({"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"})
-# No connection, a broken one, a timeout, or an answer that is not S3's, such as a proxy's error page.
+# No connection, a broken one, a timeout, or an answer that is not S3's, such as a proxy's error page; or no
+# temporary credentials at the moment.
 _UNREACHABLE: Final = (
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
     ResponseParserError,

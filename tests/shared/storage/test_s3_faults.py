@@ -32,6 +32,7 @@ CALLS: dict[str, Call] = {
     "list": keys,
     "check": lambda storage: storage.check(),
 }
+CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>try again</Message></Error>"
 PAGE = b"<html><body>Bad gateway</body></html>"
 
 
@@ -75,6 +76,18 @@ async def test_a_passing_fault_is_not_even_noticed(
     proxy.inject(fault, times=1)
     assert await read(proxied_storage, "a") == b"body"
     assert proxy.strikes == 1
+
+
+@pytest.mark.parametrize("name", ["put", "put_if_absent", "copy", "delete"])
+async def test_a_write_with_a_rival_is_made_again(
+    proxied_storage: S3Storage, proxy: FaultProxy, name: str
+) -> None:
+    """AWS answers 409 while another write of the key is under way, and asks to try again."""
+    await put(proxied_storage, "a", b"body")
+    proxy.inject(Answer(409, CONFLICT), times=2)
+    await CALLS[name](proxied_storage)
+    assert proxy.strikes == 2
+    assert await keys(proxied_storage) == ([] if name == "delete" else ["a", "b"])
 
 
 async def test_a_put_whose_answer_is_lost_was_made(proxied_storage: S3Storage, proxy: FaultProxy) -> None:
