@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -73,15 +74,19 @@ ALIASES = {
 _OPTION = re.compile(r"options\[(.+)\]")
 _HOST = re.compile(r"(?<=://)(?P<user>[^/@]*@)?(?:\[[^\]]*\]|[^/:@,]*)(?::(?P<port>\d+))?(?=/|$)")
 
+# Of a connection that SQLAlchemy's pool could not open; the driver's error is its cause.
+NOT_OPENED = AsyncAdapt_asyncpg_dbapi.Error
+
 DRIVER_ERRORS = (
     SQLAlchemyError,
+    NOT_OPENED,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that broke off in the middle of a message
     OSError,
 )
 
-LOST = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError)
+LOST = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError, NOT_OPENED)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 

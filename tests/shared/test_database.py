@@ -109,6 +109,16 @@ async def test_the_drivers_own_connection_raises_the_same_errors(
         await database.close()
 
 
+async def test_a_connection_that_postgres_refuses_raises_the_same_error(postgres: EmbeddedPostgres) -> None:
+    """As while it starts or shuts down."""
+    database = Database(Settings(database_url=postgres.url_of("nothing")))
+    for opened in (database.transaction, database.reading, database.driver, database.driver_transaction):
+        with pytest.raises(DatabaseUnavailable):
+            async with opened() as connection:
+                await fetch(connection, "SELECT 1")
+    await database.close()
+
+
 async def test_a_cancelled_statement_of_the_driver_leaves_no_transaction_behind(
     postgres: EmbeddedPostgres,
 ) -> None:
