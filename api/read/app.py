@@ -64,17 +64,17 @@ class ReadService:
     """ASGI application for GET and HEAD of the published tree."""
 
     def __init__(self, storage: Storage, settings: Settings) -> None:
-        """Memory for bodies is settings.read_cache_bytes: 1/2 to keep, 1/8 to load, 1/4 to stream.
+        """Memory for bodies is settings.cache_bytes: 1/2 to keep, 1/8 to load, 1/4 to stream.
 
         The rest is left to the allocator, which cannot fill every gap.
         """
         self._base_path = settings.base_path
         self._index_host = settings.index_host.lower().encode()
         self._has_pages = settings.has_pages
-        tree, memory_bytes = Views(TreeGuard(storage)), max(settings.read_cache_bytes, MIN_CACHE_BYTES)
+        tree, memory_bytes = Views(TreeGuard(storage)), max(settings.cache_bytes, MIN_CACHE_BYTES)
         loader = Loader(tree, whole_bytes=memory_bytes // WHOLE_SHARE, in_flight_bytes=memory_bytes // 8)
         self._tree = tree
-        self._cache = BlobCache(settings.read_cache_bytes // 2)
+        self._cache = BlobCache(settings.cache_bytes // 2)
         self.ttl_s = settings.read_ttl_seconds
         self.has_access_log = settings.access_log
         self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
+from shared.machine_memory import memory_bytes
 from shared.setting_types import PrivateNamespaces
+
+MEMORY_SHARE: Final = 16
+# A read process with this cache stays below 160 MiB.
+LEAST_CACHE_BYTES: Final = 32 << 20
+LARGEST_CACHE_BYTES: Final = 1 << 30
 
 
 class ReadSettings(BaseModel):
     """Reading."""
 
-    read_cache_bytes: int = Field(
-        33_554_432, ge=0, le=17_179_869_184, description="Memory of a read process for bodies, in bytes."
+    read_cache_bytes: int | None = Field(
+        None,
+        ge=0,
+        le=17_179_869_184,
+        description="Memory of a read process for bodies, in bytes. Half of it keeps them: a name takes some "
+        "2.5 KB besides its index file, and 1 KB besides each compressed variant. Empty: a sixteenth of the "
+        "memory of the machine or the container, at least 32 MiB and at most 1 GiB.",
     )
     read_ttl_seconds: float = Field(
         5.0,
@@ -52,6 +63,13 @@ class ReadSettings(BaseModel):
         description="How much longer the edge serves its copy, marked `x-x07-stale`, while no reader can "
         "confirm it; 0: not at all.",
     )
+
+    @property
+    def cache_bytes(self) -> int:
+        """The memory of a read process for bodies, in bytes."""
+        if self.read_cache_bytes is not None:
+            return self.read_cache_bytes
+        return min(max(memory_bytes() // MEMORY_SHARE, LEAST_CACHE_BYTES), LARGEST_CACHE_BYTES)
 
     @property
     def reads_need_token(self) -> bool:

@@ -1,4 +1,4 @@
-"""The memory of a read process with default settings under every kind of load; prints the figure."""
+"""The memory of a read process with the cache of a small machine, under every kind of load; printed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from shared.blobs import CONFIG_KEY
 from shared.concurrency import together
 from shared.names import parse_name, shard_path
+from shared.setting_groups.reading import LEAST_CACHE_BYTES
 from shared.settings import Settings
 from shared.storage.opening import open_storage
 from tests.deploy.serving_process import HOST, serving_process
@@ -43,7 +44,7 @@ async def test_a_read_process_stays_small_whatever_is_asked_of_it(storage_settin
     bigs = [f"/v1/packages/big/0.1.{number}/download" for number in range(2)]
     figures = {}
     await fill(storage_settings)
-    with serving_process("read", storage_settings) as server:
+    with serving_process("read", {**storage_settings, "read_cache_bytes": LEAST_CACHE_BYTES}) as server:
         figures["started"] = server.most_mib
         await server.get([f"/index/{shard_path(parse_name(name))}" for name in NAMES])
         figures["600 index files of 64 KiB"] = server.most_mib
