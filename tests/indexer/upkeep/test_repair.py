@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +19,7 @@ from indexer.upkeep.verification import Verification
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, index_key, metadata_key, staging_key
 from shared.names import PackageName
 from shared.storage.filesystem import FileSystemStorage
-from shared.storage.interface import Missing, Opened
+from shared.storage.interface import Missing, Opened, Storage
 from shared.versions import VersionText
 from tests.archives import hello_archive
 from tests.indexer.upkeep.walks import (
@@ -136,6 +138,23 @@ async def test_an_archive_that_was_removed_for_legal_reasons_does_not_come_back(
     assert await kinds(settled) == []
 
 
+class Watched:
+    """A wrapper of storage that records which blobs are put from files."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.put_from_files: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def put_file(self, key: str, path: Path, **described: Any) -> bool:
+        """Put the file, and record its key if the conditions hold."""
+        is_put = await self._storage.put_file(key, path, **described)
+        self.put_from_files += [key] * is_put
+        return is_put
+
+
 class RemovedMeanwhile(FileSystemStorage):
     """A tree of copies. The first time a copy is read, an operator removes hello 0.1.0 for legal reasons."""
 
@@ -167,10 +186,12 @@ async def test_an_archive_that_is_removed_during_its_repair_does_not_come_back(
     await overwrite(copies, key, await body_of(settled.storage, key))
     await settled.storage.delete(key)
     async with open_parts(settled.settings) as parts:
+        watched = Watched(parts.storage)
         verification = Verification(parts, Silent(), False, DAY_S, late_s=0)
-        # The repair dies after this package; otherwise its last step would remove what should not be there.
-        await anext(Repair(parts, verification, copies).run())
+        repair = Repair(replace(parts, storage=cast(Any, watched)), verification, copies)
+        assert [outcome.is_mended async for outcome in repair.run()] == [True]
     assert copies.is_removed
+    assert key not in watched.put_from_files
     assert await body_of(settled.storage, key) == b""
     await copies.close()
 
