@@ -1,9 +1,9 @@
 """`make chaos`: publishers and readers work for some minutes while processes and requests fail.
 
 Two writers, two readers and two workers run over S3 behind a proxy that delays, cuts, repeats and loses
-requests, or over a directory. Workers and readers are paused for longer than every timeout, or killed;
-writers are killed. Postgres connections are ended; Redis is emptied. An independent judge watches
-(chaos_judge.py).
+requests, or over a directory. If nginx is installed, clients read through it too. Workers and readers are
+paused for longer than every timeout, or killed; writers are killed. Postgres connections are ended; Redis is
+emptied. An independent judge watches (chaos_judge.py).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import httpx
 
 from tests.archives import hello_archive
 from tests.deploy.forked_commands import Forked, run
+from tests.faults.chaos_edge import edge_before
 from tests.faults.chaos_judge import Judge, index_path
 from tests.faults.chaos_proxy import LATEST_S, treatment_of
 from tests.faults.cluster import Cluster, Kind, Process, open_cluster
@@ -55,17 +56,19 @@ SETTLE_S: Final = 120.0
 DISCONNECTED: Final = "change_listener_disconnected"
 # After a loss, a reader subscribes again after half a second, and then confirms everything that it holds.
 DEAF_S: Final = 5.0
+STALE: Final = "x-x07-stale"
 
 
 @dataclass
 class Chaos:
-    """All participants. processes: by kind, two of each."""
+    """All participants. processes: by kind, two of each. edge: a client of nginx, if it is installed."""
 
     cluster: Cluster
     servers: Servers
     judge: Judge
     headers: dict[str, str]
     processes: dict[Kind, list[Process]] = field(default_factory=dict)
+    edge: httpx.AsyncClient | None = None
     faults: Counter[str] = field(default_factory=Counter)
     operations: int = 0
     paused: set[Process] = field(default_factory=set)
@@ -117,8 +120,8 @@ class Chaos:
         """Check a publish that claims visibility: readers that hear messages have it, or answer as stale."""
         for reader in self.processes["read"]:
             if reader not in self.paused:
-                answer = await self._read(reader, name)
-                if answer is None or "x-x07-stale" in answer.headers:
+                answer = await self._read(reader.http, name)
+                if answer is None or STALE in answer.headers:
                     continue
                 if f'"{version}"'.encode() not in answer.content and not _was_deaf(reader):
                     self.judge.object("said too early", f"{reader.log.stem} does not list {name} {version}")
@@ -140,31 +143,44 @@ class Chaos:
             assert answer is None or answer.status_code == 503, answer.text
             await asyncio.sleep(0.1)
 
-    async def read_for_ever(self, place: int) -> None:
-        """Read every index file at one reader repeatedly, and the new archives in it."""
+    @property
+    def readers(self) -> dict[str, httpx.AsyncClient]:
+        """A client of each read server and of nginx, by name."""
+        servers = {reader.log.stem: reader.http for reader in self.processes["read"]}
+        return servers if self.edge is None else servers | {"nginx": self.edge}
+
+    async def read_for_ever(self, reader: str) -> None:
+        """Read every index file at one reader repeatedly, and the new archives in it.
+
+        An answer of nginx that is marked as stale may be older than the one before.
+        """
+        http = self.readers[reader]
         while True:
             for name in NAMES:
-                reader = self.processes["read"][place]
-                answer = await self._read(reader, name)
-                if answer is None or answer.status_code != 200:
+                answer = await self._read(http, name)
+                if (
+                    answer is None
+                    or answer.status_code != 200
+                    or (http is self.edge and STALE in answer.headers)
+                ):
                     continue
-                for version in self.judge.read(reader.log.stem, name, answer.content):
-                    await self._download(reader, name, version)
+                for version in self.judge.read(reader, name, answer.content):
+                    await self._download(http, name, version)
             await asyncio.sleep(0.02)
 
-    async def _read(self, reader: Process, name: str) -> httpx.Response | None:
+    async def _read(self, http: httpx.AsyncClient, name: str) -> httpx.Response | None:
         self.operations += 1
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await reader.http.get(index_path(name))
+                return await http.get(index_path(name))
         except (httpx.HTTPError, TimeoutError):
             return None
 
-    async def _download(self, reader: Process, name: str, version: str) -> None:
+    async def _download(self, http: httpx.AsyncClient, name: str, version: str) -> None:
         self.operations += 1
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self.judge.check_archive(reader.http, name, version)
+                await self.judge.check_archive(http, name, version)
         except (httpx.HTTPError, TimeoutError):
             return
 
@@ -260,6 +276,7 @@ async def running(storage: str) -> AsyncIterator[tuple[Chaos, S3Proxy | None]]:
             cluster, servers, Judge(), await cluster.registry.add_publisher("ann", "publish", "owner.manage")
         )
         await chaos.start()
+        chaos.edge = await stack.enter_async_context(edge_before(chaos.processes, directory))
         yield chaos, proxy
 
 
@@ -270,7 +287,7 @@ async def play(minutes: float, storage: str) -> Chaos:
             proxy.choose = lambda sent: treatment_of(sent, chaos.faults)
         work = [
             *(chaos.publish_for_ever(number) for number in range(PUBLISHERS)),
-            *(chaos.read_for_ever(place) for place in range(2)),
+            *map(chaos.read_for_ever, chaos.readers),
             chaos.break_for_ever(),
         ]
         try:
@@ -282,8 +299,8 @@ async def play(minutes: float, storage: str) -> Chaos:
         if proxy is not None:
             proxy.choose = lambda sent: Pass()
         await chaos.settle()
-        for reader in chaos.processes["read"]:
-            await chaos.judge.decide(reader.http, reader.log.stem)
+        for reader, http in chaos.readers.items():
+            await chaos.judge.decide(http, reader)
         patient = chaos.cluster.variables(s3_timeout_seconds=60, database_timeout_seconds=60)
         verified = await asyncio.to_thread(run, "verify", "--deep", **patient)
         if verified.returncode != 0:
@@ -301,8 +318,9 @@ def report(chaos: Chaos, made_by: str) -> str:
             f"`{made_by}` on {machine()}:",
             f"{sum(chaos.faults.values()):,} faults ({kinds}),",
             f"{chaos.operations:,} operations, {len(judge.acknowledged):,} acknowledged versions,",
-            f"{judge.reads:,} index files read; a publish until acknowledged: median",
-            f"{seconds[len(seconds) // 2]:.2f} s, worst {seconds[-1]:.1f} s.",
+            f"{judge.reads:,} index files read ({'also' if chaos.edge else 'not'} through nginx);",
+            f"a publish until acknowledged: median {seconds[len(seconds) // 2]:.2f} s,",
+            f"worst {seconds[-1]:.1f} s.",
             f"What must not be: {dict(judge.wrong) or 'nothing'}.",
         ]
     )
