@@ -16,6 +16,7 @@ from typing import Final
 from shared.concurrency import together
 from shared.errors import DatabaseBehind, DatabaseUnavailable, StorageUnavailable
 from shared.storage.interface import BlobInfo, NewFile, Storage
+from shared.storage.replacing import put_over
 
 TRIES: Final = 4
 
@@ -126,7 +127,7 @@ class Fence:
         """
         for _ in range(TRIES):
             self.require_not_newer(file.key, generation)
-            if await self._is_put(file, generation, self._seen.get(file.key)):
+            if await self._is_put(file, generation):
                 return
             there = await self._storage.head(file.key)
             if _is_ours(there, file, generation):
@@ -164,28 +165,16 @@ class Fence:
             if_revision=None if seen is None else seen.revision,
         )
 
-    async def _is_put(self, file: Rendered, generation: int, seen: BlobInfo | None) -> bool:
-        only_if_absent, if_revision = seen is None, None if seen is None else seen.revision
-        if isinstance(file.body, Path):
-            return await self._storage.put_file(
-                file.key,
-                file.body,
-                content_type=file.content_type,
-                digest=file.digest,
-                identity_digest=file.identity_digest,
-                generation=generation,
-                only_if_absent=only_if_absent,
-                if_revision=if_revision,
-            )
-        return await self._storage.put(
+    async def _is_put(self, file: Rendered, generation: int) -> bool:
+        return await put_over(
+            self._storage,
             file.key,
             file.body,
+            self._seen.get(file.key),
             content_type=file.content_type,
             digest=file.digest,
             identity_digest=file.identity_digest,
             generation=generation,
-            only_if_absent=only_if_absent,
-            if_revision=if_revision,
         )
 
 

@@ -32,6 +32,7 @@ from shared.errors import RegistryError
 from shared.messages import Change
 from shared.names import PackageName
 from shared.storage.interface import BlobInfo, Storage
+from shared.storage.replacing import put_over
 from shared.versions import VersionText
 
 # Differences that publishing the package again corrects.
@@ -134,13 +135,8 @@ class Repair:
             fetched = await fetch(source, key, Path(directory) / "archive")
             if fetched is None or fetched.digest != checksum:
                 return False
-            return await self.parts.storage.put_file(
-                target,
-                fetched.path,
-                content_type=ARCHIVE_TYPE,
-                digest=checksum,
-                only_if_absent=seen is None,
-                if_revision=None if seen is None else seen.revision,
+            return await put_over(
+                self.parts.storage, target, fetched.path, seen, content_type=ARCHIVE_TYPE, digest=checksum
             )
 
     async def _mend_extra(self, difference: Difference) -> Outcome:
