@@ -16,6 +16,7 @@ from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.promises import Promises
 from tests.faults.servers import Servers
 from tests.faults.tally import Tally
+from tests.s3_proxy import S3Proxy
 from tests.seaweedfs import SeaweedFs
 
 MakeCluster = Callable[..., Awaitable[Cluster]]
@@ -62,6 +63,36 @@ async def cluster(make_cluster: MakeCluster, request: pytest.FixtureRequest) -> 
         return await make_cluster()
     seaweedfs: SeaweedFs = request.getfixturevalue("seaweedfs")
     return await make_cluster(storage="s3", s3_prefix=f"faults-{uuid4().hex}/", **seaweedfs.settings)
+
+
+@pytest.fixture(params=["fs", "s3"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The storage of a cluster whose requests arrive late."""
+    return str(request.param)
+
+
+@pytest_asyncio.fixture
+async def proxy(seaweedfs: SeaweedFs) -> AsyncIterator[S3Proxy]:
+    """A proxy between the processes and S3."""
+    async with S3Proxy(seaweedfs.endpoint).running() as running:
+        yield running
+
+
+@pytest.fixture
+def make_late_cluster(
+    make_cluster: MakeCluster, seaweedfs: SeaweedFs, proxy: S3Proxy, kind: str
+) -> MakeCluster:
+    """Makes clusters over a directory, or over a bucket behind the proxy. Publishes wait for no worker."""
+
+    async def make(**overrides: Any) -> Cluster:
+        values: dict[str, Any] = {"publish_wait_seconds": 0, **overrides}
+        if kind == "fs":
+            return await make_cluster(**values)
+        values |= seaweedfs.settings | {"storage": "s3", "s3_prefix": f"faults-{uuid4().hex}/"}
+        values["s3_endpoint"] = proxy.endpoint
+        return await make_cluster(behind={"s3_endpoint": seaweedfs.endpoint}, **values)
+
+    return make
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -24,7 +22,6 @@ from tests.faults.depth import some
 from tests.faults.promises import Promises, index_lines
 from tests.faults.watching import watching
 from tests.s3_proxy import S3Proxy, Sent
-from tests.seaweedfs import SeaweedFs
 from tests.stack import eventually
 
 ROW = "worker paused, cut off or killed at each step; its requests land late"
@@ -54,32 +51,9 @@ WHERE datname = current_database() AND state LIKE 'idle in transaction%'
 
 
 @pytest_asyncio.fixture
-async def proxy(seaweedfs: SeaweedFs) -> AsyncIterator[S3Proxy]:
-    """A proxy between the processes and S3."""
-    async with S3Proxy(seaweedfs.endpoint).running() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def cluster(make_cluster: MakeCluster, seaweedfs: SeaweedFs, proxy: S3Proxy, kind: str) -> Cluster:
-    """A cluster over a directory, or over a bucket behind the proxy, with short timeouts."""
-    if kind == "fs":
-        return await make_cluster(publish_wait_seconds=0, **TIMEOUTS)
-    values = {
-        "storage": "s3",
-        **seaweedfs.settings,
-        "s3_prefix": f"faults-{uuid4().hex}/",
-        "s3_endpoint": proxy.endpoint,
-        "publish_wait_seconds": 0,
-        **TIMEOUTS,
-    }
-    return await make_cluster(behind={"s3_endpoint": seaweedfs.endpoint}, **values)
-
-
-@pytest.fixture(params=["fs", "s3"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """The storage of the cluster."""
-    return str(request.param)
+async def cluster(make_late_cluster: MakeCluster) -> Cluster:
+    """A cluster with short timeouts."""
+    return await make_late_cluster(**TIMEOUTS)
 
 
 async def test_a_worker_that_is_paused_for_longer_than_every_timeout_changes_nothing(

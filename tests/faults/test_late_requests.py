@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -15,38 +14,14 @@ from tests.faults.cluster import Cluster, Process
 from tests.faults.conftest import MakeCluster
 from tests.faults.promises import Promises
 from tests.s3_proxy import Held, S3Proxy, Sent
-from tests.seaweedfs import SeaweedFs
 
 ROW = "requests about staged uploads land late; gc dies or is paused between its steps"
 
 
 @pytest_asyncio.fixture
-async def proxy(seaweedfs: SeaweedFs) -> AsyncIterator[S3Proxy]:
-    """A proxy between the processes and S3."""
-    async with S3Proxy(seaweedfs.endpoint).running() as running:
-        yield running
-
-
-@pytest.fixture(params=["fs", "s3"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """The storage of the cluster."""
-    return str(request.param)
-
-
-@pytest_asyncio.fixture
-async def cluster(make_cluster: MakeCluster, seaweedfs: SeaweedFs, proxy: S3Proxy, kind: str) -> Cluster:
-    """A cluster over a directory, or over a bucket behind the proxy."""
-    if kind == "fs":
-        return await make_cluster(publish_wait_seconds=0)
-    values = {
-        "storage": "s3",
-        **seaweedfs.settings,
-        "s3_prefix": f"faults-{uuid4().hex}/",
-        "s3_endpoint": proxy.endpoint,
-        "s3_timeout_seconds": 0.5,
-        "publish_wait_seconds": 0,
-    }
-    return await make_cluster(behind={"s3_endpoint": seaweedfs.endpoint}, **values)
+async def cluster(make_late_cluster: MakeCluster) -> Cluster:
+    """A cluster with short timeouts."""
+    return await make_late_cluster(s3_timeout_seconds=0.5)
 
 
 @pytest.mark.parametrize("kind", ["s3"], indirect=True)

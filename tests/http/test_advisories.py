@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.archives import hello_archive
 from tests.audit import Event, events
+from tests.http.publishing import published
 from tests.stack import Registry
 
 PATH = "/v1/packages/hello/0.1.0/advisories"
@@ -19,15 +19,6 @@ BROKEN = {"kind": "broken", "severity": "high", "summary": "Does not start."}
 MAX_IN_FORCE, MAX_EVER = 16, 100
 TOO_MANY = (409, "X07REG_TOO_MANY_ADVISORIES")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z")
-
-
-async def published(registry: Registry, *versions: str) -> dict[str, str]:
-    """Publish `hello` with these versions. Returns the owner's headers."""
-    headers = await registry.add_publisher("alice", "publish", "owner.manage")
-    for version in versions or ("0.1.0",):
-        answer = await registry.publish(hello_archive(version=version), headers)
-        assert answer.status_code == 200, answer.text
-    return headers
 
 
 async def create(registry: Registry, headers: dict[str, str], **fields: Any) -> dict[str, Any]:

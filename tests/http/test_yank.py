@@ -14,16 +14,8 @@ from api.write.yank import latest_after
 from shared.versions import greatest
 from tests.archives import hello_archive
 from tests.audit import Event, events
+from tests.http.publishing import published
 from tests.stack import Registry
-
-
-async def published(registry: Registry, *versions: str) -> dict[str, str]:
-    """Publish `hello` with these versions. Returns the owner's headers."""
-    headers = await registry.add_publisher("alice", "publish", "owner.manage")
-    for version in versions or ("0.1.0",):
-        answer = await registry.publish(hello_archive(version=version), headers)
-        assert answer.status_code == 200, answer.text
-    return headers
 
 
 async def yank(
