@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,6 +20,7 @@ from tests.edge.nginx import find_nginx, write_configuration
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 PROGRAM = "/opt/x07-registry/bin/x07-registry"
+NAME = "x07-registry"
 BIN = Path(sys.executable).parent
 
 
@@ -37,13 +39,41 @@ def check_containerfile() -> None:
 
 def check_manifests() -> None:
     """kubernetes-validate, strict: a misspelt field is refused."""
-    manifests = [path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.stem != "kustomization"]
+    folder = DEPLOY / "kubernetes"
+    manifests = [path for path in folder.glob("*.yaml") if path.stem != "kustomization"]
+    manifests += (folder / "ingress").glob("ingress.yaml")
     _run(BIN / "kubernetes-validate", "--strict", "--quiet", *sorted(manifests))
 
 
 def check_kustomization() -> None:
-    """kubectl kustomize."""
-    _run(_tool("kubectl"), "kustomize", DEPLOY / "kubernetes")
+    """kubectl kustomize, with every component; what stands in config.yaml reaches the others."""
+    kubectl = _tool("kubectl")
+    with tempfile.TemporaryDirectory() as directory:
+        copied = Path(shutil.copytree(DEPLOY / "kubernetes", Path(directory) / "kubernetes"))
+        change(copied / "kustomization.yaml", "components: []", "components:")
+        for component in ("ingress", "prometheus"):
+            change(copied / "kustomization.yaml", f"# - {component}", f"- {component}")
+        change(copied / "config.yaml", "https://s3.example.org:8333", "https://s3.example.org:9000")
+        change(copied / "config.yaml", "https://registry.example.org", "https://packages.example.org")
+        applied = _run(kubectl, "kustomize", copied)
+    found = {(one["kind"], one["metadata"]["name"]): one["spec"] for one in applied_specs(applied)}
+    ports = found["NetworkPolicy", "x07-registry-read-out"]["egress"][0]["ports"]
+    hosts = [rule["host"] for rule in found["Ingress", "x07-registry"]["rules"]]
+    if {"port": 9000} not in ports or hosts != ["packages.example.org"] or ("PodMonitor", NAME) not in found:
+        raise SystemExit("kubectl kustomize: a value of config.yaml, or a component, is missing")
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """Replace a text that the file has once."""
+    before, found, after = path.read_text().partition(old)
+    if not found or old in after:
+        raise SystemExit(f"{path.name}: {old!r} does not stand there once")
+    path.write_text(f"{before}{new}{after}")
+
+
+def applied_specs(text: str) -> Iterator[dict[str, Any]]:
+    """The objects that have a specification."""
+    return (one for one in yaml.safe_load_all(text) if "spec" in one)
 
 
 def check_units() -> None:
@@ -96,12 +126,13 @@ def _tool(name: str) -> str:
     return found
 
 
-def _run(*command: str | Path) -> None:
-    """Run a tool. Raises SystemExit with its output if it reports anything, because some exit with 0."""
+def _run(*command: str | Path) -> str:
+    """The output of a tool. Raises SystemExit if it reports anything, because some exit with 0."""
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     said = (result.stdout if result.returncode else "") + result.stderr
     if result.returncode or "warn" in said.lower():
         raise SystemExit(f"{' '.join(map(str, command))}\n{said}")
+    return result.stdout
 
 
 def outcomes() -> Iterator[str]:

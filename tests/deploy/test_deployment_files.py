@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
@@ -43,8 +44,8 @@ def compose() -> dict[str, Any]:
 def shipped_texts() -> Iterator[tuple[str, str]]:
     """Name and text of each file that sets variables."""
     for folder in ("container", "kubernetes", "systemd"):
-        for path in sorted((DEPLOY / folder).iterdir()):
-            yield f"{folder}/{path.name}", path.read_text()
+        for path in sorted(one for one in (DEPLOY / folder).rglob("*") if one.is_file()):
+            yield str(path.relative_to(DEPLOY)), path.read_text()
 
 
 @pytest.mark.parametrize("name", sorted(dict(shipped_texts())))
@@ -162,3 +163,26 @@ def test_the_kustomization_names_every_manifest() -> None:
     folder = DEPLOY / "kubernetes"
     named = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     assert sorted(named) == sorted(p.name for p in folder.glob("*.yaml") if p.stem != "kustomization")
+
+
+def test_every_metric_by_which_a_tier_scales_has_a_rule_of_the_adapter() -> None:
+    """Without one the autoscaler knows no number, and leaves the tier as it is."""
+    values = yaml.safe_load((DEPLOY / "kubernetes" / "prometheus" / "adapter-values.yaml").read_text())
+    for kind, source in (("custom", "pods"), ("external", "external")):
+        rules = {rule["name"]["matches"]: rule for rule in values["rules"][kind]}
+        scaled = [one["spec"]["metrics"][0] for one in of_kind("HorizontalPodAutoscaler").values()]
+        assert {metric[source]["metric"]["name"] for metric in scaled if source in metric} == set(rules)
+        for name, rule in rules.items():
+            query = rule["metricsQuery"].replace("<<.Series>>", name).replace("<<.LabelMatchers>>", 'a="b"')
+            promql_parser.parse(query.replace("<<.GroupBy>>", "pod"))
+            promql_parser.parse(rule["seriesQuery"])
+
+
+def test_compose_asks_for_the_health_of_each_role() -> None:
+    """The edge waits for it, and podman builds images that have no health check of their own."""
+    container = (DEPLOY / "container" / "Containerfile").read_text()
+    command = json.loads(re.findall(r"^    CMD (.+)$", container, re.MULTILINE)[0])
+    for role in TIERS:
+        assert compose()["services"][role]["healthcheck"]["test"] == ["CMD", *command]
+    waited = compose()["services"]["edge"]["depends_on"]
+    assert {one["condition"] for one in waited.values()} == {"service_healthy"}
