@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from indexer.manifest_fields import listed_facets, listed_text
 from indexer.rows import PackageRow
 from shared.manifest_limits import MAX_DESCRIPTION_BYTES, MAX_DOCS_BYTES
+from shared.private_names import is_private
 
 HEAD = b'{"schema_version":"x07.index-catalog@0.1.0","packages":['
 TAIL = b"]}\n"
@@ -51,6 +52,16 @@ def render_catalog_line(package: PackageRow) -> bytes:
 def is_official_in(line: bytes) -> bool | None:
     """Whether the package was official when its catalog object was rendered; None if that does not say."""
     return msgspec.json.decode(line, type=OfficialField).is_official
+
+
+def public_catalog_line(package: PackageRow, private_namespaces: Collection[str]) -> bytes | None:
+    """The package's object in the public catalog; None for a private package."""
+    return None if is_private(package.name, private_namespaces) else render_catalog_line(package)
+
+
+def join_catalog(lines: Iterable[bytes]) -> bytes:
+    """A small catalog, from rendered lines in byte order of names."""
+    return HEAD + b",".join(lines) + TAIL
 
 
 async def render_catalog(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from functools import partial
 
 import structlog
 
+from indexer.access_publication import publish_access
 from indexer.catalog import render_catalog_line
 from indexer.fence import Fence, look
 from indexer.listing import listing_of
@@ -34,6 +35,7 @@ from indexer.package_files import (
 from indexer.parts import Parts
 from indexer.queries import marks, packages
 from indexer.queries.log import hand_over
+from indexer.queries.private import hide
 from indexer.rows import PackageState
 from shared.batching import together_or_apart
 from shared.busy import until_free
@@ -42,6 +44,8 @@ from shared.database import require_open
 from shared.errors import PackageBusy, RegistryError
 from shared.messages import Change
 from shared.names import PackageName
+from shared.private_names import is_private
+from shared.settings import Settings
 from shared.statements import Driver
 from shared.stop_points import stop_at
 from shared.storage.interface import BlobInfo
@@ -93,17 +97,14 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
         dirty = [state for state in states if state.is_locked and not state.is_clean]
         done, has_event = await _put(parts, fence, dirty, outcomes, doubtful), False
         if done:
-            has_event = await _mark(
-                tx,
-                done,
-                is_logging=parts.settings.log_key_b64 is not None,
-                has_pages=parts.settings.has_pages,
-            )
+            has_event = await _mark(tx, done, parts.settings)
         stop_at("before_published_mark", parts.settings.test_stop_at)
     if done:
         stop_at("after_published_mark", parts.settings.test_stop_at)
         if parts.recent is not None:
             parts.recent.note([put.package.name for put in done])
+        if any(is_private(put.package.name, parts.settings.private_namespaces) for put in done):
+            await publish_access(parts)  # first, so that owners can read when they are told
         await _announce(parts, done)
         if has_event:
             await parts.notifier.deliver_webhooks()
@@ -170,19 +171,26 @@ async def _successes(
     return done
 
 
-async def _mark(tx: Driver, done: Sequence[PackageFiles], *, is_logging: bool, has_pages: bool) -> bool:
+async def _mark(tx: Driver, done: Sequence[PackageFiles], settings: Settings) -> bool:
     """Record what was put, and hand the lines that changed to the transparency log.
 
-    True if a webhook waits for it.
+    Of a private package neither log nor lists tell anything. True if a webhook waits for one of the packages.
     """
+    is_logging, private = settings.log_key_b64 is not None, settings.private_namespaces
+    shown = [put for put in done if not is_private(put.package.name, private)]
+    hidden = [put.package for put in done if is_private(put.package.name, private)]
     if is_logging:
-        await hand_over(tx, [line for put in done for line in changed_lines(put.package, put.lines)])
-    put = [_mark_of(each) for each in done]
-    return await marks.mark(tx, put, is_logging=is_logging, has_pages=has_pages)
+        await hand_over(tx, [line for put in shown for line in changed_lines(put.package, put.lines)])
+    if hidden:
+        await hide(tx, [(package.id, render_catalog_line(package)) for package in hidden])
+    put = [_mark_of(each, is_hidden=each.package in hidden) for each in done]
+    return await marks.mark(tx, put, is_logging=is_logging, has_pages=settings.has_pages)
 
 
-def _mark_of(put: PackageFiles) -> marks.Mark:
+def _mark_of(put: PackageFiles, *, is_hidden: bool) -> marks.Mark:
     package = put.package
+    if is_hidden:
+        return marks.Mark(package.id, package.generation, None, put.digests, None)
     line = render_catalog_line(package)
     return marks.Mark(package.id, package.generation, line, put.digests, listing_of(package))
 

@@ -14,6 +14,7 @@ from shared.versions import VersionText
 CATALOG_KEY: Final = "index/catalog.json"
 CONFIG_KEY: Final = "index/config.json"
 
+PRIVATE_PREFIX: Final = "private/"
 STAGING_PREFIX: Final = "staging/"
 LOG_PREFIX: Final = "log/"
 CHECKPOINT_KEY: Final = "log/checkpoint"
@@ -42,6 +43,9 @@ Readers recognise it by its digest, so they can tell such a version from an abse
 """
 CORRUPT_METADATA_DIGEST: Final = hashlib.sha256(CORRUPT_METADATA).hexdigest()
 
+# No package's name has this character.
+NO_NAME_HAS: Final = "~"
+
 _STAGING_KEY: Final = re.compile(r"staging/(?P<sha256>[0-9a-f]{64})(?:-(?P<upload_id>[0-9a-f]{32}))?")
 
 
@@ -60,6 +64,14 @@ def metadata_key(name: PackageName, version: VersionText) -> str:
     return f"dl/{name}/{version}/metadata"
 
 
+def private_catalog_key(pattern: str) -> str:
+    """The catalog of the private packages that a pattern covers, beside the published tree.
+
+    pattern: a name, or the beginning of names and `*` (shared/private_names.py).
+    """
+    return f"{PRIVATE_PREFIX}{pattern}/catalog.json"
+
+
 def package_key(name: PackageName) -> str:
     """The rendered answer of `GET /v1/packages/{name}` (JSON). No version is called `package`."""
     return f"dl/{name}/package"
@@ -76,6 +88,28 @@ def advisories_key(name: PackageName, version: VersionText) -> str:
     Only versions that have or had an advisory have the file.
     """
     return f"dl/{name}/{version}/advisories"
+
+
+def name_in_key(key: str) -> str:
+    """The package of a file of the published tree, or the pattern of a private catalog; else "".
+
+    No name is empty, so no pattern covers the result for a file that belongs to no package.
+    """
+    match key.split("/"):
+        case ["index", *_, name] if key not in (CATALOG_KEY, CONFIG_KEY):
+            return name
+        case ["dl" | "private", name, *_] | ["pages", "packages", name, _, *_]:
+            return name
+        case _:
+            return ""
+
+
+def hidden_key(key: str) -> str:
+    """A key of the same kind that no file has: that of a name with a character that no name has."""
+    name = name_in_key(key)
+    if key.startswith("index/"):
+        return f"{key}{NO_NAME_HAS}"
+    return key.replace(f"/{name}/", f"/{name}{NO_NAME_HAS}/", 1)
 
 
 def new_upload_id() -> str:
@@ -116,6 +150,6 @@ def content_type_of(key: str) -> str:
         return CHECKPOINT_TYPE if key == CHECKPOINT_KEY else TILE_TYPE
     if key.startswith(PAGES_PREFIX):
         return PAGE_TYPES.get(key.rpartition(".")[2], ARCHIVE_TYPE)
-    if key.startswith("dl/") or key in (CATALOG_KEY, CONFIG_KEY):
+    if key.startswith(("dl/", PRIVATE_PREFIX)) or key in (CATALOG_KEY, CONFIG_KEY):
         return JSON_TYPE
     return NDJSON_TYPE

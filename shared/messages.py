@@ -85,7 +85,7 @@ class Notifier:
         # Any: redis-py's types do not say that a command's answer is awaited.
         self._redis: Any = open_redis(settings, SOCKET_TIMEOUT_S)
         self._jobs = JobQueue(settings, self._redis)
-        self._is_private = settings.reads_need_token
+        self._has_private_reads = settings.has_private_reads
         self._announcement = [change_channel(settings), reader_channel(settings, "")]
         self._announce = self._redis.register_script(ANNOUNCE)
         self._pause = Pause(PAUSE_AFTER_FAILURE_S)
@@ -112,8 +112,8 @@ class Notifier:
         await self._send(self._jobs.ask_witnesses)
 
     async def queue_access(self) -> None:
-        """Have the list of tokens that may read published soon, in a private registry."""
-        if self._is_private:
+        """Have the list of tokens that may read published soon, if anything is private."""
+        if self._has_private_reads:
             await self._send(self._jobs.publish_access)
 
     async def deliver_webhooks(self, defer_s: float = 0.0) -> None:

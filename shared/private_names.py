@@ -16,16 +16,31 @@ ANY: Final = "*"
 
 def is_private(name: str, patterns: Iterable[str]) -> bool:
     """True if a pattern covers the name. patterns: settings.private_namespaces."""
-    return bool(patterns_of(name, patterns))
+    return any(covers(pattern, name) for pattern in patterns)
 
 
-def patterns_of(name: str, patterns: Iterable[str]) -> list[str]:
-    """The patterns that cover the name."""
-    folded = fold_name(name)
-    return [pattern for pattern in patterns if _covers(pattern, folded)]
-
-
-def _covers(pattern: str, folded_name: str) -> bool:
+def covers(pattern: str, narrower: str) -> bool:
+    """True if the pattern covers a name, or all names that another pattern covers."""
     if pattern.endswith(ANY):
-        return folded_name.startswith(fold_name(pattern[:-1]))
-    return folded_name == fold_name(pattern)
+        return folded_pattern(narrower).startswith(folded_pattern(pattern))
+    return not narrower.endswith(ANY) and folded_pattern(narrower) == folded_pattern(pattern)
+
+
+def within(patterns: Iterable[str], limits: Iterable[str] | None) -> tuple[str, ...]:
+    """The patterns, narrowed to what the limits cover. limits: patterns too; None for no limit."""
+    if limits is None:
+        return tuple(patterns)
+    pairs = [(pattern, limit) for pattern in patterns for limit in limits]
+    found = [
+        pattern if covers(limit, pattern) else limit for pattern, limit in pairs if _meet(pattern, limit)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def folded_pattern(pattern: str) -> str:
+    """The folded text of a pattern, without `*`."""
+    return fold_name(pattern.removesuffix(ANY))
+
+
+def _meet(one: str, other: str) -> bool:
+    return covers(one, other) or covers(other, one)

@@ -198,6 +198,16 @@ index_state = Table(
     Column("lines_generation", BigInteger, nullable=False, server_default="0"),
 )
 
+# A package that was published as a private one of a public registry (shared/private_names.py). catalog_line:
+# as in index_state, which has none for it.
+private_packages = Table(
+    "private_packages",
+    metadata,
+    Column("package_id", UUID, ForeignKey("packages.id", ondelete="CASCADE"), primary_key=True),
+    Column("catalog_line", LargeBinary, nullable=False),
+    _moment("published_at", required=True),
+)
+
 # A row for each published package line that the catalog does not hold yet. Rows, not a counter in
 # index_state: the catalog's builder then never waits for a package that is being published.
 catalog_changes = Table(

@@ -20,6 +20,7 @@ from indexer.log.sequencer import Sequencer
 from indexer.log.witnesses import Asking
 from indexer.metrics import PUBLICATION_FAILURES
 from indexer.parts import Parts
+from indexer.private_publication import PrivatePublication
 from indexer.publication import publish_packages, put_doubtful_again
 from indexer.queries import packages
 from indexer.queries.expiry import remove_expired
@@ -70,6 +71,7 @@ class Schedule:
         self._witnesses = witnesses
         self._deliveries = deliveries
         self._healing = Healing(parts)
+        self._private = PrivatePublication(parts)
         self._scrub = Scrub(parts, bytes_per_s) if (bytes_per_s := settings.scrub_bytes_per_second) else None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._busy: dict[PackageName, asyncio.Task[None]] = {}
@@ -185,6 +187,7 @@ class Schedule:
         await self._parts.high_water.check()
         await put_doubtful_again(self._parts)
         await self.sweep()
+        await self._private.turn()
 
     async def publish_access(self) -> None:
         """Publish which tokens may read, if the registry is private and the list changed."""

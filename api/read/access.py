@@ -1,4 +1,8 @@
-"""Decides who may read a private registry: holders of a token that the worker has listed (shared/access.py).
+"""Decides who may read what is private: holders of a token that the worker has listed (shared/access.py).
+
+Everything is private, or the packages that some patterns of names cover. Whoever may not read one of these
+gets the answer for a package that does not exist, and it takes the same way through cache and storage: the
+file of a name that no package can have is looked up instead.
 
 The list is confirmed once in a time-to-live, and at once after a change message. A reader that has lost
 storage keeps using its list for a bounded time, and refuses reads after that.
@@ -9,16 +13,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
 from typing import Final
 
 import msgspec
 import structlog
 
-from shared.access import ACCESS_KEY, parse_access
+from shared.access import ACCESS_KEY, Grant, parse_access
+from shared.blobs import PRIVATE_PREFIX, hidden_key, name_in_key
 from shared.credential_errors import AuthInvalid, AuthRequired
 from shared.errors import RegistryError, StorageUnavailable
+from shared.private_names import covers, is_private
+from shared.settings import Settings
 from shared.storage.interface import Found, NotModified, Readable
 
 BEARER: Final = b"Bearer "
@@ -38,8 +45,13 @@ class Public:
         """The end of time: a public registry needs no permission."""
         return inf
 
-    async def require(self, request: Mapping[bytes, Sequence[str]]) -> None:
-        """A public registry requires nothing."""
+    def is_private(self, key: str) -> bool:
+        """False: nothing is private."""
+        return False
+
+    async def key_for(self, key: str, request: Mapping[bytes, Sequence[str]]) -> str:
+        """The key itself; no catalog of private packages is shown, if one is left over."""
+        return hidden_key(key) if key.startswith(PRIVATE_PREFIX) else key
 
     def suspect(self) -> None:
         """A public registry has no list."""
@@ -49,14 +61,17 @@ class Public:
 
 
 class AccessList:
-    """Holders of a listed token may read. fresh_until: monotonic time until which the list may be used."""
+    """Holders of a listed token may read everything.
+
+    fresh_until: monotonic time until which the list may be used.
+    """
 
     needs_token = True
 
     def __init__(self, storage: Readable, ttl_s: float, grace_s: float) -> None:
         """ttl_s: how long a list is used unasked. grace_s: how long while storage cannot be asked."""
         self._storage, self._ttl_s, self._grace_s = storage, ttl_s, grace_s
-        self._tokens: Mapping[str, float | None] = {}
+        self._tokens: Mapping[str, Grant] = {}
         self._revision: str | None = None
         self._confirmed_at = self._suspect_since = -inf
         self._loading: asyncio.Task[None] | None = None
@@ -73,27 +88,37 @@ class AccessList:
 
     def until(self, authorization: Sequence[bytes]) -> float | None:
         """Until when, in monotonic time, these values of Authorization allow reads; None: not at all."""
-        if len(authorization) != 1 or not (value := authorization[0].strip(b" \t")).startswith(BEARER):
+        if (grant := self._grant_of(authorization)) is None:
             return None
-        digest = hashlib.sha256(value.removeprefix(BEARER).strip()).hexdigest()
-        if digest not in self._tokens:
-            return None
-        ends = self._tokens[digest]
-        left_s = inf if ends is None else ends - time.time()
-        return time.monotonic() + left_s if left_s > 0 else None
+        return inf if grant.ends is None else time.monotonic() + grant.ends - time.time()
 
-    async def require(self, request: Mapping[bytes, Sequence[str]]) -> None:
-        """Raise AuthRequired or AuthInvalid unless the request may read.
+    def is_private(self, key: str) -> bool:
+        """True: everything is private."""
+        return True
+
+    async def key_for(self, key: str, request: Mapping[bytes, Sequence[str]]) -> str:
+        """The key itself, for holders of a listed token. Raises AuthRequired or AuthInvalid for others.
 
         Raises StorageUnavailable when the list has been out of reach for too long.
         """
-        values = [value.encode("latin-1") for value in request.get(b"authorization", ())]
+        values = _authorization(request)
         if not any(value.startswith(BEARER) for value in values):
             raise AuthRequired("this registry is private; send Authorization: Bearer and a token")
+        if await self.granted(values) is None:
+            raise AuthInvalid("this token is unknown, revoked or expired; make a new one")
+        return hidden_key(key) if key.startswith(PRIVATE_PREFIX) else key
+
+    async def granted(self, authorization: Sequence[bytes]) -> Grant | None:
+        """What a token may do, by a list that is confirmed. Raises StorageUnavailable."""
         while time.monotonic() >= self.fresh_until:
             await self._confirm()
-        if self.until(values) is None:
-            raise AuthInvalid("this token is unknown, revoked or expired; make a new one")
+        return self._grant_of(authorization)
+
+    def _grant_of(self, authorization: Sequence[bytes]) -> Grant | None:
+        if len(authorization) != 1 or not (value := authorization[0].strip(b" \t")).startswith(BEARER):
+            return None
+        grant = self._tokens.get(hashlib.sha256(value.removeprefix(BEARER).strip()).hexdigest())
+        return grant if grant is not None and (grant.ends is None or grant.ends > time.time()) else None
 
     async def _confirm(self) -> None:
         if self._loading is None:
@@ -135,7 +160,43 @@ class AccessList:
         self.fresh_until = min(now + PAUSE_AFTER_FAILURE_S, self._confirmed_at + self._grace_s)
 
 
+class Namespaces(Public):
+    """Everybody may read, except for the packages that some patterns cover. patterns: of their names."""
+
+    def __init__(self, tokens: AccessList, patterns: Collection[str]) -> None:
+        self._tokens, self._patterns = tokens, patterns
+
+    def is_private(self, key: str) -> bool:
+        """True for the files of a private package, and for a catalog of private packages."""
+        return key.startswith(PRIVATE_PREFIX) or is_private(name_in_key(key), self._patterns)
+
+    async def key_for(self, key: str, request: Mapping[bytes, Sequence[str]]) -> str:
+        """The key, or a key that no file has, for who may not read the file. Raises StorageUnavailable."""
+        if not self.is_private(key):
+            return key
+        values = _authorization(request)
+        grant = await self._tokens.granted(values) if values else None
+        is_shown = grant is not None and any(covers(right, name_in_key(key)) for right in grant.private)
+        return key if is_shown else hidden_key(key)
+
+    def suspect(self) -> None:
+        """The list of tokens may have changed."""
+        self._tokens.suspect()
+
+
 Access = Public | AccessList
+
+
+def access_of(storage: Readable, settings: Settings) -> Access:
+    """The rule of a registry with these settings."""
+    if not settings.has_private_reads:
+        return Public()
+    tokens = AccessList(storage, settings.read_ttl_seconds, settings.access_grace_seconds)
+    return tokens if settings.reads_need_token else Namespaces(tokens, settings.private_namespaces)
+
+
+def _authorization(request: Mapping[bytes, Sequence[str]]) -> list[bytes]:
+    return [value.encode("latin-1") for value in request.get(b"authorization", ())]
 
 
 def _look_at(task: asyncio.Task[None]) -> None:

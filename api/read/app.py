@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from api.read.access import Access, AccessList, Public
+from api.read.access import Access, access_of
 from api.read.answer import BlobAnswer, answer_of, private_fields
 from api.read.cache import BlobCache
 from api.read.edge import CONFIRMED, EdgeTimes, EdgeTurns, edge_wish
@@ -78,11 +78,7 @@ class ReadService:
         self.ttl_s = settings.read_ttl_seconds
         self.has_access_log = settings.access_log
         self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)
-        self.access: Access = (
-            AccessList(storage, self.ttl_s, settings.access_grace_seconds)
-            if settings.reads_need_token
-            else Public()
-        )
+        self.access: Access = access_of(storage, settings)
         self.fast = FastAnswers(settings.cors_origins, is_private=self.access.needs_token)
         self._cache.on_removed = self.fast.forget
         self._edge_times, self._edge_turns = EdgeTimes.of(settings), EdgeTurns()
@@ -137,8 +133,8 @@ class ReadService:
         name_route(scope, pattern_of(route))
         match route:
             case BlobRoute():
-                await self.access.require(_values(scope))
-                await self._answer_blob(route, scope, receive, send)
+                key = await self.access.key_for(route.key, _values(scope))
+                await self._answer_blob(route, key, scope, receive, send)
             case Redirect():
                 await Response(None, route.status, {"location": self._base_path + route.location})(
                     scope, receive, send
@@ -155,23 +151,28 @@ class ReadService:
     async def _answer_service(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The home page for who prefers HTML, if there is one; the JSON of the service for everybody else."""
         if self._has_pages and prefers_html(_values(scope).get(b"accept", ())):
-            await self.access.require(_values(scope))
+            key = await self.access.key_for(HOME_ROUTE.key, _values(scope))
             with suppress(NotFound):  # no worker has written it yet
-                await self._answer_blob(HOME_ROUTE, scope, receive, send)
+                await self._answer_blob(HOME_ROUTE, key, scope, receive, send)
                 return
         response = Response(service_body(self._base_path), media_type="application/json")
         if self._has_pages:
             response.raw_headers.append(VARY_ON_ACCEPT)
         await response(scope, receive, send)
 
-    async def _answer_blob(self, route: BlobRoute, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from memory or by streaming; start again if the blob changes before the first byte."""
+    async def _answer_blob(
+        self, route: BlobRoute, key: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer from memory or by streaming; start again if the blob changes before the first byte.
+
+        key: of the route, or one that no file has.
+        """
         request, is_head = _values(scope), scope["method"] == "HEAD"
         is_confirmed = edge_wish(request) == CONFIRMED
         is_refresh = not route.is_archive and (is_confirmed or _asks_refresh(scope))
         for _ in range(ATTEMPTS_TO_SEND):
             look = self.blobs.describe if is_head else self.blobs.get
-            match await look(route.key, is_refresh=is_refresh):
+            match await look(key, is_refresh=is_refresh):
                 case Missing():
                     raise missing_blob(route.key)
                 case Served() as served:
@@ -206,10 +207,13 @@ class ReadService:
             STALE_ANSWERS.inc()
         codings = preferred_codings(request.get(b"accept-encoding", ()))
         representation = await self.blobs.variants.chosen(served.blob, codings if route.has_variants else ())
-        if not served.is_stale and self.blobs.is_fresh(served.blob):
+        is_private = self.access.is_private(route.key)
+        # The fast path judges tokens only where everything is private.
+        is_for_fast_path = not is_private or self.access.needs_token
+        if is_for_fast_path and not served.is_stale and self.blobs.is_fresh(served.blob):
             self.fast.learn(served.blob, codings, representation)
         answer = answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
-        if self.access.needs_token:
+        if is_private:
             return replace(answer, fields=private_fields(answer.fields))
         return self._edge_times.tell(route, answer) if wish == CONFIRMED else answer
 

@@ -6,6 +6,7 @@ sent. Only names in them are percent-decoded, and below the root of the index ho
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -16,7 +17,9 @@ from shared.blobs import (
     CATALOG_KEY,
     CHECKPOINT_KEY,
     CONFIG_KEY,
+    JSON_TYPE,
     LOG_PREFIX,
+    PRIVATE_PREFIX,
     advisories_key,
     archive_key,
     content_type_of,
@@ -25,6 +28,7 @@ from shared.blobs import (
     metadata_key,
     owners_key,
     package_key,
+    private_catalog_key,
 )
 from shared.errors import IndexNotFound, NotFound
 from shared.http.page_headers import PAGE_FIELDS
@@ -89,6 +93,8 @@ class FixedPage(Enum):
 Route = BlobRoute | Redirect | FixedPage
 
 VARY_ON_ACCEPT: Final = (b"vary", b"accept")
+# Below /index/: the catalog of the private packages that a pattern covers.
+PRIVATE_CATALOG: Final = re.compile(r"private/([a-z0-9_-]{1,128}\*?)/catalog\.json")
 
 PAGE_PATTERNS: Final = {"package": "/v1/packages/{name}", "owners": "/v1/packages/{name}/owners"}
 PAGES: Final = {page.value: page for page in FixedPage}
@@ -171,6 +177,8 @@ def pattern_of(route: Route) -> str:
             return "/log/tile/{path}"
         case BlobRoute(key=key) if key.startswith(PAGES_PREFIX):
             return page_pattern(key)
+        case BlobRoute(key=key) if key.startswith(PRIVATE_PREFIX):
+            return "/index/private/{pattern}/catalog.json"
         case BlobRoute(key=key) if key.startswith("dl/") and key.count("/") == 2:
             return PAGE_PATTERNS[key.rpartition("/")[2]]
         case BlobRoute(key=key) if key.startswith("dl/"):
@@ -185,6 +193,8 @@ def index_route(path: str) -> BlobRoute:
         return _index_blob(CONFIG_KEY)
     if path == "catalog.json":
         return _index_blob(CATALOG_KEY)
+    if (private := PRIVATE_CATALOG.fullmatch(path)) is not None:
+        return BlobRoute(private_catalog_key(private[1]), JSON_TYPE, INDEX_MAX_AGE)
     return _index_blob(index_key(parse_index_path(path)))
 
 
@@ -202,6 +212,8 @@ def missing_blob(key: str) -> NotFound:
             return IndexNotFound.path(f"/{key}")
         case ["index", *_, name]:
             return IndexNotFound.package(name)
+        case ["private", *_]:
+            return IndexNotFound.path(f"/index/{key}")
         case ["dl", name, version, _]:
             return NotFound.version(name, version)
         case ["dl", name, _]:

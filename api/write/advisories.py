@@ -83,7 +83,7 @@ async def create_advisory(
 
     Raises NotFound, Forbidden, TooManyAdvisories.
     """
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await _lock_version(tx, caller, name, version)
         await _require_room(tx, package, version, text)
         advisory = await advisories.add(
@@ -131,7 +131,7 @@ async def withdraw_advisory(
 
     Raises NotFound, Forbidden.
     """
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await _lock_version(tx, caller, name, version)
         advisory = await advisories.find(tx, package.id, version, advisory_id)
         if advisory is None:

@@ -28,7 +28,7 @@ async def add_owner(services: Services, caller: Principal, name: PackageName, ha
 
     Raises NotFound (package, user), Forbidden.
     """
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await lock_owned(tx, caller, name)
         is_new = await owners.add(tx, package.id, await _user_id(tx, handle))
         await record(tx, caller, "owner_added", package, handle=handle)
@@ -41,7 +41,7 @@ async def remove_owner(services: Services, caller: Principal, name: PackageName,
 
     Raises NotFound (package, user, owner), Forbidden.
     """
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await lock_owned(tx, caller, name)
         user_id = await _user_id(tx, handle)
         if not await packages.is_owner(tx, package.id, user_id):

@@ -15,18 +15,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.contextvars import bind_contextvars
 
 from api.write.principal import Principal
+from api.write.private_packages import require_seen
 from api.write.queries import audit, packages
 from api.write.services import Services
-from shared.errors import Forbidden
+from shared.errors import Forbidden, NotFound, RegistryError
 from shared.names import PackageName
 
 log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def changing(services: Services, name: PackageName) -> AsyncIterator[AsyncConnection]:
-    """A transaction that changes a package. Raises PackageBusy, DatabaseBehind."""
+async def changing(
+    services: Services, caller: Principal, name: PackageName, missing: RegistryError | None = None
+) -> AsyncIterator[AsyncConnection]:
+    """A transaction that changes a package. Raises PackageBusy, DatabaseBehind.
+
+    missing: the answer for a private package that the caller does not see; NotFound of the package if absent.
+    """
     await services.high_water.require()
+    await require_seen(services, caller, name, missing or NotFound.package(name))
     async with services.turns.of(name), services.database.transaction() as tx:
         yield tx
 

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from api.write.archive.check import CheckedArchive
 from api.write.new_names import check_new_name
 from api.write.principal import Principal
+from api.write.private_readers import not_a_reader, reads_all
 from api.write.publish_conflicts import conflicts_with
 from api.write.queries import publishes
 from api.write.queries.dependents import Dependent
@@ -23,6 +24,7 @@ from shared.busy import until_free
 from shared.database import Database
 from shared.errors import Forbidden, PackageBusy, RegistryError, StorageUnavailable
 from shared.names import fold_name
+from shared.private_names import is_private
 from shared.publish_errors import AlreadyPublished
 from shared.settings import Settings
 from shared.statements import Connection
@@ -79,6 +81,7 @@ class Acceptance:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._signer = settings.signer()
         self._namespace_owners = settings.namespace_owners
+        self._private_namespaces = settings.private_namespaces
         self._stop_wanted = settings.test_stop_at
         self._database = database
         self._asked: Batcher[Candidate, Asked] = Batcher(self._ask, largest=A_BATCH, linger_s=COMPANY_WAIT_S)
@@ -163,23 +166,29 @@ class Acceptance:
 
     def _refusal(self, candidate: Candidate, standing: Standing) -> RegistryError | None:
         """The error for a caller who may not publish this version, in the contract's order, or None."""
+        name, caller = candidate.archive.name, candidate.caller
+        if not standing.is_owner and self._is_closed_to(caller, name):
+            return not_a_reader(name)
         if standing.package_id is None:
             try:
-                check_new_name(
-                    candidate.archive.name, candidate.caller, standing.look_alike, self._namespace_owners
-                )
+                check_new_name(name, caller, standing.look_alike, self._namespace_owners)
             except RegistryError as error:
                 return error
-        elif not candidate.caller.is_admin and not standing.is_owner:
+        elif not caller.is_admin and not standing.is_owner:
             return Forbidden("not a package owner")
-        elif standing.is_trusted_only and candidate.caller.provenance is None:
+        elif standing.is_trusted_only and caller.provenance is None:
             return Forbidden(
-                f"{rust_quote(candidate.archive.name)} is published by trusted publishers only; publish from "
+                f"{rust_quote(name)} is published by trusted publishers only; publish from "
                 "one, or have an owner set trusted_publishing_only to false"
             )
         elif standing.is_taken:
             return AlreadyPublished()
         return StorageUnavailable() if standing.is_collected else None
+
+    def _is_closed_to(self, caller: Principal, name: str) -> bool:
+        """True if the package is private, and the caller may see it only as an owner."""
+        private = self._private_namespaces
+        return is_private(name, private) and not reads_all(caller, name, private)
 
     def _new_version(self, candidate: Candidate, standing: Standing) -> NewVersion:
         archive, caller, signer = candidate.archive, candidate.caller, self._signer

@@ -24,7 +24,7 @@ async def remove_version(
     Its row and advisories are deleted; a tombstone keeps its place, so that it is never published
     again, and lets workers delete its files. Raises NotFound (package, version), Forbidden.
     """
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await lock_owned(tx, caller, name)
         cksum = await tombstones.bury(tx, package.id, version, reason)
         if cksum is None:

@@ -35,7 +35,7 @@ async def set_scale_evidence(
     evidence_ref = parse_evidence_ref(
         reference, settings.scale_evidence_allowed_hosts, settings.scale_evidence_allowed_s3_buckets
     )
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await lock_owned(tx, caller, name)
         before = await _scale(tx, package, version)
         if before.evidence_ref not in (None, evidence_ref):

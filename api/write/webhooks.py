@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.write.package_change import require_owner
 from api.write.principal import Principal
+from api.write.private_packages import require_seen
 from api.write.queries import audit, packages
 from api.write.queries import webhooks as rows
 from api.write.queries.webhooks import Delivery, Webhook
@@ -71,6 +72,8 @@ async def add_webhook(
     Raises WebhookUrlInvalid, NotFound (package), Forbidden, TooManyWebhooks.
     """
     checked, secret = checked_url(services.settings, url), new_secret()
+    if name is not None:
+        await require_seen(services, caller, name, NotFound.package(name))
     async with services.database.transaction() as tx:
         await _require_package(tx, caller, name)
         if await rows.count(tx, caller.user_id) >= MAX_OF_USER:

@@ -20,7 +20,7 @@ async def set_yanked(
 
     Raises NotFound (package, version), Forbidden.
     """
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await lock_owned(tx, caller, name)
         before = await versions.is_yanked(tx, package.id, version)
         if before is None:

@@ -69,7 +69,8 @@ async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bo
         log = await published_log(storage)
         vkey = log.vkey if log is not None else None
         config = _config_of(settings, dl, vkey)
-        run = Export(storage, root, config, progress, deep=deep, vkey=vkey)
+        private = settings.private_namespaces
+        run = Export(storage, root, config, progress, deep=deep, vkey=vkey, private=private)
         stack.push_async_callback(run.close)
         async for problem in run.run():
             findings.add(f"wrong  {problem.key}: {problem.detail}", key=problem.key, detail=problem.detail)

@@ -33,10 +33,11 @@ async def open_source(url: str | None, vkey: str | None) -> AsyncIterator[LogSou
     """The log at an address, or in the storage of the settings. Raises LogInvalid if there is none."""
     async with AsyncExitStack() as stack:
         if url is None:
-            storage = await open_storage(command_settings())
+            settings = command_settings()
+            storage = await open_storage(settings)
             stack.push_async_callback(storage.close)
             reader = LogReader(fetch_from(storage), [_key(vkey, await published_log(storage))])
-            yield LogSource(reader, names_in(storage), index_file_in(storage))
+            yield LogSource(reader, names_in(storage, settings.private_namespaces), index_file_in(storage))
         else:
             address = await stack.enter_async_context(open_address(url))
             reader = LogReader(address.log, [_key(vkey, await address.published_log())])

@@ -39,6 +39,7 @@ TILE_DESCRIPTION: Final = (
 MIRRORED_METADATA: Final = "As /v1/packages/{name}/{version}/metadata, where a mirror's configuration has it."
 MIRRORED_DOWNLOAD: Final = "As /v1/packages/{name}/{version}/download, where a mirror's configuration has it."
 MIRRORED_ADVISORIES: Final = "As /v1/packages/{name}/{version}/advisories."
+PRIVATE_CATALOG: Final = "The private packages that a pattern covers, for those who may read all of them."
 ENTRY: Final = "Index file of a package: a line of JSON a version (`IndexEntry`), in ascending SemVer order."
 
 
@@ -55,6 +56,7 @@ def read_operations() -> tuple[Operation, ...]:
         *(_redirect(path.decode(), redirect) for path, redirect in REDIRECTS.items() if path != b"/openapi"),
         _blob("/index/config.json", "index_config", "The index's configuration.", IndexConfig),
         _blob("/index/catalog.json", "index_catalog", "The catalog of packages.", Catalog),
+        _blob("/index/private/{pattern}/catalog.json", "private_catalog", PRIVATE_CATALOG, Catalog),
         _blob(f"/index/{SHORT}", "index_file_of_short_name", f"{ENTRY} Names of 1 or 2 bytes.", str),
         _blob(f"/index/{LONG}", "index_file", f"{ENTRY} Names of 3 bytes and more.", str),
         _blob("/config.json", "host_config", f"As /index/config.json, {AT_ROOT}", IndexConfig),

@@ -183,6 +183,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "next": "/tokens",
     "offset": 0,
     "origin": "https://x07.io",
+    "pattern": "acme-*",
     "q": "hel",
     "range": "bytes=0-511",
     "scale_tested": True,
@@ -214,6 +215,10 @@ PATH_PARAMETERS: Final[dict[str, tuple[Any, str]]] = {
         "A level of tiles, or `entries`.",
     ),
     "name": (NAME_KIND, "A package's name."),
+    "pattern": (
+        Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,128}\*?$")],
+        "A name, or the beginning of names and `*`, as the registry's setting has it.",
+    ),
     "second": (str, "The third and fourth byte of the name; the first of a name of three bytes."),
     "token_id": (UUID, "A token's id."),
     "version": (VERSION_KIND, "A SemVer 2.0.0 version, compared as text."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import structlog
@@ -17,14 +17,17 @@ from indexer.rows import ChangedLine, PackageRow, VersionRow
 from shared.database import Database
 from shared.errors import DatabaseCorrupt
 from shared.names import PackageName
+from shared.private_names import is_private
 
 PACKAGES_AT_ONCE: Final = 100
 
 log = structlog.get_logger()
 
 
-async def backfill(database: Database, origin: str) -> None:
-    """Begin a new log: hand over every line of the rows, in the order of publication.
+async def backfill(database: Database, origin: str, private: Collection[str]) -> None:
+    """Begin a new log: hand over every line of public packages, in the order of publication.
+
+    private: patterns of names (shared/private_names.py), here and below.
 
     This is done completely or not at all. Publication hands over nothing before it has ended; catch_up finds
     the packages that changed meanwhile.
@@ -35,25 +38,26 @@ async def backfill(database: Database, origin: str) -> None:
     count = 0
     async with database.transaction() as tx:
         async for page in rows.past_versions(tx):
-            lines = list(_lines_of(page))
+            lines = list(_lines_of(page, private))
             await hand_over(tx, lines, is_backfill=True)
             count += len(lines)
         removed = [
             changed_line(name, row.version, render_tombstone(name, row))
             for name, row in await rows.past_removals(tx)
+            if not is_private(name, private)
         ]
         await hand_over(tx, removed, is_backfill=True)
         await rows.end_backfill(tx)
     log.info("log_began", origin=origin, lines=count + len(removed))
 
 
-async def catch_up(database: Database, official_handle: str) -> None:
+async def catch_up(database: Database, official_handle: str, private: Collection[str]) -> None:
     """Hand over lines of published packages that no worker with the log's key has compared yet."""
-    while await _compare_some(database, official_handle):
+    while await _compare_some(database, official_handle, private):
         pass
 
 
-async def _compare_some(database: Database, official_handle: str) -> bool:
+async def _compare_some(database: Database, official_handle: str, private: Collection[str]) -> bool:
     """Compare some packages. False if none is left, or if all that are left are being published."""
     async with database.transaction() as tx:
         names = await rows.packages_behind(tx, PACKAGES_AT_ONCE)
@@ -61,13 +65,18 @@ async def _compare_some(database: Database, official_handle: str) -> bool:
             return False
         states = await packages.lock_states(tx, names, official_handle)
         clean = [state.package for state in states if state.is_locked and state.is_clean]
-        await hand_over(tx, [line for package in clean for line in _changed_of(package)])
+        shown = [package for package in clean if not is_private(package.name, private)]
+        await hand_over(tx, [line for package in shown for line in _changed_of(package)])
         await rows.mark_compared(tx, [package.id for package in clean])
     return bool(clean)
 
 
-def _lines_of(versions: Iterable[tuple[PackageName, VersionRow]]) -> Iterator[ChangedLine]:
+def _lines_of(
+    versions: Iterable[tuple[PackageName, VersionRow]], private: Collection[str]
+) -> Iterator[ChangedLine]:
     for name, row in versions:
+        if is_private(name, private):
+            continue
         try:
             line = render_line(name, row)
         except DatabaseCorrupt as error:  # it is not published either

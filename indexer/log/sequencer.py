@@ -89,13 +89,14 @@ class Sequencer:
         state = await rows.log_state(lock)
         is_published = require_agreement(state, published, self.origin)
         if state is None or not state.is_backfilled:
-            await filling.backfill(self.database, self.origin)
+            await filling.backfill(self.database, self.origin, self.settings.private_namespaces)
             state = await self.require_state()
         if not is_published:
             published = await self.publish(state.size, state.root, published)
         self._published_size = state.size
         if work.is_behind or work.size is None:
-            await filling.catch_up(self.database, self.settings.official_handle)
+            settings = self.settings
+            await filling.catch_up(self.database, settings.official_handle, settings.private_namespaces)
         return await self._grow(state, published)
 
     async def _grow(self, state: rows.LogState, published: Published) -> int:

@@ -15,7 +15,9 @@ from shared.versions import VersionText
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A package that was published. line: for the next catalog.
+    """A package that was published. line: for the next catalog. listing: for search, archetypes, dependents.
+
+    Both are None for a private package, which no public list has.
 
     digests: of the versions whose files were just put, so that none is staged any more, each with the digest
     of its metadata.
@@ -23,9 +25,9 @@ class Mark:
 
     package_id: UUID
     generation: int
-    line: bytes
+    line: bytes | None
     digests: Mapping[VersionText, str | None]
-    listing: Listing
+    listing: Listing | None
 
 
 # A statement sees none of its own changes, so requirements that stay are neither deleted nor inserted. Names
@@ -98,17 +100,18 @@ async def mark(tx: Connection, put: Sequence[Mark], *, is_logging: bool, has_pag
     transaction, because names that are new to search lock the totals of their grams.
     """
     versions = [(each.package_id, *version) for each in put for version in each.digests.items()]
+    listings = [(each.package_id, each.listing) for each in put if each.listing is not None]
     requirements = [
-        (required.name, each.listing.name, required.requirement, each.package_id)
-        for each in put
-        for required in each.listing.requires
+        (required.name, listing.name, required.requirement, package_id)
+        for package_id, listing in listings
+        for required in listing.requires
     ]
     marked = await fetch(
         tx,
         _MARK,
         *_columns([(each.package_id, each.generation, each.line) for each in put], 3),
         *_columns(versions, 3),
-        json.dumps([_listing_row(each.package_id, each.listing) for each in put]),
+        json.dumps([_listing_row(*listing) for listing in listings]),
         *_columns(requirements, 4),
         is_logging,
         has_pages,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from indexer.advisory_list import render_advisory_list
-from indexer.catalog import render_catalog_line
+from indexer.catalog import public_catalog_line
 from indexer.encodings import Chunks
 from indexer.entry import render_index_file
 from indexer.package_files import metadata_body
@@ -109,11 +109,12 @@ def rendered_files(package: PackageRow) -> Iterator[ExpectedFile]:
 
 
 def row_differences(
-    state: PackageState, public_keys: Mapping[str, bytes], late_s: float
+    state: PackageState, public_keys: Mapping[str, bytes], late_s: float, private: Collection[str] = ()
 ) -> Iterator[Difference]:
     """Differences that the rows alone show: late changes, a stale catalog line, invalid signatures.
 
     public_keys: 32 raw bytes by id, as config.json publishes them. Without any, no signature is checked.
+    private: patterns of names.
     """
     package = state.package
     key = index_key(package.name)
@@ -121,7 +122,7 @@ def row_differences(
         if state.dirty_s is None or state.dirty_s >= late_s:
             since = "from the start" if state.dirty_s is None else f"for {state.dirty_s:.0f} s"
             yield Difference(Kind.UNPUBLISHED, key, f"changes wait {since}", package.name)
-    elif state.catalog_line != render_catalog_line(package):
+    elif state.catalog_line != public_catalog_line(package, private):
         yield Difference(Kind.STALE, CATALOG_KEY, "the package's line differs from its rows", package.name)
     for row in package.versions:
         if (wrong := _wrong_signature(package.name, row, public_keys)) is not None:

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,10 +37,12 @@ from shared.blobs import (
     advisories_key,
     archive_key,
     metadata_key,
+    name_in_key,
     package_key,
 )
 from shared.concurrency import together
 from shared.errors import TornBlob
+from shared.private_names import is_private
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import BlobInfo, Found, Storage
 from shared.storage.keys import TEMPORARY
@@ -85,8 +87,12 @@ class Export:
         *,
         deep: bool,
         vkey: str | None = None,
+        private: Collection[str] = (),
     ) -> None:
-        """root: of the mirror; created if missing. config: its config.json. vkey: public key of the log."""
+        """root: of the mirror; created if missing. config: its config.json. vkey: public key of the log.
+
+        private: patterns of names that are left out, because everybody may read a mirror.
+        """
         self.copied = Copied()
         self._source = source
         self._root = root
@@ -95,6 +101,7 @@ class Export:
         self._progress = progress
         self._deep = deep
         self._vkey = vkey
+        self._private = private
 
     async def close(self) -> None:
         """Release the mirror's threads, and remove its temporary files."""
@@ -122,7 +129,7 @@ class Export:
                 await self._put_file(CATALOG_KEY, catalog, JSON_TYPE)
 
     async def prune(self) -> None:
-        """Remove files from the mirror that the registry no longer has."""
+        """Remove files from the mirror that the registry no longer has, or that are private now."""
         self._progress.begin("keys of the mirror")
         for prefix in ("index/", "dl/"):
             async for info in self._mirror.scan(prefix):
@@ -149,15 +156,20 @@ class Export:
         except LogInvalid as error:
             yield Problem(CHECKPOINT_KEY, str(error))
 
+    def _is_private(self, key: str) -> bool:
+        return is_private(name_in_key(key), self._private)
+
     async def _is_published(self, key: str) -> bool:
+        if self._is_private(key):
+            return False
         info = await self._source.head(key)
         return info is not None and not info.is_removed
 
     async def _index_files(self) -> AsyncIterator[list[str]]:
-        """The keys of all index files of the registry, a page at a time."""
+        """The keys of the index files of all packages but private ones, a page at a time."""
         page: list[str] = []
         async for info in self._source.scan("index/"):
-            if is_index_file(info.key):
+            if is_index_file(info.key) and not self._is_private(info.key):
                 page.append(info.key)
             if len(page) == PACKAGES_PER_PAGE:
                 yield page

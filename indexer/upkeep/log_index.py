@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from hashlib import sha256
 
 import msgspec
 
 from indexer.upkeep.tree_keys import DOCUMENTS, place_of
 from shared.names import parse_name
+from shared.private_names import is_private
 from shared.publish_errors import InvalidName
 from shared.storage.interface import Found, Storage
 
@@ -18,13 +19,17 @@ IndexFile = Callable[[str, bool], Awaitable[bytes | None]]
 """Called with a key and whether to bypass caches: an index file."""
 
 
-def names_in(storage: Storage) -> Names:
-    """The packages that have an index file in a store."""
+def names_in(storage: Storage, private: Collection[str]) -> Names:
+    """The packages that have an index file in a store, without private ones, which no log has.
+
+    private: patterns of names.
+    """
 
     async def names() -> AsyncIterator[str]:
         async for info in storage.scan("index/"):
             place = place_of(info.key)
-            if place is not None and info.key not in DOCUMENTS and place.version is None:
+            is_file_of_it = place is not None and info.key not in DOCUMENTS and place.version is None
+            if place is not None and is_file_of_it and not is_private(place.package, private):
                 yield place.package
 
     return names

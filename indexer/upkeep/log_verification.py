@@ -215,7 +215,8 @@ async def differences_of_log(parts: Parts, progress: Progress) -> AsyncIterator[
         yield _wrong("checkpoint", error.message)
         return
     reader = LogReader(fetch_from(parts.storage), [sequencer.signer.verifier])
-    walk = LogVerification(reader, names_in(parts.storage), index_file_in(parts.storage), progress)
+    names = names_in(parts.storage, parts.settings.private_namespaces)
+    walk = LogVerification(reader, names, index_file_in(parts.storage), progress)
     async for difference in walk.run():
         yield difference
 

@@ -112,7 +112,8 @@ class Verification:
         return []
 
     async def _compare(self, state: PackageState) -> list[Difference]:
-        found = list(row_differences(state, self._public_keys(), self.late_s))
+        private = self.parts.settings.private_namespaces
+        found = list(row_differences(state, self._public_keys(), self.late_s, private))
         for rows in pages(state.package.versions, KEYS_PER_PAGE):
             for differences in await together(*(self._of_archive(state.package, row) for row in rows)):
                 found += differences

@@ -75,3 +75,8 @@ class ReadSettings(BaseModel):
     def reads_need_token(self) -> bool:
         """True for a private registry."""
         return self.reads == "token"
+
+    @property
+    def has_private_reads(self) -> bool:
+        """True if some reads need a token: in a private registry, or of private packages."""
+        return self.reads_need_token or bool(self.private_namespaces)

@@ -119,6 +119,7 @@ def test_every_line_of_the_contracts_table_is_an_operation() -> None:
     lines = [line.split() for line in CONTRACT.strip().splitlines()]
     table = {(path, method.lower()) for method, *paths in lines for path in paths}
     ours = {("/readyz", "get"), ("/v1/packages/{name}/dependents", "get")}
+    ours |= {("/index/private/{pattern}/catalog.json", "get")}
     ours |= {("/log/checkpoint", "get"), ("/log/tile/{level}/{index}", "get")}
     of_versions = ("{version}/download", "{version}/metadata", "{version}/advisories")
     ours |= {(f"/dl/{{name}}/{path}", "get") for path in ("package", "owners", *of_versions)}

@@ -90,6 +90,10 @@ class Edge:
     stop_readers: Callable[[], Awaitable[None]]
 
 
+def _who_reads(settings: Settings) -> str:
+    return "namespaces" if settings.private_namespaces else settings.reads
+
+
 @asynccontextmanager
 async def running_edge(settings: Settings, directory: Path, **of_readers: Any) -> AsyncIterator[Edge]:
     """An edge in front of a registry and two readers. of_readers: their settings, where they differ."""
@@ -108,7 +112,7 @@ async def running_edge(settings: Settings, directory: Path, **of_readers: Any) -
             urls.append(await readers.enter_async_context(reader))
         hosts = [url.removeprefix("http://") for url in (*urls, registry.url)]
         url = await stack.enter_async_context(
-            running_nginx(directory / "edge", hosts[:2], hosts[2:], who_reads=settings.reads)
+            running_nginx(directory / "edge", hosts[:2], hosts[2:], who_reads=_who_reads(settings))
         )
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
         reads.seen.clear()

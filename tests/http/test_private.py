@@ -13,7 +13,7 @@ from api.read.access import AccessList
 from api.write.credentials import secret_hash
 from api.write.routes import ALL_ENDPOINTS
 from indexer.upkeep.export import Export
-from shared.access import ACCESS_KEY, render_access
+from shared.access import ACCESS_KEY, Grant, render_access
 from shared.blobs import JSON_TYPE
 from shared.credential_errors import AuthInvalid
 from shared.errors import StorageUnavailable
@@ -149,18 +149,18 @@ async def test_a_reader_without_storage_goes_on_for_a_bounded_time(tmp_path: Pat
     files = FileSystemStorage(tmp_path)
     await files.create()
     storage = FaultyStorage(files)
-    tokens = {secret_hash("x07t_known"): None, secret_hash("x07t_ended"): 1.0}
+    tokens = {secret_hash("x07t_known"): Grant(None), secret_hash("x07t_ended"): Grant(1.0)}
     await files.put(ACCESS_KEY, render_access(tokens), content_type=JSON_TYPE, digest="0" * 64)
     patient, strict = AccessList(storage, 0.0, 3600), AccessList(storage, 0.0, 0)
     known = {b"authorization": ["Bearer x07t_known"]}
     for access in (patient, strict):
-        await access.require(known)
+        assert await access.key_for("index/3/a/abc", known)
     storage.fault = StorageUnavailable
     for access in (patient, strict):
         access.suspect()
-    await patient.require(known)
+    assert await patient.key_for("index/3/a/abc", known)
     with pytest.raises(AuthInvalid):
-        await patient.require({b"authorization": ["Bearer x07t_ended"]})
+        await patient.key_for("index/3/a/abc", {b"authorization": ["Bearer x07t_ended"]})
     with pytest.raises(StorageUnavailable):
-        await strict.require(known)
+        await strict.key_for("index/3/a/abc", known)
     await files.close()

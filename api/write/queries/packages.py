@@ -57,6 +57,16 @@ async def is_owner(tx: AsyncConnection, package_id: UUID, user_id: UUID) -> bool
     return bool((await tx.execute(select(owned))).scalar_one())
 
 
+async def is_owned(tx: AsyncConnection, name: PackageName, user_id: UUID) -> bool:
+    """True if there is such a package and the user owns it (packages_name_key, primary key)."""
+    owned = exists().where(
+        packages.c.name == name,
+        package_owners.c.package_id == packages.c.id,
+        package_owners.c.user_id == user_id,
+    )
+    return bool((await tx.execute(select(owned))).scalar_one())
+
+
 async def owner_handles(tx: AsyncConnection, package_id: UUID) -> list[str]:
     """Handles of the owners, in byte order (package_owners' primary key)."""
     statement = (

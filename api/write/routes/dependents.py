@@ -10,6 +10,7 @@ from api.write import dependents as domain
 from api.write.endpoint import Endpoints
 from api.write.json_body import json_response
 from api.write.path_params import path_name
+from api.write.private_packages import is_hidden
 from api.write.queries.dependents import Dependent
 from api.write.query_params import LIMIT, OFFSET, query_parameters
 from api.write.services import services_of
@@ -48,7 +49,8 @@ class DependentsResponse(msgspec.Struct, frozen=True, kw_only=True):
 async def dependents(request: Request) -> Response:
     """Packages whose latest version requires this one (`meta.requires_packages`)."""
     name, page = path_name(request), query_parameters(request).page()
-    total, found = await domain.dependents(services_of(request), name, page)
+    services, hidden = services_of(request), await is_hidden(request, name)
+    total, found = await domain.dependents(services, name, page, is_hidden=hidden)
     return json_response(
         DependentsResponse(
             name=name,

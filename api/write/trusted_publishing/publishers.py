@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.write.new_names import check_new_name
 from api.write.package_change import changing, lock_owned, record, require_owner
 from api.write.principal import Principal
+from api.write.private_packages import require_seen
+from api.write.private_readers import not_a_reader
 from api.write.queries import audit, packages
 from api.write.queries import trusted_publishers as rows
 from api.write.queries.trusted_publishers import Publisher
@@ -65,6 +67,7 @@ async def publishers_of(services: Services, caller: Principal, name: PackageName
     Raises NotFound for a free name without any, Forbidden.
     """
     caller.limits.require_package(name)
+    await require_seen(services, caller, name, NotFound.package(name))
     async with services.database.transaction() as tx:
         package = await packages.find(tx, name)
         found = await rows.of_package(tx, name)
@@ -86,7 +89,7 @@ async def add_publisher(
     Conflict for too many publishers.
     """
     caller.limits.require_package(name)
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name, not_a_reader(name)) as tx:
         await packages.lock(tx, name)
         package = await packages.find(tx, name)
         if package is None:
@@ -112,7 +115,8 @@ async def remove_publisher(
 ) -> None:
     """Remove a publisher, and revoke the tokens that it made. Raises NotFound, Forbidden."""
     caller.limits.require_package(name)
-    async with changing(services, name) as tx:
+    missing = NotFound("trusted publisher not found")
+    async with changing(services, caller, name, missing) as tx:
         await packages.lock(tx, name)
         package = await packages.find(tx, name)
         if package is not None:
@@ -120,7 +124,7 @@ async def remove_publisher(
         publisher = next((each for each in await rows.of_package(tx, name) if each.id == publisher_id), None)
         is_own = publisher is not None and (publisher.user_id == caller.user_id or caller.is_admin)
         if publisher is None or (package is None and not is_own):
-            raise NotFound("trusted publisher not found")
+            raise missing
         await rows.remove(tx, publisher_id)
         await _record(tx, caller, "trusted_publisher_removed", publisher)
     await services.notifier.queue_access()
@@ -130,7 +134,7 @@ async def demand_trusted_publishing(
     services: Services, caller: Principal, name: PackageName, is_demanded: bool
 ) -> None:
     """Refuse or accept versions that people publish with tokens. Raises NotFound, Forbidden."""
-    async with changing(services, name) as tx:
+    async with changing(services, caller, name) as tx:
         package = await lock_owned(tx, caller, name)
         await rows.demand(tx, package.id, is_demanded)
         await record(tx, caller, "trusted_publishing_only", package, value=is_demanded)
