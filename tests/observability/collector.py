@@ -32,16 +32,18 @@ class Span:
 
 @dataclass
 class Collector:
-    """All received spans. url: without /v1/traces."""
+    """All received spans, and the bodies that they came in. url: without /v1/traces."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     async def receive(self, request: Request) -> Response:
         """Receive a batch (OTLP/HTTP, binary protobuf)."""
         body = await request.body()
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
+        self.bodies.append(body)
         for batch in ExportTraceServiceRequest.FromString(body).resource_spans:
             attributes = {one.key: one.value.string_value for one in batch.resource.attributes}
             for scope in batch.scope_spans:
