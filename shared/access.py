@@ -12,6 +12,15 @@ from typing import Final
 import msgspec
 
 ACCESS_KEY: Final = "access/tokens"
+# The worker looks for changed tokens, and readers confirm the list, once in this share of the time-to-live of
+# reads. Both together stay within it, so that a revoked token reads no longer than that without Redis.
+SHARE_OF_TTL: Final = 0.4
+SHORTEST_S: Final = 0.05
+
+
+def access_interval_s(read_ttl_s: float) -> float:
+    """The time between two looks, on either side."""
+    return max(read_ttl_s * SHARE_OF_TTL, SHORTEST_S)
 
 
 class AccessDocument(msgspec.Struct, frozen=True, omit_defaults=True):

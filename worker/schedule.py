@@ -30,6 +30,7 @@ from indexer.upkeep.healing import TURN_S, Healing
 from indexer.upkeep.scrub import Scrub
 from indexer.upkeep.staging_gc import collect_all
 from indexer.webhooks.delivery import Deliveries
+from shared.access import access_interval_s
 from shared.batching import COMPANY_WAIT_S, Batcher
 from shared.busy import until_free
 from shared.concurrency import finished, raise_if_cancelled
@@ -114,6 +115,9 @@ class Schedule:
                 group.create_task(self._for_ever("pages", self._pages.turn, 0))
             group.create_task(self._for_ever("healing", self._heal, TURN_S))
             group.create_task(self._for_ever("webhooks", self.begin_deliveries, self.settings.sweep_seconds))
+            if self.settings.has_private_reads:
+                access_s = access_interval_s(self.settings.read_ttl_seconds)
+                group.create_task(self._for_ever("access", self.publish_access, access_s))
             if self._sequencer is not None:
                 group.create_task(
                     self._for_ever("log", partial(self._grow_log, self._sequencer), LOG_PAUSE_S)
@@ -183,7 +187,6 @@ class Schedule:
 
     async def _publish_all(self) -> None:
         await publish_config(self._parts)
-        await self.publish_access()
         await self._parts.high_water.check()
         await put_doubtful_again(self._parts)
         await self.sweep()

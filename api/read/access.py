@@ -4,8 +4,8 @@ Everything is private, or the packages that some patterns of names cover. Whoeve
 gets the answer for a package that does not exist, and it takes the same way through cache and storage: the
 file of a name that no package can have is looked up instead.
 
-The list is confirmed once in a time-to-live, and at once after a change message. A reader that has lost
-storage keeps using its list for a bounded time, and refuses reads after that.
+The list is confirmed at least twice in a time-to-live, and at once after a change message. A reader that has
+lost storage keeps using its list for a bounded time, and refuses reads after that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from shared.access import ACCESS_KEY, Grant, parse_access
+from shared.access import ACCESS_KEY, Grant, access_interval_s, parse_access
 from shared.blobs import PRIVATE_PREFIX, hidden_key, name_in_key
 from shared.credential_errors import AuthInvalid, AuthRequired
 from shared.errors import RegistryError, StorageUnavailable
@@ -68,9 +68,9 @@ class AccessList:
 
     needs_token = True
 
-    def __init__(self, storage: Readable, ttl_s: float, grace_s: float) -> None:
-        """ttl_s: how long a list is used unasked. grace_s: how long while storage cannot be asked."""
-        self._storage, self._ttl_s, self._grace_s = storage, ttl_s, grace_s
+    def __init__(self, storage: Readable, unasked_s: float, grace_s: float) -> None:
+        """unasked_s: how long a list is used unasked. grace_s: how long while storage cannot be asked."""
+        self._storage, self._unasked_s, self._grace_s = storage, unasked_s, grace_s
         self._tokens: Mapping[str, Grant] = {}
         self._revision: str | None = None
         self._confirmed_at = self._suspect_since = -inf
@@ -136,7 +136,7 @@ class AccessList:
         else:
             self._confirmed_at = began
             if self._suspect_since < began:  # else it may have changed while it was read
-                self.fresh_until = began + max(self._ttl_s, 0.05)
+                self.fresh_until = began + self._unasked_s
         finally:
             self._loading = None
 
@@ -191,7 +191,8 @@ def access_of(storage: Readable, settings: Settings) -> Access:
     """The rule of a registry with these settings."""
     if not settings.has_private_reads:
         return Public()
-    tokens = AccessList(storage, settings.read_ttl_seconds, settings.access_grace_seconds)
+    unasked_s = access_interval_s(settings.read_ttl_seconds)
+    tokens = AccessList(storage, unasked_s, settings.access_grace_seconds)
     return tokens if settings.reads_need_token else Namespaces(tokens, settings.private_namespaces)
 
 

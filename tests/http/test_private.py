@@ -128,6 +128,31 @@ async def test_a_new_token_reads_and_a_revoked_or_expired_one_does_not(private: 
     assert await status_of(private, path, other) == 200
 
 
+async def test_without_redis_and_sweep_a_revoked_token_reads_no_more(
+    make_default_settings: MakeSettings,
+) -> None:
+    """Worker and readers look for changes themselves, several times in a time-to-live."""
+    settings = await make_default_settings(
+        reads="token",
+        redis_url="redis://127.0.0.1:9",
+        sweep_seconds=300,
+        read_ttl_seconds=1,
+        publish_wait_seconds=0,
+    )
+    async with running_registry(settings) as registry:
+        owner = await registry.add_publisher("alice", "publish", "token.manage")
+        await eventually(lambda: may_read(registry, owner))
+        made = await create(registry, owner, scopes=["read"])
+        token = bearer(made["token"])
+        await eventually(lambda: may_read(registry, token))
+        await registry.http.post(f"/v1/tokens/{made['token_id']}/revoke", headers=owner)
+
+        async def is_refused() -> bool:
+            return not await may_read(registry, token)
+
+        await eventually(is_refused)
+
+
 async def test_the_list_is_never_served_nor_exported(private: Registry, tmp_path: Path) -> None:
     """It holds hashes only, and no path leads to it."""
     owner = await published(private)
@@ -151,7 +176,7 @@ async def test_a_reader_without_storage_goes_on_for_a_bounded_time(tmp_path: Pat
     storage = FaultyStorage(files)
     tokens = {secret_hash("x07t_known"): Grant(None), secret_hash("x07t_ended"): Grant(1.0)}
     await files.put(ACCESS_KEY, render_access(tokens), content_type=JSON_TYPE, digest="0" * 64)
-    patient, strict = AccessList(storage, 0.0, 3600), AccessList(storage, 0.0, 0)
+    patient, strict = AccessList(storage, 0.05, 3600), AccessList(storage, 0.05, 0)
     known = {b"authorization": ["Bearer x07t_known"]}
     for access in (patient, strict):
         assert await access.key_for("index/3/a/abc", known)
