@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 40.0
+DEADLINE_S = 120.0
 COMMAND = (sys.executable, "-P", "-m", "deploy.cli")
 
 
@@ -73,6 +73,7 @@ class Up:
             until(self._has_started)
         except AssertionError:
             self.process.kill()
+            self.process.wait()
             raise AssertionError(self.output) from None
 
     def _has_started(self) -> bool:
