@@ -14,7 +14,7 @@ from tests.stack import Registry, eventually, running_registry
 from tests.valkey_pair import valkey_pair
 
 # No sweep within the test: only a job that goes through Redis makes a publish visible.
-BY_JOBS_ALONE = {"sweep_seconds": 300, "publish_wait_seconds": 30, "catalog_debounce_seconds": 0.02}
+BY_JOBS_ALONE = {"sweep_seconds": 300, "publish_wait_seconds": 20, "catalog_debounce_seconds": 0.02}
 
 
 async def test_every_part_follows_the_primary_that_a_sentinel_names(
@@ -40,7 +40,7 @@ async def test_every_part_follows_the_primary_that_a_sentinel_names(
             assert "read-only replica" in await doctor_says(replica)
             await pair.kill_primary()
             await eventually(lambda: is_redis_ready(registry))
-            await eventually(is_seen)
+            await eventually(is_seen, deadline_s=90)
             await eventually(lambda: is_redis_ready(other))
 
 
