@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
+from indexer.pages.home_html import FIRST_PACKAGE
 from tests.stack import eventually
 
 README = Path(__file__).parent.parent / "README.md"
@@ -46,6 +47,11 @@ async def address(tmp_path: Path) -> AsyncIterator[str]:
 
 async def _is_up(log: Path) -> bool:
     return "listens on" in log.read_text()
+
+
+def test_the_home_page_shows_the_readmes_first_package() -> None:
+    """The home page of a registry without packages has the same commands."""
+    assert FIRST_PACKAGE in README.read_text()
 
 
 async def test_the_commands_of_the_readme_give_the_answers_it_shows(address: str, tmp_path: Path) -> None:
