@@ -82,6 +82,11 @@ def join_lines(lines: Lines) -> bytes:
     return b"".join(line + b"\n" for line in lines.values())
 
 
+def split_lines(body: bytes) -> list[bytes]:
+    """The lines of an index file, each without its LF. Blank lines are skipped."""
+    return [line for line in body.splitlines() if line.strip()]
+
+
 def render_index_file(package: PackageRow) -> bytes:
     """The index file of a package. Raises DatabaseCorrupt as render_lines does."""
     return join_lines(render_lines(package))

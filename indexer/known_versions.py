@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
+from indexer.entry import split_lines
 from indexer.fence import Fence
 from indexer.rows import PackageState
 from shared.blobs import index_key
@@ -51,7 +52,7 @@ async def _lines(storage: Storage, key: str) -> list[Line]:
     try:
         found = await storage.get(key)
         body = found.body if isinstance(found, Found) else b""
-        return [msgspec.json.decode(line, type=Line) for line in body.splitlines() if line.strip()]
+        return [msgspec.json.decode(line, type=Line) for line in split_lines(body)]
     except (TornBlob, msgspec.MsgspecError) as error:
         log.warning("index_file_unreadable", key=key, error=type(error).__name__)
         return []

@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from indexer.config import IndexConfig
-from indexer.entry import IndexEntry, join_lines
+from indexer.entry import IndexEntry, join_lines, split_lines
 from indexer.mirror.origin import Origin
 from indexer.upkeep.blob_check import digest_of
 from indexer.upkeep.progress import pages
@@ -201,9 +201,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 def parse_lines(body: bytes) -> dict[str, bytes]:
     """The lines of an index file by version. Raises msgspec.MsgspecError for one that names none."""
-    return {
-        msgspec.json.decode(line, type=_Version).version: line for line in body.splitlines() if line.strip()
-    }
+    return {msgspec.json.decode(line, type=_Version).version: line for line in split_lines(body)}
 
 
 def wrong_signature(entry: IndexEntry, config: IndexConfig) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from indexer.entry import split_lines
 from indexer.upkeep.tree_keys import DOCUMENTS, place_of
 from shared.names import PackageName
 from shared.versions import VersionText
@@ -36,6 +37,4 @@ def package_of(key: str) -> PackageName:
 
 def lines_of(body: bytes) -> Iterator[Line]:
     """The lines of an index file."""
-    for line in body.splitlines():
-        if line.strip():
-            yield msgspec.json.decode(line, type=Line)
+    return (msgspec.json.decode(line, type=Line) for line in split_lines(body))

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from indexer.entry import IndexEntry
+from indexer.entry import IndexEntry, split_lines
 from indexer.upkeep.fetch import fetch
 from indexer.upkeep.restoration import TreePackage
 from indexer.upkeep.tree_keys import DOCUMENTS, place_of
@@ -76,7 +76,7 @@ async def read_package(storage: Storage, name: PackageName) -> TreePackage | Non
     found = await storage.get(index_key(name))
     if not isinstance(found, Found) or found.info.is_removed:
         return None
-    lines = [msgspec.json.decode(line, type=IndexEntry) for line in found.body.splitlines() if line.strip()]
+    lines = [msgspec.json.decode(line, type=IndexEntry) for line in split_lines(found.body)]
     page = await _page(storage, name, found.info.generation)
     return TreePackage(
         name=name,
