@@ -1,9 +1,10 @@
-"""What the home page shows, from rows."""
+"""What the home page and the feeds show, from rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from shared.names import PackageName
 from shared.versions import VersionText
@@ -20,6 +21,20 @@ class NewVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class NewAdvisory:
+    """One of the newest advisories. withdrawn_at: None while it is in force."""
+
+    id: UUID
+    name: PackageName
+    version: VersionText
+    kind: str
+    severity: str
+    summary: str
+    created_at: datetime
+    withdrawn_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Required:
     """A package that others require. dependents: how many packages require it."""
 
@@ -29,9 +44,10 @@ class Required:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What the home page shows. packages, versions: their numbers."""
+    """What the home page and the feeds show. packages, versions: their numbers. All lists: newest first."""
 
     packages: int
     versions: int
     newest: tuple[NewVersion, ...]
     required: tuple[Required, ...]
+    advisories: tuple[NewAdvisory, ...] = ()

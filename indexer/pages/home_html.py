@@ -8,6 +8,7 @@ from indexer.home import Home
 from shared.pages.rendering import render_page
 from shared.pages.site import Site
 
+SHOWN: Final = 10
 # As in the README, which a test publishes.
 FIRST_PACKAGE: Final = """\
 mkdir -p hello/modules
@@ -30,7 +31,7 @@ def render_home_html(site: Site, home: Home) -> bytes:
         site,
         packages=home.packages,
         versions=home.versions,
-        newest=home.newest,
-        required=home.required,
+        newest=home.newest[:SHOWN],
+        required=home.required[:SHOWN],
         first_package=FIRST_PACKAGE,
     )

@@ -23,6 +23,7 @@ from indexer.encodings import put_variants, variant_keys
 from indexer.fence import Fence, Rendered
 from indexer.home import Home
 from indexer.metrics import PAGES_SECONDS
+from indexer.pages.feeds import render_advisories_feed, render_new_feed, render_versions_feed
 from indexer.pages.home_html import render_home_html
 from indexer.pages.list_html import render_lists
 from indexer.pages.package_html import render_package_html, render_version_html
@@ -37,7 +38,17 @@ from shared.concurrency import together
 from shared.database import require_open
 from shared.errors import Unavailable
 from shared.messages import Change
-from shared.page_paths import HOME_KEY, STATUS_KEY, list_key, package_path, page_key, version_path
+from shared.page_paths import (
+    ADVISORIES_FEED,
+    HOME_KEY,
+    NEW_FEED,
+    STATUS_KEY,
+    list_key,
+    package_path,
+    page_key,
+    version_path,
+    versions_feed_path,
+)
 from shared.pages.site import Site, site_of
 from shared.versions import VersionText
 
@@ -95,9 +106,11 @@ async def _is_current(parts: Parts) -> bool:
 
 
 def _overviews(site: Site, home: Home) -> Iterator[tuple[str, bytes]]:
-    """The pages about the whole registry."""
+    """The pages and feeds about the whole registry."""
     yield HOME_KEY, render_home_html(site, home)
     yield STATUS_KEY, render_status_html(site, home, datetime.now(UTC))
+    yield f"pages{NEW_FEED}", render_new_feed(site, home.newest)
+    yield f"pages{ADVISORIES_FEED}", render_advisories_feed(site, home.advisories)
 
 
 async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) -> list[str]:
@@ -117,20 +130,22 @@ async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) ->
 
 
 def _files_of(site: Site, package: PackageRow) -> Iterator[tuple[str, bytes]]:
-    """The pages of the versions of a package, and its own."""
+    """The pages of the versions of a package, its own, and its feed."""
     wanted = {release.version for release in releases_of(package)}
     for row in package.versions:
         if row.version in wanted and (key := page_key(version_path(package.name, row.version))):
             yield key, render_version_html(site, package.name, row)
     if key := page_key(package_path(package.name)):
         yield key, render_package_html(site, package)
+    if key := page_key(versions_feed_path(package.name)):
+        yield key, render_versions_feed(site, package)
 
 
 async def _remove_pages(fence: Fence, hidden: Sequence[PackageRow]) -> list[str]:
     """Replace the pages of packages that have become private by empty files. Returns the keys."""
     keys: list[str] = []
     for package in hidden:
-        names = [package_path(package.name)]
+        names = [package_path(package.name), versions_feed_path(package.name)]
         names += [version_path(package.name, release.version) for release in releases_of(package)]
         found = [key for name in names if (key := page_key(name))]
         every = [each for key in found for each in (key, *variant_keys(key))]

@@ -108,6 +108,11 @@ def releases_of(package: PackageRow) -> tuple[Release, ...]:
     return tuple(Release(row.version, row.published_at, row.yanked, row.advisories) for row in newest_first)
 
 
+def description_of(row: VersionRow) -> str | None:
+    """The description of a version as listings have it, if it has one."""
+    return _text(row.manifest, "description", MAX_DESCRIPTION_BYTES)
+
+
 def version_view(name: PackageName, row: VersionRow) -> VersionView:
     """What the page of a version shows. Its manifest may be older than today's publish rules."""
     manifest = row.manifest
@@ -117,7 +122,7 @@ def version_view(name: PackageName, row: VersionRow) -> VersionView:
         published_at=row.published_at,
         yanked=row.yanked,
         cksum=row.cksum,
-        description=_text(manifest, "description", MAX_DESCRIPTION_BYTES),
+        description=description_of(row),
         license=_text(manifest, "license", MAX_TEXT_BYTES),
         docs=render_docs(_text(manifest, "docs", MAX_DOCS_BYTES) or ""),
         facets=listed_facets(name, meta),

@@ -9,14 +9,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from indexer.home import Home, NewVersion, Required
+from indexer.home import Home, NewAdvisory, NewVersion, Required
 from shared.database import Database
 from shared.names import PackageName
 from shared.versions import VersionText
 
 PAGES_LOCK = 0x7830375F70616765
 KEPT_RELEASES = 100
-SHOWN = 10
 LOOKED_AT = 100
 
 
@@ -132,6 +131,15 @@ _REQUIRED = text(
     GROUP BY r.required ORDER BY dependents DESC, name LIMIT :count
     """
 )
+# Of a package with a change that readers do not see yet, the advisories wait for its publication.
+_ADVISORIES = text(
+    """
+    SELECT a.id, p.name, a.version, a.kind, a.severity, a.summary, a.created_at, a.withdrawn_at
+    FROM package_version_advisories a JOIN packages p ON p.id = a.package_id
+    JOIN index_state s ON s.package_id = p.id AND s.generation = s.published_generation
+    ORDER BY COALESCE(a.withdrawn_at, a.created_at) DESC, a.id LIMIT :count
+    """
+)
 _COUNTS = text(
     """
     SELECT (SELECT count(*) FROM index_state WHERE published_generation > 0) AS packages,
@@ -141,13 +149,18 @@ _COUNTS = text(
 
 
 async def home(tx: AsyncConnection, shows: Callable[[str], bool]) -> Home:
-    """What the home page shows. It counts all versions and requirements. shows: tells which packages."""
+    """What the home page and the feeds show. It reads all advisories, and counts versions and requirements.
+
+    shows: tells which packages.
+    """
     counts = (await tx.execute(_COUNTS)).one()
     newest = [NewVersion(**row) for row in (await tx.execute(_NEWEST, {"count": KEPT_RELEASES})).mappings()]
     required = [Required(**row) for row in (await tx.execute(_REQUIRED, {"count": LOOKED_AT})).mappings()]
+    advised = [NewAdvisory(**row) for row in (await tx.execute(_ADVISORIES, {"count": LOOKED_AT})).mappings()]
     return Home(
         counts.packages,
         counts.versions,
-        tuple(each for each in newest if shows(each.name))[:SHOWN],
-        tuple(each for each in required if shows(each.name))[:SHOWN],
+        tuple(each for each in newest if shows(each.name)),
+        tuple(each for each in required if shows(each.name)),
+        tuple(each for each in advised if shows(each.name)),
     )

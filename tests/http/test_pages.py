@@ -20,6 +20,7 @@ from tests.stack import Registry, bearer, eventually, running_registry, serving
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 NOWHERE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 BASE = "https://registry.example"
+FEEDS = ("/feeds/new.atom", "/feeds/advisories.atom", "/packages/hello/versions.atom")
 PATHS = ("/", "/packages/hello", "/packages/hello/0.1.0")
 
 
@@ -155,6 +156,35 @@ async def test_every_package_is_on_a_list_and_in_a_sitemap(paged: Registry) -> N
     assert sorted(names) == sorted(f"pkg-{number}" for number in range(1, 206))
 
 
+async def test_feeds_follow_publishes_and_advisories(paged: Registry) -> None:
+    """They are static files with an ETag, and the pages link to them."""
+    alice = await paged.add_publisher("alice", "publish", "owner.manage")
+    await paged.publish(hello_archive(), alice)
+    advisory = {"kind": "broken", "severity": "high", "summary": "Does not start."}
+    await paged.http.post("/v1/packages/hello/0.1.0/advisories", json=advisory, headers=alice)
+    feeds = {
+        "/feeds/new.atom": "<title>hello 0.1.0</title>",
+        "/feeds/advisories.atom": "Does not start.",
+        "/packages/hello/versions.atom": f"<id>{BASE}/packages/hello/0.1.0</id>",
+    }
+    for path, text in feeds.items():
+
+        async def shown(path: str = path, text: str = text) -> httpx.Response | None:
+            answer = await paged.http.get(path)
+            return answer if answer.status_code == 200 and text in answer.text else None
+
+        feed = await eventually(shown)
+        assert feed.headers["content-type"] == "application/atom+xml; charset=utf-8"
+        known = await paged.http.get(path, headers={"if-none-match": feed.headers["etag"]})
+        assert known.status_code == 304
+    home = await until_page(paged.http, "/", "hello 0.1.0")
+    page = await until_page(paged.http, "/packages/hello")
+    linked = re.findall(
+        '<link rel="alternate" type="application/atom.xml" [^>]*href="([^"]+)"', home.text + page.text
+    )
+    assert sorted(linked) == sorted(feeds)
+
+
 async def test_help_and_status_are_there_from_the_start(paged: Registry) -> None:
     """Nobody has to publish before the links at the top lead somewhere."""
     await until_page(paged.http, "/help", f"sparse+{BASE}/index/", "x07 pkg publish")
@@ -240,7 +270,7 @@ async def test_pages_of_a_private_registry_need_a_token(make_default_settings: M
     async with running_registry(settings) as registry:
         alice = await registry.add_publisher()
         await registry.publish(hello_archive(), alice)
-        paths = (*PATHS, "/robots.txt", "/packages/", "/status", "/sitemap.xml")
+        paths = (*PATHS, "/robots.txt", "/packages/", "/status", "/sitemap.xml", *FEEDS)
 
         async def are_there() -> bool:
             answers = [await registry.http.get(path, headers={**BROWSER, **alice}) for path in paths]
