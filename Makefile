@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # setuptools warns of every editable installation; the warning asks for nothing.
 LINK := PYTHONWARNINGS='ignore:Editable installation' $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check check-all audit deploy-check format test edge-test pooler-test image-test cluster-test browser-test fuzz soak chaos model bench golden openapi docs docs-tables lock clean
+.PHONY: help install run check check-all audit deploy-check format test edge-test pooler-test image-test cluster-test browser-test pages fuzz soak chaos model bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -108,7 +108,10 @@ browser-test: $(DEV_STAMP) ## A person's way in a real browser; installs Debian'
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 		echo "==> installing chromium and chromium-driver (Debian)"; \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
-	$(BIN)/python -m pytest -q -n0 tests/webui/walk.py
+	$(BIN)/python -m pytest -q -n0 tests/webui/walk.py tests/webui/pages.py
+
+pages: $(DEV_STAMP) ## Write screenshots of every page into gallery/, three widths, light and dark; needs Chromium
+	$(BIN)/python -m tests.webui.gallery
 
 bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
 	$(BIN)/python -m tests.bench

@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 import tempfile
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -71,6 +72,30 @@ class Chromium:
     async def run(self, script: str) -> Any:
         """The result of a script."""
         return await self._command("POST", "/execute/sync", {"script": script, "args": []})
+
+    async def run_async(self, script: str) -> Any:
+        """What a script passes to the function that is its last argument."""
+        return await self._command("POST", "/execute/async", {"script": script, "args": []})
+
+    async def show_as(self, width: int, scheme: str) -> None:
+        """Give the page a width in pixels and a colour scheme, `light` or `dark`."""
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        await self._devtools("Emulation.setDeviceMetricsOverride", metrics)
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        await self._devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    async def without_scripts(self) -> None:
+        """Run no script of the pages that are opened from now on."""
+        await self._devtools("Emulation.setScriptExecutionDisabled", {"value": True})
+
+    async def screenshot(self) -> bytes:
+        """The whole page as a PNG, also what is below the window."""
+        shot = await self._devtools("Page.captureScreenshot", {"captureBeyondViewport": True})
+        return b64decode(shot["data"])
+
+    async def _devtools(self, command: str, parameters: dict[str, Any]) -> Any:
+        """Run a command of Chromium's DevTools protocol."""
+        return await self._command("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     async def _find(self, selector: str) -> str:
         async def found() -> str | None:
