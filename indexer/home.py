@@ -43,6 +43,14 @@ class Required:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependent:
+    """A package whose latest version requires another one. requirement: a version or a range."""
+
+    name: PackageName
+    requirement: str
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
     """What the home page and the feeds show. packages, versions: their numbers. All lists: newest first."""
 

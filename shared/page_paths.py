@@ -12,6 +12,7 @@ from typing import Final
 PAGES_PREFIX: Final = "pages/"
 HOME_KEY: Final = "pages/index.html"
 STATUS_KEY: Final = "pages/status/index.html"
+API_KEY: Final = "pages/docs/api/index.html"
 HELP_KEY: Final = "pages/help/index.html"
 ASSETS: Final = "/assets/"
 NEW_FEED: Final = "/feeds/new.atom"

@@ -1,7 +1,7 @@
 """Debounces pages: collects changes for a while, then has the pages of all of them rendered.
 
-Every worker may build; a lock in the database lets one at a time. A worker spends at most a fifth of its time
-on pages, so that publications do not wait for them.
+Every worker may build; a lock in the database lets one at a time. While much waits, a worker spends at most a
+fifth of its time on pages, so that publications do not wait for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from indexer.pages.edition import begin_edition
 from indexer.pages.publication import publish_pages
 from indexer.parts import Parts
 
-PAUSE_FACTOR: Final = 4.0
+# Pauses in times of the build before: when nothing is left to do, and when more waits.
+SHORT_PAUSE: Final = 0.5
+LONG_PAUSE: Final = 4.0
 
 
 class PageDebounce:
@@ -43,6 +45,7 @@ class PageDebounce:
         if not self._has_begun:
             await begin_edition(self._parts)
             self._has_begun = True
-        if not await publish_pages(self._parts):
+        is_done = await publish_pages(self._parts)
+        if not is_done:
             self._has_changed.set()
-        await asyncio.sleep(PAUSE_FACTOR * (time.monotonic() - begun))
+        await asyncio.sleep((SHORT_PAUSE if is_done else LONG_PAUSE) * (time.monotonic() - begun))

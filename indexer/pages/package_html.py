@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from indexer.home import Dependent
+from indexer.pages.graph import graph_of
+from indexer.pages.timeline import time_line
 from indexer.pages.views import package_view, version_view
 from indexer.rows import PackageRow, VersionRow
 from shared.names import PackageName
@@ -14,9 +18,20 @@ from shared.pages.site import Site
 SHOWN_VERSIONS: Final = 500
 
 
-def render_package_html(site: Site, package: PackageRow) -> bytes:
-    """The page of a package."""
-    return render_page("package.html", site, package=package_view(package), shown=SHOWN_VERSIONS)
+def render_package_html(site: Site, package: PackageRow, dependents: Sequence[Dependent] = ()) -> bytes:
+    """The page of a package. dependents: the packages that require it, as far as pages show them."""
+    view = package_view(package)
+    shown = [each for each in dependents if site.shows(each.name)]
+    requires = list(dict.fromkeys(each.name for each in view.requires))
+    return render_page(
+        "package.html",
+        site,
+        package=view,
+        shown=SHOWN_VERSIONS,
+        dependents=shown,
+        time_line=time_line(view.versions),
+        graph=graph_of(view.name, [each.name for each in shown], requires),
+    )
 
 
 def render_version_html(site: Site, name: PackageName, row: VersionRow) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.encodings import put_variants, variant_keys
 from indexer.fence import Fence, Rendered
-from indexer.home import Home
+from indexer.home import Dependent, Home
 from indexer.metrics import PAGES_SECONDS
 from indexer.pages.feeds import render_advisories_feed, render_new_feed, render_versions_feed
 from indexer.pages.home_html import render_home_html
@@ -38,6 +38,7 @@ from shared.concurrency import together
 from shared.database import require_open
 from shared.errors import Unavailable
 from shared.messages import Change
+from shared.names import PackageName
 from shared.page_paths import (
     ADVISORIES_FEED,
     HOME_KEY,
@@ -90,7 +91,9 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> list[
     visible = [package for package in clean if site.shows(package.name)]
     releases = [release for package in visible for release in _new_releases(package)]
     await pages.put_releases(tx, [package.id for package in clean], releases)
-    keys = await _put_pages(fence, site, visible)
+    dependents = await pages.dependents_of(tx, [package.name for package in visible])
+    keys = await _put_pages(visible, lambda each: _files_of(site, each, dependents[each.name]), fence)
+    keys += await _put_required(parts, tx, fence, names)
     keys += await _remove_pages(fence, [package for package in clean if not site.shows(package.name)])
     if names or await parts.storage.head(list_key(None)) is None:
         listed = await page_lists.changed_pages(tx, names)
@@ -113,15 +116,35 @@ def _overviews(site: Site, home: Home) -> Iterator[tuple[str, bytes]]:
     yield f"pages{ADVISORIES_FEED}", render_advisories_feed(site, home.advisories)
 
 
-async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) -> list[str]:
-    """Put the pages of packages. Returns the keys of those that changed.
+async def _put_required(
+    parts: Parts, tx: AsyncConnection, fence: Fence, names: Sequence[PackageName]
+) -> list[str]:
+    """Put the pages of the packages that these packages require, which list them. Returns the keys."""
+    site = site_of(parts.settings)
+    required = [name for name in await pages.required_by(tx, names) if name not in names and site.shows(name)]
+    states = await packages.states_of(tx, required, parts.settings.official_handle)
+    dependents = await pages.dependents_of(tx, required)
+
+    def files(package: PackageRow) -> Iterator[tuple[str, bytes]]:
+        if key := page_key(package_path(package.name)):
+            yield key, render_package_html(site, package, dependents[package.name])
+
+    return await _put_pages([state.package for state in states if state.is_clean], files, fence)
+
+
+async def _put_pages(
+    visible: Sequence[PackageRow],
+    files_of: Callable[[PackageRow], Iterator[tuple[str, bytes]]],
+    fence: Fence,
+) -> list[str]:
+    """Put pages of packages. Returns the keys of those that changed.
 
     A package whose pages cannot be made or put is left out, so that the others do not wait for it.
     """
     keys: list[str] = []
     for package in visible:
         try:
-            keys += await _put_all(fence, _files_of(site, package))
+            keys += await _put_all(fence, files_of(package))
         except Unavailable:
             raise
         except Exception:
@@ -129,14 +152,16 @@ async def _put_pages(fence: Fence, site: Site, visible: Sequence[PackageRow]) ->
     return keys
 
 
-def _files_of(site: Site, package: PackageRow) -> Iterator[tuple[str, bytes]]:
+def _files_of(
+    site: Site, package: PackageRow, dependents: Sequence[Dependent]
+) -> Iterator[tuple[str, bytes]]:
     """The pages of the versions of a package, its own, and its feed."""
     wanted = {release.version for release in releases_of(package)}
     for row in package.versions:
         if row.version in wanted and (key := page_key(version_path(package.name, row.version))):
             yield key, render_version_html(site, package.name, row)
     if key := page_key(package_path(package.name)):
-        yield key, render_package_html(site, package)
+        yield key, render_package_html(site, package, dependents)
     if key := page_key(versions_feed_path(package.name)):
         yield key, render_versions_feed(site, package)
 

@@ -1,11 +1,13 @@
-"""The files of the site that depend on no package: the assets, the icon, robots.txt and help."""
+"""The files of the site that depend on no package: the assets, the icon, robots.txt, help and the API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from indexer.pages.api_html import render_api_html
 from indexer.pages.site_html import render_help_html
-from shared.page_paths import HELP_KEY
+from shared.http.openapi import openapi_document
+from shared.page_paths import API_KEY, HELP_KEY
 from shared.pages.assets import ASSET_BODIES, ICON, asset_path
 from shared.pages.site import Site
 
@@ -17,6 +19,7 @@ def site_files(site: Site) -> Iterator[tuple[str, bytes]]:
     yield "pages/favicon.ico", ASSET_BODIES[ICON]
     yield "pages/robots.txt", robots_text(site).encode()
     yield HELP_KEY, render_help_html(site)
+    yield API_KEY, render_api_html(site, openapi_document(site.root)[0])
 
 
 def robots_text(site: Site) -> str:

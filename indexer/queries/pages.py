@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from indexer.home import Home, NewAdvisory, NewVersion, Required
+from indexer.home import Dependent, Home, NewAdvisory, NewVersion, Required
 from shared.database import Database
 from shared.names import PackageName
 from shared.versions import VersionText
@@ -140,6 +140,22 @@ _ADVISORIES = text(
     ORDER BY COALESCE(a.withdrawn_at, a.created_at) DESC, a.id LIMIT :count
     """
 )
+# The names are few, and each is looked up in the primary key.
+_DEPENDENTS = text(
+    """
+    SELECT asked.name AS required, r.name, r.requirement
+    FROM unnest(CAST(:names AS text[])) AS asked (name)
+    CROSS JOIN LATERAL (
+        SELECT name, min(requirement) AS requirement FROM package_requirements
+        WHERE required = asked.name GROUP BY name ORDER BY name LIMIT :count) r
+    """
+)
+_REQUIRED_BY = text(
+    """
+    SELECT DISTINCT r.required FROM package_requirements r JOIN packages p ON p.id = r.package_id
+    WHERE p.name = ANY(CAST(:names AS text[]))
+    """
+)
 _COUNTS = text(
     """
     SELECT (SELECT count(*) FROM index_state WHERE published_generation > 0) AS packages,
@@ -164,3 +180,17 @@ async def home(tx: AsyncConnection, shows: Callable[[str], bool]) -> Home:
         tuple(each for each in required if shows(each.name)),
         tuple(each for each in advised if shows(each.name)),
     )
+
+
+async def dependents_of(tx: AsyncConnection, names: Sequence[str]) -> dict[str, list[Dependent]]:
+    """The first packages that require each of these, by name (package_requirements_pkey)."""
+    found: dict[str, list[Dependent]] = {name: [] for name in names}
+    rows = await tx.execute(_DEPENDENTS, {"names": list(names), "count": LOOKED_AT})
+    for row in rows:
+        found[row.required].append(Dependent(row.name, row.requirement))
+    return found
+
+
+async def required_by(tx: AsyncConnection, names: Sequence[str]) -> list[PackageName]:
+    """The names that these packages require (package_requirements_package_id_idx)."""
+    return list((await tx.execute(_REQUIRED_BY, {"names": list(names)})).scalars())

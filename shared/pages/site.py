@@ -16,7 +16,8 @@ class Site:
     """The registry of the pages. address: its URL, without a slash at the end. root: the path of that URL.
 
     web: the URL of the web UI where people sign in. is_private: reads need a token.
-    private_names: patterns of packages that have no pages (shared/private_names.py).
+    private_names: patterns of packages that have no pages (shared/private_names.py). has_log: there is a
+    transparency log.
     """
 
     address: str
@@ -24,6 +25,7 @@ class Site:
     web: str
     is_private: bool
     private_names: tuple[str, ...] = ()
+    has_log: bool = False
 
     @property
     def host(self) -> str:
@@ -79,4 +81,5 @@ def site_of(settings: Settings) -> Site:
         web=settings.web_base,
         is_private=settings.reads_need_token,
         private_names=tuple(sorted(settings.private_namespaces)),
+        has_log=settings.log_key() is not None,
     )

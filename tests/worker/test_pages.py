@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import pytest_asyncio
 
+from indexer.home import Dependent
 from indexer.pages import publication as page_publication
 from indexer.pages.edition import begin_edition
 from indexer.pages.publication import publish_pages
@@ -83,10 +84,10 @@ async def test_a_package_whose_pages_cannot_be_made_stops_no_other(
     alice = await quiet.add_publisher()
     good = page_publication.render_package_html
 
-    def render(site: Site, package: PackageRow) -> bytes:
+    def render(site: Site, package: PackageRow, dependents: Sequence[Dependent]) -> bytes:
         if package.name == "bad":
             raise RuntimeError("a template that does not know this row")
-        return good(site, package)
+        return good(site, package, dependents)
 
     monkeypatch.setattr(page_publication, "render_package_html", render)
     async with open_parts(quiet.settings) as parts:
@@ -103,20 +104,20 @@ async def test_a_package_that_becomes_private_loses_its_pages(quiet: Registry) -
     """Pages are for everybody, so nothing of a private package is on any page, not even its name."""
     alice = await quiet.add_publisher()
     async with open_parts(quiet.settings) as parts:
-        for name in ("acme-hello", "hello"):
+        for name in ("hidden-hello", "hello"):
             await quiet.publish(hello_archive(name), alice)
             await publish_package(parts, PackageName(name))
         assert await publish_pages(parts)
-    assert "pages/packages/acme-hello/index.html" in await quiet.keys("pages/")
-    hiding = quiet.settings.model_copy(update={"private_namespaces": {"acme-*": frozenset()}})
+    assert "pages/packages/hidden-hello/index.html" in await quiet.keys("pages/")
+    hiding = quiet.settings.model_copy(update={"private_namespaces": {"hidden-*": frozenset()}})
     async with open_parts(hiding) as parts:
         await begin_edition(parts)
         assert await publish_pages(parts)
     keys = await quiet.keys("pages/")
     assert PAGE in keys
-    assert not any("acme" in key for key in keys)
+    assert not any("hidden" in key for key in keys)
     for key in keys:
-        assert b"acme" not in await body_of(quiet.storage, key)
+        assert b"hidden" not in await body_of(quiet.storage, key)
 
 
 async def test_one_worker_renders_at_a_time(quiet: Registry, parts: Parts) -> None:
