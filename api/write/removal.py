@@ -28,7 +28,10 @@ async def remove_version(
         package = await lock_owned(tx, caller, name)
         cksum = await tombstones.bury(tx, package.id, version, reason)
         if cksum is None:
-            raise NotFound("there is no such version")
+            removed = {tombstone.version for tombstone in await tombstones.of_package(tx, package.id)}
+            raise NotFound(
+                "this version is removed already" if version in removed else "there is no such version"
+            )
         left = await versions.not_yanked(tx, package.id)
         latest = latest_after(version, True, package.latest_version, left)
         await packages.set_latest_version(tx, package.id, latest)

@@ -25,10 +25,17 @@ def reporting_failures() -> Iterator[None]:
         yield
     except SettingsError as error:
         _fail(EXIT_WRONG_SETTINGS, str(error))
-    except (StartFailed, CommandFailed, OSError) as error:
+    except (StartFailed, CommandFailed) as error:
         _fail(EXIT_FAILED, str(error))
+    except OSError as error:
+        _fail(EXIT_FAILED, _refused_by_system(error))
     except RegistryError as error:
         _fail(EXIT_FAILED, f"{_described(error)} ({error.code})")
+
+
+def _refused_by_system(error: OSError) -> str:
+    """The file and the reason, as other commands of a system print them."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 def _described(error: RegistryError) -> str:

@@ -76,6 +76,13 @@ def test_an_address_in_use_is_told_in_one_line() -> None:
     )
 
 
+@pytest.mark.parametrize("command", [("up", "--data-dir", "/proc/x"), ("export", "/proc/x")], ids=" ".join)
+def test_a_directory_that_cannot_be_made_is_told_in_one_line(command: tuple[str, ...]) -> None:
+    """No traceback; the message has the path."""
+    answer = run(*command)
+    assert (answer.returncode, answer.stderr) == (1, "x07-registry: /proc/x: No such file or directory\n")
+
+
 def test_one_number_names_the_release_everywhere() -> None:
     """The command line, the API's document and pyproject.toml all have it."""
     number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
