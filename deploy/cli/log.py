@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.mirror_folder import open_copies
-from deploy.cli.options import AsJson, counted, print_json
+from deploy.cli.options import AsJson, TokenFile, counted, print_json, read_token
 
 if TYPE_CHECKING:
     from indexer.log.recovery import Recovered
@@ -88,7 +88,13 @@ async def _recover(settings: Settings, copies: Path | None) -> Recovered:
 
 
 @app.command()
-def verify(url: Url = None, storage: InStorage = False, vkey: Vkey = None, as_json: AsJson = False) -> None:
+def verify(
+    url: Url = None,
+    storage: InStorage = False,
+    vkey: Vkey = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every tile and entry, the tree, the signature, and every index line against the log.
 
     Prints each difference. Exits with 0 if there is none, 1 if there are some.
@@ -96,7 +102,8 @@ def verify(url: Url = None, storage: InStorage = False, vkey: Vkey = None, as_js
     from deploy.cli.stoppable import run_stoppable
 
     _require_one(url, storage)
-    count = run_stoppable(lambda: _verify(url, vkey, as_json))
+    token = read_token(token_file)
+    count = run_stoppable(lambda: _verify(url, vkey, token, as_json))
     raise typer.Exit(1 if count else 0)
 
 
@@ -107,6 +114,7 @@ def prove(
     url: Url = None,
     storage: InStorage = False,
     vkey: Vkey = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Print a proof (c2sp.org/tlog-proof@v1) that the log has the line that the index shows now.
 
@@ -116,7 +124,7 @@ def prove(
     import sys
 
     _require_one(url, storage)
-    sys.stdout.buffer.write(asyncio.run(_prove(name, version, url, vkey)))
+    sys.stdout.buffer.write(asyncio.run(_prove(name, version, url, vkey, read_token(token_file))))
 
 
 @app.command("check-proof")
@@ -164,6 +172,7 @@ def monitor(
     audit_every: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Time between two comparisons of the whole index.")
     ] = 3600.0,
+    token_file: TokenFile = None,
 ) -> None:
     """Follow a log: each checkpoint must continue the last one. Prints new entries as lines of JSON.
 
@@ -174,7 +183,9 @@ def monitor(
     from deploy.cli.log_monitor import watch
     from deploy.cli.stoppable import run_stoppable
 
-    run_stoppable(lambda: watch(url, vkey, state, None if once else every, None if log_only else audit_every))
+    every_s, audit_every_s = None if once else every, None if log_only else audit_every
+    token = read_token(token_file)
+    run_stoppable(lambda: watch(url, vkey, state, every_s, audit_every_s, token))
 
 
 def _require_one(url: str | None, storage: bool) -> None:
@@ -183,7 +194,7 @@ def _require_one(url: str | None, storage: bool) -> None:
         raise typer.BadParameter("give either --url or --storage", param_hint="--url")
 
 
-async def _verify(url: str | None, vkey: str | None, as_json: bool) -> int:
+async def _verify(url: str | None, vkey: str | None, token: str | None, as_json: bool) -> int:
     """Verify the log and print every difference. Returns their number."""
     from deploy.cli.findings import Findings
     from deploy.cli.log_source import open_source, refusing
@@ -194,7 +205,7 @@ async def _verify(url: str | None, vkey: str | None, as_json: bool) -> int:
     count = 0
     async with AsyncExitStack() as stack:
         with refusing():
-            source = await stack.enter_async_context(open_source(url, vkey))
+            source = await stack.enter_async_context(open_source(url, vkey, token))
         with open_walk() as progress, Findings("log verify", as_json=as_json) as findings:
             verification = LogVerification(source.reader, source.names, source.index_file, progress)
             async for difference in verification.run():
@@ -206,11 +217,11 @@ async def _verify(url: str | None, vkey: str | None, as_json: bool) -> int:
     return count
 
 
-async def _prove(name: str, version: str, url: str | None, vkey: str | None) -> bytes:
+async def _prove(name: str, version: str, url: str | None, vkey: str | None, token: str | None) -> bytes:
     """The text of the proof. Exits with 1 if there is none."""
     from deploy.cli.log_source import open_source, refusing
     from indexer.upkeep.line_proof import prove_line
 
     with refusing():
-        async with open_source(url, vkey) as source:
+        async with open_source(url, vkey, token) as source:
             return (await prove_line(source.reader, source.index_file, name, version)).render()

@@ -52,9 +52,19 @@ class Audit:
         return count
 
 
-async def watch(url: str, vkey: str, state: Path, every_s: float | None, audit_every_s: float | None) -> None:
-    """Check until something is wrong. every_s: None for once. audit_every_s: None for the log only."""
-    async with open_address(url) as address:
+async def watch(
+    url: str,
+    vkey: str,
+    state: Path,
+    every_s: float | None,
+    audit_every_s: float | None,
+    token: str | None = None,
+) -> None:
+    """Check until something is wrong. every_s: None for once. audit_every_s: None for the log only.
+
+    token: for a private registry.
+    """
+    async with open_address(url, token) as address:
         reader = LogReader(address.log, [parse_key(vkey)])
         monitor = Monitor(reader, state)
         with open_walk() as progress:

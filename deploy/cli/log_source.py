@@ -29,8 +29,13 @@ class LogSource:
 
 
 @asynccontextmanager
-async def open_source(url: str | None, vkey: str | None) -> AsyncIterator[LogSource]:
-    """The log at an address, or in the storage of the settings. Raises LogInvalid if there is none."""
+async def open_source(
+    url: str | None, vkey: str | None, token: str | None = None
+) -> AsyncIterator[LogSource]:
+    """The log at an address, or in the storage of the settings. Raises LogInvalid if there is none.
+
+    token: for the address of a private registry.
+    """
     async with AsyncExitStack() as stack:
         if url is None:
             settings = command_settings()
@@ -39,16 +44,16 @@ async def open_source(url: str | None, vkey: str | None) -> AsyncIterator[LogSou
             reader = LogReader(fetch_from(storage), [_key(vkey, await published_log(storage))])
             yield LogSource(reader, names_in(storage, settings.private_namespaces), index_file_in(storage))
         else:
-            address = await stack.enter_async_context(open_address(url))
+            address = await stack.enter_async_context(open_address(url, token))
             reader = LogReader(address.log, [_key(vkey, await address.published_log())])
             yield LogSource(reader, address.names, address.index_file)
 
 
 @asynccontextmanager
-async def open_address(url: str) -> AsyncIterator[Address]:
+async def open_address(url: str, token: str | None = None) -> AsyncIterator[Address]:
     """Open a registry's address, as given in an option. Raises typer.BadParameter."""
     try:
-        async with Address.open(url) as address:
+        async with Address.open(url, token) as address:
             yield address
     except ValueError as error:
         if isinstance(error, LogInvalid):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from deploy.cli.mirror_folder import BaseUrl, Directory, alone_in, archives_url
-from deploy.cli.options import AsJson, print_json
+from deploy.cli.options import AsJson, TokenFile, print_json, read_token
 
 if TYPE_CHECKING:
     from indexer.mirror.package import Complaint
@@ -55,10 +55,6 @@ Globs = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=1, max=256, help="Requests at a time.")]
 Rate = Annotated[float, typer.Option(min=0, metavar="NUMBER", help="Most requests per second; 0: no limit.")]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option(exists=True, dir_okay=False, help="File with a token that may read a private registry."),
-]
 Deep = Annotated[bool, typer.Option("--deep", help="Compare every index file and hash every archive again.")]
 
 
@@ -87,7 +83,7 @@ def mirror(
     if follow and deep:
         raise typer.BadParameter("give either --follow or --deep", param_hint="--deep")
     root = directory.absolute()
-    token = token_file.read_text().strip() if token_file is not None else None
+    token = read_token(token_file)
     _require_no_registry(root)
     wishes = Wishes(archives_url(root, base_url), vkey, tuple(packages or ()), jobs, deep)
     with alone_in(root), _refusing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,16 @@ Deep = Annotated[bool, typer.Option("--deep", help="Read and hash every stored b
 After = Annotated[
     str, typer.Option(metavar="NAME", help="Check only packages after this name, in byte order.")
 ]
+
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="File with a token that may read a private registry."),
+]
+
+
+def read_token(file: Path | None) -> str | None:
+    """The token in a file, without white space around it; None without a file."""
+    return None if file is None else file.read_text().strip()
 
 
 def given(**options: Any) -> dict[str, Any]:

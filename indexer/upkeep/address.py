@@ -36,14 +36,17 @@ class Address:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Self]:
-        """Open the registry at a URL, which may be that of its log. Raises ValueError for another scheme."""
+    async def open(cls, url: str, token: str | None = None) -> AsyncIterator[Self]:
+        """Open the registry at a URL, which may be that of its log. Raises ValueError for another scheme.
+
+        token: for a private registry; it is sent to this address alone.
+        """
         base = url.rstrip("/").removesuffix("/log") + "/"
         scheme = urlsplit(base).scheme
         if scheme == "file":
             yield cls(base, None)
         elif scheme in ("http", "https"):
-            async with Web.open() as web:
+            async with Web.open(token=token, token_base=base.rstrip("/")) as web:
                 yield cls(base, web)
         else:
             raise ValueError(

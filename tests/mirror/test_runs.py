@@ -82,7 +82,7 @@ async def test_a_later_run_takes_what_the_log_says_is_new(origin: Registry, tmp_
 async def test_a_private_registry_is_mirrored_by_who_may_read_it(
     make_default_settings: MakeSettings, tmp_path: Path
 ) -> None:
-    """With `--token-file`; nobody else, and the list of tokens does not come along."""
+    """With `--token-file`, as its log is checked; nobody else, and the list of tokens does not come along."""
     async with running_at_its_base(
         make_default_settings, reads="token", catalog_debounce_seconds=0.02, sweep_seconds=0.5
     ) as origin:
@@ -103,5 +103,16 @@ async def test_a_private_registry_is_mirrored_by_who_may_read_it(
         assert (status, report["wrong"], report["verified"]) == (0, 0, True), report
         assert "dl/hello/0.1.0/download" in tree_of(tmp_path / "mirror")
         assert not (tmp_path / "mirror/access").exists()
+        checked = ("--vkey", VKEY, "--token-file", str(token))
+        proof = await asyncio.to_thread(run, "log", "prove", "hello", "0.1.0", "--url", origin.url, *checked)
+        assert proof.returncode == 0, proof.stderr
+        for command in (
+            ("log", "verify", "--url", origin.url),
+            ("log", "monitor", origin.url, "--once", "--state", str(tmp_path / "state")),
+        ):
+            done = await asyncio.to_thread(run, *command, *checked)
+            assert done.returncode == 0, (command, done.stderr)
+            stranger = await asyncio.to_thread(run, *command, "--vkey", VKEY)
+            assert (stranger.returncode, "401" in stranger.stderr) == (1, True), (command, stranger.stderr)
         refused = await asyncio.to_thread(run, "mirror", origin.url, str(tmp_path / "other"))
         assert (refused.returncode, "401" in refused.stderr) == (1, True), refused.stderr
