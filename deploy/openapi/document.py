@@ -27,7 +27,9 @@ The package registry for the x07 language.
 
 HEAD works on every GET route: the same headers, no body. Every answer carries `x-request-id`. Every error
 is JSON with `code` (stable), `message` (for people) and `request_id`. Unknown fields of a body and unknown
-parameters of a query are ignored. Public routes ignore credentials."""
+parameters of a query are ignored. Where a credential is optional, a private registry requires it
+(`auth-required` in `config.json`); a public one ignores it, except for private packages, which it shows to
+those who may read them. Routes without a credential ignore what is sent."""
 SECURITY_SCHEMES: Final[Json] = {
     "token": {
         "type": "http",

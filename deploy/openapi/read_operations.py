@@ -18,7 +18,7 @@ from deploy.openapi.write_operations import IF_NONE_MATCH, OF_EVERY_ROUTE
 from indexer.catalog import CatalogPackage
 from indexer.config import IndexConfig
 from indexer.metadata import MetadataDocument
-from shared import errors, publish_errors
+from shared import credential_errors, errors, publish_errors
 from shared.package_documents import AdvisoryList, OwnerList, PackagePage
 from shared.settings import Settings
 
@@ -104,6 +104,7 @@ def _blob(path: str, name: str, description: str, model: Any = None) -> Operatio
         parameters=tuple(parameters),
         answers=_answers(route, model),
         errors=_errors(route, path, is_rooted=host is not None),
+        security=({}, {"token": ("read",)}),
         host=host,
     )
 
@@ -145,6 +146,8 @@ def _answers(route: BlobRoute, model: Any) -> tuple[Answer, ...]:
 def _errors(route: BlobRoute, path: str, *, is_rooted: bool) -> tuple[type[errors.RegistryError], ...]:
     found: list[type[errors.RegistryError]] = [
         *OF_EVERY_ROUTE,
+        credential_errors.AuthRequired,
+        credential_errors.AuthInvalid,
         type(missing_blob(route.key)),
         errors.StorageFailed,
     ]

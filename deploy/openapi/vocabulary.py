@@ -172,6 +172,8 @@ PARAMETERS: Final[dict[str, Any]] = {
     "error": "access_denied",
     "error_description": "The user has denied your application access.",
     "first": "he",
+    "github-public-key-identifier": DIGITS,
+    "github-public-key-signature": "MEUCIQDMHK2ZWvB5h4nYB0uN3gPZV1zB1pS8cGm1Nd3t7wIgQ4xI2bq9w0m5nJf8s3cF1kR7",
     "handle": "octo",
     "id": EXAMPLE_UUID,
     "if-none-match": ETAG,

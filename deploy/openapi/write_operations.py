@@ -33,6 +33,16 @@ OF_COOKIE_CHANGES: Final = (
 IF_NONE_MATCH: Final = Parameter("if-none-match", "header", str, "ETags that the client has, or `*`.")
 ORIGIN: Final = Parameter("origin", "header", str, "Required with a session: a page's origin, listed here.")
 
+SIGNATURE: Final = (
+    Parameter("github-public-key-identifier", "header", str, "Required: the key that signed the body."),
+    Parameter(
+        "github-public-key-signature",
+        "header",
+        str,
+        "Required: ECDSA over P-256 and SHA-256 of the raw body, DER in base64.",
+    ),
+)
+
 
 def operation_of(endpoint: Endpoint) -> Operation:
     """The operation of an endpoint."""
@@ -59,7 +69,7 @@ def errors_of(endpoint: Endpoint) -> tuple[type[errors.RegistryError], ...]:
         found += OF_JSON_BODIES
     if (endpoint.request, endpoint.signed, endpoint.is_upload) != (None, None, False):
         found.append(errors.BodyTooSlow)
-    if endpoint.auth is not Auth.NONE:
+    if endpoint.auth is not Auth.NONE or endpoint.shows_packages:
         found += OF_CREDENTIALS
     if endpoint.scope is not None:
         found.append(errors.Forbidden)
@@ -77,6 +87,8 @@ def _parameters(endpoint: Endpoint) -> tuple[Parameter, ...]:
         found.append(IF_NONE_MATCH)
     if _changes_by_cookie(endpoint):
         found.append(ORIGIN)
+    if endpoint.signed is not None:
+        found += SIGNATURE
     return tuple(found)
 
 
@@ -119,6 +131,8 @@ def _security(endpoint: Endpoint) -> tuple[dict[str, tuple[str, ...]], ...]:
     scopes = (str(endpoint.scope),) if endpoint.scope is not None else ()
     token: dict[str, tuple[str, ...]] = {"token": scopes}
     session: dict[str, tuple[str, ...]] = {"session": scopes}
+    if endpoint.shows_packages:
+        return ({}, {"token": ("read",)}, {"session": ()})
     if _changes_by_cookie(endpoint):
         session["csrf"] = ()
     match endpoint.auth:

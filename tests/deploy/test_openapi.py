@@ -181,4 +181,16 @@ def test_what_needs_a_credential_says_which() -> None:
             Auth.SESSION: [{"session", "csrf"}],
             Auth.EITHER: [{"token"}, {"session", "csrf"} if endpoint.method != "GET" else {"session"}],
         }
-        assert schemes == expected[endpoint.auth], endpoint.path
+        shown = [{"token"}, {"session"}] if endpoint.shows_packages else expected[endpoint.auth]
+        assert schemes == shown, endpoint.path
+
+
+def test_reads_take_a_token_and_reports_a_signature() -> None:
+    """A private registry requires the token; a report of leaked tokens is nothing without its two headers."""
+    for path in ("/index/catalog.json", "/v1/packages/{name}/{version}/download", "/log/checkpoint"):
+        operation = API["paths"][path]["get"]
+        assert operation["security"] == [{}, {"token": ["read"]}], path
+        assert any(status == "401" for status in operation["responses"]), path
+    report = API["paths"]["/v1/secret-scanning/github"]["post"]
+    named = {parameter["name"] for parameter in report["parameters"] if parameter["in"] == "header"}
+    assert named == {"github-public-key-identifier", "github-public-key-signature"}
