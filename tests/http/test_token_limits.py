@@ -54,19 +54,19 @@ async def test_a_token_with_an_end_works_until_then(fs_registry: Registry) -> No
     assert [token["expires_at"] for token in found.values()].count(None) == 1
 
 
-async def test_an_aimed_token_changes_only_its_packages(fs_registry: Registry) -> None:
+async def test_an_aimed_token_changes_only_its_packages(registry: Registry) -> None:
     """This covers publish, yank, owners and scale evidence, although its user owns more and is an admin."""
-    alice = await fs_registry.add_publisher("alice", *ALL_SCOPES)
+    alice = await registry.add_publisher("alice", *ALL_SCOPES)
     for name in ("hello", "acme-one", "acmes"):
-        assert (await fs_registry.publish(hello_archive(name), alice)).status_code == 200
+        assert (await registry.publish(hello_archive(name), alice)).status_code == 200
     asked = {"scopes": list(ALL_SCOPES), "packages": ["hello", "acme-*", "hello"]}
-    created = await create(fs_registry, alice, **asked)
+    created = await create(registry, alice, **asked)
     assert created["packages"] == ["acme-*", "hello"]
     aimed = bearer(created["token"])
-    http = fs_registry.http
+    http = registry.http
 
     for name, status in (("hello", 200), ("acme-one", 200), ("acme-new", 200), ("acmes", 403), ("new", 403)):
-        answer = await fs_registry.publish(hello_archive(name, "0.2.0"), aimed)
+        answer = await registry.publish(hello_archive(name, "0.2.0"), aimed)
         assert answer.status_code == status, name
     for name, status in (("acme-one", 200), ("acmes", 403)):
         path = f"/v1/packages/{name}"
@@ -78,7 +78,7 @@ async def test_an_aimed_token_changes_only_its_packages(fs_registry: Registry) -
         'this token is for "acme-*", "hello" alone, not for "acmes"; '
         "use a token that is for this package, or make one"
     )
-    assert (await listed(fs_registry, alice))[0]["packages"] == ["acme-*", "hello"]
+    assert (await listed(registry, alice))[0]["packages"] == ["acme-*", "hello"]
 
 
 async def test_a_token_gives_no_other_more_than_it_has(fs_registry: Registry) -> None:
@@ -145,24 +145,24 @@ async def test_a_registry_limits_how_long_tokens_last(make_default_settings: Mak
         assert "the longest that a token may last here" in answer.json()["message"]
 
 
-async def test_yank_is_a_scope_of_its_own_that_owner_manage_includes(fs_registry: Registry) -> None:
+async def test_yank_is_a_scope_of_its_own_that_owner_manage_includes(registry: Registry) -> None:
     """A token for yanks can do nothing else; `read` allows no changes."""
-    owner = await fs_registry.add_publisher("alice", "publish", "owner.manage", "token.manage")
-    assert (await fs_registry.publish(hello_archive(), owner)).status_code == 200
-    yanks = bearer((await create(fs_registry, owner, scopes=["yank"]))["token"])
-    reads = bearer((await create(fs_registry, owner, scopes=["read"]))["token"])
+    owner = await registry.add_publisher("alice", "publish", "owner.manage", "token.manage")
+    assert (await registry.publish(hello_archive(), owner)).status_code == 200
+    yanks = bearer((await create(registry, owner, scopes=["yank"]))["token"])
+    reads = bearer((await create(registry, owner, scopes=["read"]))["token"])
     path = "/v1/packages/hello/0.1.0/yank"
     for headers, status in ((owner, 200), (yanks, 200), (reads, 403)):
-        answer = await fs_registry.http.post(path, json={"yanked": True}, headers=headers)
+        answer = await registry.http.post(path, json={"yanked": True}, headers=headers)
         assert answer.status_code == status
     assert answer.json()["message"] == "missing scope: owner.manage"
     for headers in (yanks, reads):
-        refused = await fs_registry.publish(hello_archive(version="0.2.0"), headers)
+        refused = await registry.publish(hello_archive(version="0.2.0"), headers)
         assert refused.json()["message"] == "missing scope: publish"
         body = {"handle": "alice"}
-        refused = await fs_registry.http.post("/v1/packages/hello/owners", json=body, headers=headers)
+        refused = await registry.http.post("/v1/packages/hello/owners", json=body, headers=headers)
         assert refused.json()["message"] == "missing scope: owner.manage"
-    assert Event("alice", "yank", "hello", "0.1.0", {}) in await events(fs_registry)
+    assert Event("alice", "yank", "hello", "0.1.0", {}) in await events(registry)
 
 
 @pytest.mark.parametrize(
