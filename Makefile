@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # setuptools warns of every editable installation; the warning asks for nothing.
 LINK := PYTHONWARNINGS='ignore:Editable installation' $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: help install run check check-all audit deploy-check format test edge-test pooler-test image-test cluster-test browser-test pages fuzz soak chaos model bench golden openapi docs docs-tables lock clean
+.PHONY: help install run check check-all audit deploy-check format test edge-test varnish-test pooler-test image-test cluster-test browser-test pages fuzz soak chaos model bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,10 @@ test: check-all ## Check, then run every test on real servers
 edge-test: $(DEV_STAMP) ## Install nginx if it is missing, and run the shipped edge in front of real tiers
 	@PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { apt-get update -q && apt-get install -y -q nginx-light; }
 	$(BIN)/python -m pytest tests/edge
+
+varnish-test: $(DEV_STAMP) ## Install Varnish if it is missing, and purge it
+	@PATH=$$PATH:/usr/sbin command -v varnishd >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends varnish gcc libc6-dev; }
+	$(BIN)/python -m pytest tests/varnish
 
 pooler-test: $(DEV_STAMP) ## Install PgBouncer if it is missing, and run registries behind it
 	@PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends pgbouncer; }

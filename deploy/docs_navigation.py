@@ -32,6 +32,7 @@ SECTIONS: Final = {
         "upgrades.md",
         "adoption.md",
         "scaling.md",
+        "edge.md",
         "benchmarks.md",
         "benchmarks-reads.md",
     ),

@@ -24,6 +24,7 @@ from indexer.fence import Fence, Rendered
 from indexer.gzip_member import HEADER, Trailer
 from indexer.metrics import CATALOG_SECONDS
 from indexer.parts import Parts
+from indexer.purging.wanted import want_purge
 from indexer.queries import catalog
 from shared.blobs import CATALOG_KEY, JSON_TYPE
 from shared.database import require_open
@@ -71,6 +72,7 @@ async def _build(parts: Parts, kept: KeptCatalog, *, anew: bool) -> bool:
         is_kept = not anew and kept.is_in_storage(there)
         sections = await _sections(tx, kept, is_kept=is_kept)
         joined = await _put(parts, kept, sections, fence, generation)
+        await want_purge(tx, parts.settings, [CATALOG_KEY])
     kept.adopt(sections, generation, joined.digest)
     await parts.notifier.announce(Change((CATALOG_KEY,)))
     CATALOG_SECONDS.observe(time.perf_counter() - begun)

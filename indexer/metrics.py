@@ -95,3 +95,9 @@ WEBHOOK_ATTEMPTS: Final = Counter(
 )
 for _outcome in ("arrived", "failed"):
     WEBHOOK_ATTEMPTS.labels(_outcome)
+
+PURGES: Final = Counter(
+    "x07_purges_total", "Surrogate keys that an edge was asked to drop: `done` or `failed`.", ["outcome"]
+)
+for _outcome in ("done", "failed"):
+    PURGES.labels(_outcome)

@@ -33,6 +33,7 @@ from indexer.package_files import (
     replaced_keys_of,
 )
 from indexer.parts import Parts
+from indexer.purging.wanted import want_purge
 from indexer.queries import marks, packages
 from indexer.queries.log import hand_over
 from indexer.queries.private import hide
@@ -98,6 +99,7 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
         done, has_event = await _put(parts, fence, dirty, outcomes, doubtful), False
         if done:
             has_event = await _mark(tx, done, parts.settings)
+            await want_purge(tx, parts.settings, (key for put in done for key in put.changed_keys))
         stop_at("before_published_mark", parts.settings.test_stop_at)
     if done:
         stop_at("after_published_mark", parts.settings.test_stop_at)

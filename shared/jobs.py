@@ -23,6 +23,7 @@ PUBLISH_CATALOG: Final = "publish_catalog"
 ASK_WITNESSES: Final = "ask_witnesses"
 PUBLISH_ACCESS: Final = "publish_access"
 DELIVER_WEBHOOKS: Final = "deliver_webhooks"
+PURGE_EDGE: Final = "purge_edge"
 # Most jobs kept; older ones are dropped, because the sweep covers them.
 LONGEST_QUEUE: Final = 10_000
 # By then, a sweep has done what the job is for. The queue of a worker that is away must not grow without end.
@@ -107,6 +108,10 @@ class JobQueue:
     async def deliver_webhooks(self, defer_s: float) -> None:
         """Queue the delivery of what is due to webhooks after this time."""
         await self._queue(self._keys, uuid4().hex, DELIVER_WEBHOOKS, (), defer_s)
+
+    async def purge_edge(self, defer_s: float) -> None:
+        """Queue the purge of what is due after this time."""
+        await self._queue(self._keys, uuid4().hex, PURGE_EDGE, (), defer_s)
 
     async def depth(self) -> int:
         """The number of jobs that wait or run."""

@@ -86,6 +86,7 @@ class Notifier:
         self._redis: Any = open_redis(settings, SOCKET_TIMEOUT_S)
         self._jobs = JobQueue(settings, self._redis)
         self._has_private_reads = settings.has_private_reads
+        self._purges = settings.purges
         self._announcement = [change_channel(settings), reader_channel(settings, "")]
         self._announce = self._redis.register_script(ANNOUNCE)
         self._pause = Pause(PAUSE_AFTER_FAILURE_S)
@@ -120,10 +121,19 @@ class Notifier:
         """Have what is due after this time sent to webhooks."""
         await self._send(lambda: self._jobs.deliver_webhooks(defer_s))
 
+    async def purge_edge(self, defer_s: float = 0.0) -> None:
+        """Have the edge asked to drop what is due after this time."""
+        await self._send(lambda: self._jobs.purge_edge(defer_s))
+
     async def announce(self, change: Change) -> None:
-        """Tell readers and waiting publishers what was published, and publishers which readers hear it."""
+        """Tell readers and waiting publishers what was published, and publishers which readers hear it.
+
+        Then have the edge asked to drop it, if there is one: its next copy comes from readers that know.
+        """
         message = msgspec.json.encode(msgspec.structs.replace(change, id=uuid4().hex))
         await self._send(lambda: self._announce(args=[*self._announcement, message]))
+        if self._purges:
+            await self.purge_edge()
 
     async def _send(self, command: Callable[[], Any]) -> bool:
         """Send a command; False if Redis is away, or was within the last second."""

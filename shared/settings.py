@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.setting_groups.accounts import AccountSettings
 from shared.setting_groups.addresses import AddressSettings
 from shared.setting_groups.diagnostics import DiagnosticSettings
+from shared.setting_groups.edge import EdgeSettings
 from shared.setting_groups.pages import PageSettings
 from shared.setting_groups.publishing import PublishSettings
 from shared.setting_groups.reading import ReadSettings
@@ -31,6 +32,7 @@ from shared.variables import PREFIX, SettingsError, known_variables, refusal, se
 # Pydantic collects fields from the last base to the first, so docs/settings.md has these from the bottom up.
 class Settings(
     DiagnosticSettings,
+    EdgeSettings,
     WebhookSettings,
     WorkerSettings,
     PageSettings,

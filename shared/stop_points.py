@@ -27,6 +27,8 @@ StopPoint = Literal[
     "after_log_checkpoint",
     "after_webhook_taken",
     "after_webhook_sent",
+    "before_purge",
+    "after_purge",
 ]
 STOP_POINTS: Final[tuple[str, ...]] = get_args(StopPoint)
 AFTER_CHANGE: Final = "change:"

@@ -467,3 +467,15 @@ webhook_deliveries = Table(
     Column("status", Integer),
     Column("error", Text),
 )
+
+# What edges have to drop (indexer/purging). A key is purged twice, a moment apart: round. due_at: when it is
+# purged next. change: raised with each change of the files.
+edge_purges = Table(
+    "edge_purges",
+    metadata,
+    Column("surrogate_key", Text, primary_key=True),
+    Column("change", BigInteger, nullable=False, server_default=text("1")),
+    Column("round", SmallInteger, nullable=False, server_default=text("1")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("due_at", required=True),
+)

@@ -27,6 +27,7 @@ from tests.memory import servers_directory
 from tests.pooler.pgbouncer import find_pgbouncer
 from tests.seaweedfs import SeaweedFs
 from tests.stack import Registry, running_registry
+from tests.varnish.varnish import find_varnish
 
 # Pages are rendered only in the tests of pages, which turn them on.
 os.environ.setdefault("X07_REGISTRY_PAGES", "off")
@@ -39,7 +40,11 @@ MakeSettings = Callable[..., Awaitable[Settings]]
 # Programs that no wheel brings, and the tests that need them.
 MISSING = {
     folder: f"{program} is not installed: run `make {folder}-test` for tests/{folder}"
-    for folder, program, find in (("edge", "nginx", find_nginx), ("pooler", "PgBouncer", find_pgbouncer))
+    for folder, program, find in (
+        ("edge", "nginx", find_nginx),
+        ("pooler", "PgBouncer", find_pgbouncer),
+        ("varnish", "Varnish", find_varnish),
+    )
     if not find()
 }
 collect_ignore = list(MISSING)

@@ -20,11 +20,12 @@ ALLOWED = {"webhooks_allow_http": True, "webhooks_allow_private": True}
 
 @dataclass
 class Receiver:
-    """Keeps what it gets. answer: what it answers; 204 by default. url: set by who serves it."""
+    """Keeps what it gets, and the paths. answer: what it answers; 204 by default. url: set by its server."""
 
     url: str = ""
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     answer: Answer | None = None
+    paths: list[str] = field(default_factory=list)
 
     @property
     def app(self) -> Starlette:
@@ -32,6 +33,7 @@ class Receiver:
         return Starlette(routes=[Route("/{path:path}", self._receive, methods=["GET", "POST"])])
 
     async def _receive(self, request: Request) -> Response:
+        self.paths.append(request.url.path)
         self.received.append((dict(request.headers), await request.body()))
         return Response(status_code=204) if self.answer is None else await self.answer(request)
 

@@ -26,6 +26,7 @@ from shared.jobs import (
     PUBLISH_ACCESS,
     PUBLISH_CATALOG,
     PUBLISH_PACKAGES,
+    PURGE_EDGE,
     catalog_count_key,
 )
 from shared.names import PackageName, parse_name
@@ -108,6 +109,11 @@ async def deliver_webhooks(ctx: dict[str, Any]) -> None:
     await ctx["schedule"].begin_deliveries()
 
 
+async def purge_edge(ctx: dict[str, Any]) -> None:
+    """Begin to have the edge drop what changed. Queued after a publication, and for another try."""
+    ctx["schedule"].begin_purges()
+
+
 @retried
 async def remove_expired(ctx: dict[str, Any]) -> None:
     """Remove sessions and sign-in attempts that expired."""
@@ -130,6 +136,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     func(ask_witnesses, name=ASK_WITNESSES),
     func(publish_access, name=PUBLISH_ACCESS),
     func(deliver_webhooks, name=DELIVER_WEBHOOKS),
+    func(purge_edge, name=PURGE_EDGE),
 )
 
 

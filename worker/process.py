@@ -16,6 +16,7 @@ from arq.connections import RedisSettings
 from indexer.log.sequencer import Sequencer, open_sequencer
 from indexer.log.witnesses import open_witnesses
 from indexer.parts import Parts, make_parts
+from indexer.purging.purger import open_purger
 from indexer.webhooks.delivery import Deliveries
 from indexer.webhooks.sender import Sender
 from shared.database import Database
@@ -62,7 +63,8 @@ async def run(settings: Settings) -> None:
         witnesses = await stack.enter_async_context(open_witnesses(sequencer, settings.witnesses()))
         sender = Sender(settings)
         stack.push_async_callback(sender.close)
-        schedule = Schedule(parts, sequencer, witnesses, Deliveries(parts, sender))
+        purger = await stack.enter_async_context(open_purger(parts))
+        schedule = Schedule(parts, sequencer, witnesses, Deliveries(parts, sender), purger)
         try:
             async with (
                 serving_operations(

@@ -22,6 +22,7 @@ from indexer.metrics import PUBLICATION_FAILURES
 from indexer.parts import Parts
 from indexer.private_publication import PrivatePublication
 from indexer.publication import publish_packages, put_doubtful_again
+from indexer.purging.purger import Purger
 from indexer.queries import packages
 from indexer.queries.expiry import remove_expired
 from indexer.queries.packages import DirtyPackage
@@ -59,10 +60,11 @@ class Schedule:
         sequencer: Sequencer | None = None,
         witnesses: Sequence[Asking] = (),
         deliveries: Deliveries | None = None,
+        purger: Purger | None = None,
     ) -> None:
         """sequencer: of the transparency log; None if there is no log or another process lets it grow.
 
-        deliveries: to webhooks; None if another process sends them.
+        deliveries: to webhooks; purger: of the edge. None if another process does this, or nobody has to.
         """
         self._parts = parts
         self.settings = settings = parts.settings
@@ -71,6 +73,7 @@ class Schedule:
         self._sequencer = sequencer
         self._witnesses = witnesses
         self._deliveries = deliveries
+        self._purger = purger
         self._healing = Healing(parts)
         self._private = PrivatePublication(parts)
         self._scrub = Scrub(parts, bytes_per_s) if (bytes_per_s := settings.scrub_bytes_per_second) else None
@@ -114,6 +117,7 @@ class Schedule:
             if self.settings.has_pages:
                 group.create_task(self._for_ever("pages", self._pages.turn, 0))
             group.create_task(self._for_ever("healing", self._heal, TURN_S))
+            group.create_task(self._for_ever("purges", self._sweep_purges, self.settings.sweep_seconds))
             group.create_task(self._for_ever("webhooks", self.begin_deliveries, self.settings.sweep_seconds))
             if self.settings.has_private_reads:
                 access_s = access_interval_s(self.settings.read_ttl_seconds)
@@ -129,6 +133,9 @@ class Schedule:
             await _taken(name, turn)
             raise_if_cancelled()
             await asyncio.sleep(pause_s)
+
+    async def _sweep_purges(self) -> None:
+        self.begin_purges()
 
     async def _grow_log(self, sequencer: Sequencer) -> None:
         try:
@@ -165,6 +172,11 @@ class Schedule:
         if self._deliveries is not None:
             for hook_id in await self._deliveries.hooks_due():
                 self._begin(f"webhook {hook_id}", partial(self._deliveries.deliver, hook_id))
+
+    def begin_purges(self) -> None:
+        """Begin to have the edge drop what changed, unless that is under way."""
+        if self._purger is not None:
+            self._begin("purges", self._purger.turn)
 
     def _begin(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
         if name not in self._running:

@@ -37,6 +37,7 @@ from api.read.routes import (
     resolve,
 )
 from api.read.streaming import BlobChanged, Streams
+from api.read.surrogate import surrogate_fields_of
 from api.read.tree_guard import TreeGuard
 from shared.access import ACCESS_KEY
 from shared.blobs import CONFIG_KEY, CORRUPT_METADATA_DIGEST
@@ -79,7 +80,12 @@ class ReadService:
         self.has_access_log = settings.access_log
         self.blobs = FreshBlobs(loader, self._cache, self.ttl_s)
         self.access: Access = access_of(storage, settings)
-        self.fast = FastAnswers(settings.cors_origins, is_private=self.access.needs_token)
+        self._surrogate_fields = surrogate_fields_of(settings)
+        self.fast = FastAnswers(
+            settings.cors_origins,
+            is_private=self.access.needs_token,
+            surrogate_fields=self._surrogate_fields,
+        )
         self._cache.on_removed = self.fast.forget
         self._edge_times, self._edge_turns = EdgeTimes.of(settings), EdgeTurns()
         self._streams = Streams(tree, memory_bytes // 4)
@@ -213,6 +219,7 @@ class ReadService:
         if is_for_fast_path and not served.is_stale and self.blobs.is_fresh(served.blob):
             self.fast.learn(served.blob, codings, representation)
         answer = answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
+        answer = replace(answer, fields=[*answer.fields, *self._surrogate_fields(route.key)])
         if is_private:
             return replace(answer, fields=private_fields(answer.fields))
         return self._edge_times.tell(route, answer) if wish == CONFIRMED else answer

@@ -5,13 +5,14 @@ The fast path learns them from the application's own answers and drops them with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from api.read.answer import Fields, content_fields, private_fields, validator_fields
 from api.read.cache import CachedBlob
 from api.read.representation import Representation
 from api.read.routes import BlobRoute, canonical_route, pattern_of
+from api.read.surrogate import no_surrogate_fields
 from shared.encodings import Coding
 from shared.http.conditional import ByteRange
 from shared.http.cors import ALLOW_ORIGIN, CREDENTIALS, EXPOSED, VARY
@@ -75,11 +76,19 @@ class FastTarget:
 class FastAnswers:
     """The targets that the fast path can answer without the application, by request line."""
 
-    def __init__(self, cors_origins: Sequence[str], *, is_private: bool = False) -> None:
+    def __init__(
+        self,
+        cors_origins: Sequence[str],
+        *,
+        is_private: bool = False,
+        surrogate_fields: Callable[[str], Fields] = no_surrogate_fields,
+    ) -> None:
+        """surrogate_fields: the header that names the surrogate key of a blob, by the blob's key."""
         self.targets: dict[bytes, FastTarget] = {}
         self.tallies: dict[str, Tally] = {}
         self._by_key: dict[str, FastTarget] = {}
         self._extra = _cors_fields(cors_origins)
+        self._surrogate_fields = surrogate_fields
         self._is_private = is_private
         self.takes_origin = not cors_origins
 
@@ -98,8 +107,9 @@ class FastAnswers:
             self._by_key[key] = self.targets[target.line] = target
         if codings not in target.answers:
             shared = (one for one in target.answers.values() if one.etag == representation.etag)
+            extra = [*self._surrogate_fields(key), *self._extra]
             target.answers[codings] = next(shared, None) or FastAnswer(
-                route, representation, self._extra, is_private=self._is_private
+                route, representation, extra, is_private=self._is_private
             )
 
     def forget(self, key: str) -> None:

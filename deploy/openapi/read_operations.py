@@ -121,7 +121,7 @@ def _route_of(path: str) -> BlobRoute:
 
 
 def _answers(route: BlobRoute, model: Any) -> tuple[Answer, ...]:
-    validators: tuple[str, ...] = ("etag", "cache-control", "x-x07-stale")
+    validators: tuple[str, ...] = ("etag", "cache-control", "surrogate-key", "x-x07-stale")
     if route.has_variants:
         validators += ("vary",)
     if route.is_archive:

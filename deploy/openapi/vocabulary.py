@@ -245,6 +245,7 @@ HEADERS: Final[dict[str, tuple[str, str]]] = {
     "location": ("The address to continue at.", "/index/catalog.json"),
     "retry-after": ("Seconds until another attempt may work.", "2"),
     "set-cookie": ("Gives the browser a cookie, or clears it.", "x07_session=…; Path=/; HttpOnly"),
+    "surrogate-key": ("Names what changes together with the file, for an edge.", "package/hello"),
     "vary": ("What else the answer depends on.", "accept-encoding"),
     "www-authenticate": ("How to authenticate: with a token.", "Bearer"),
     "x-content-type-options": ("Browsers must not guess the type.", "nosniff"),

@@ -17,7 +17,7 @@ from tests.faults.tally import Tally
 from tests.receiver import ALLOWED, Receiver, answering
 from tests.stack import bearer, eventually, serving
 
-ROW = "webhooks: worker or writer killed at each point, Redis emptied, a receiver that fails"
+ROW = "webhooks: worker or writer killed at each point, a receiver that fails"
 POINTS = ("before_published_mark", "after_published_mark", "after_webhook_taken", "after_webhook_sent")
 LEASES_END = "UPDATE webhook_deliveries SET due_at = now() WHERE done_at IS NULL RETURNING 1"
 

@@ -1,0 +1,1 @@
+"""Asks edges to drop their copies of files that changed."""
