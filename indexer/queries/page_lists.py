@@ -1,6 +1,7 @@
 """SQL of the pages that list all packages.
 
 Packages are numbered in the order of their creation, 100 a page, so that a new one changes the last page.
+Private packages have no listing and no number; otherwise gaps in the pages would tell how many there are.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ PER_PAGE = 100
 
 _RANKED = """
     ranked AS (
-        SELECT id, name, (row_number() OVER (ORDER BY created_at, name) - 1) / :per_page + 1 AS page
-        FROM packages
+        SELECT p.id, p.name, (row_number() OVER (ORDER BY p.created_at, p.name) - 1) / :per_page + 1 AS page
+        FROM packages p JOIN package_listings l ON l.package_id = p.id
     )
 """
 _LISTED = """

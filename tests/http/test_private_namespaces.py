@@ -45,6 +45,7 @@ LISTS = (
     *("/index/catalog.json", "/v1/search?q=", "/v1/search?q=acme", "/v1/search?q=se&scale_tested=false"),
     *("/v1/archetypes", "/v1/archetypes/web", "/v1/packages/hello/dependents"),
 )
+HTML_LISTS = ("/packages/", "/feeds/new.atom", "/feeds/advisories.atom", "/sitemap.xml", "/status")
 CHANGES = [each for each in ALL_ENDPOINTS if "/packages/{name}" in each.path and each.auth.value != "none"]
 
 
@@ -187,7 +188,8 @@ async def _no_list_names_one(registry: Registry, people: People) -> None:
     assert {entry.name for entry in (await read_log(registry.storage)).entries} == {"hello"}
     assert (await registry.http.get("/v1/search?q=")).json()["total"] == 1
     home = await until_page(registry.http, "/", "/packages/hello/0.1.0")
-    assert not any(name in home.text for name in PRIVATE)
+    others = [await registry.http.get(path) for path in HTML_LISTS]
+    assert not any(name in page.text for page in (home, *others) for name in PRIVATE)
     assert await verified(registry) == []
 
 
