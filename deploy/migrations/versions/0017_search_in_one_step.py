@@ -24,7 +24,7 @@ SEARCH = r"""
         q text, only_tested boolean, page_limit bigint, page_offset bigint,
         known_change bigint, known_total bigint
     ) RETURNS TABLE (place bigint, name text, total bigint, change bigint)
-    LANGUAGE plpgsql STABLE ROWS 100 SET work_mem = '32MB' AS $$
+    LANGUAGE plpgsql STABLE ROWS 20 SET work_mem = '32MB' AS $$
     DECLARE
         tested text := CASE WHEN only_tested THEN 'AND scale_tested' ELSE '' END;
         pattern text := '%' || regexp_replace(q, '([\\%_])', '\\\1', 'g') || '%';
