@@ -76,7 +76,8 @@ class FileSystemStorage:
         try:
             yield Opened(info, self._chunks(file, last - start))
         finally:
-            await self._run(file.close)  # waits for a read that the caller no longer wants
+            # Waits for a read that the caller no longer wants, and is not cut off by a second cancellation.
+            await asyncio.shield(self._run(file.close))
 
     async def put(
         self,
