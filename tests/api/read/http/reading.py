@@ -17,6 +17,7 @@ from deploy.asgi import Application, State
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, content_type_of, index_key, metadata_key
 from shared.http.request_id import RequestIdMiddleware
 from shared.names import PackageName
+from shared.setting_groups.reading import LEAST_CACHE_BYTES
 from shared.settings import Settings
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Opened, Storage
 from shared.storage.opening import open_storage
@@ -117,7 +118,11 @@ class Reading:
 
 @asynccontextmanager
 async def reading(settings: Settings, bodies: dict[str, bytes] = BODIES) -> AsyncIterator[Reading]:
-    """Serve these bodies from the storage of the settings, which is still empty."""
+    """Serve these bodies from the storage of the settings, which is still empty.
+
+    The cache is that of a small machine, so that large bodies are streamed on every machine.
+    """
+    settings = settings.model_copy(update={"read_cache_bytes": LEAST_CACHE_BYTES})
     storage = await open_storage(settings)
     watched = WatchedStorage(storage)
     service = ReadService(cast("Any", watched), settings)
