@@ -9,10 +9,11 @@ from typing import Final
 from indexer.catalog_publication import publish_catalog
 from indexer.config_publication import publish_config
 from indexer.parts import Parts
-from indexer.publication import publish_packages
+from indexer.publication import publish_package, publish_packages
 from indexer.queries import packages, tree
 from indexer.upkeep.progress import Progress, pages
-from shared.errors import RegistryError
+from shared.errors import PackageBusy, RegistryError
+from shared.names import PackageName
 
 PACKAGES_PER_PAGE: Final = 100
 PACKAGES_AT_ONCE: Final = 16
@@ -76,8 +77,17 @@ class Reindexing:
                 yield Failed(name, "there is no such package")
         for some in pages(known, PACKAGES_AT_ONCE):
             for name, outcome in zip(some, await publish_packages(self.parts, some), strict=True):
-                if isinstance(outcome, RegistryError):
-                    yield Failed(name, f"{outcome.message} ({outcome.code})")
-                elif isinstance(outcome, Exception):
-                    raise outcome
+                error = await self._error_when_free(name) if isinstance(outcome, PackageBusy) else outcome
+                if isinstance(error, RegistryError):
+                    yield Failed(name, f"{error.message} ({error.code})")
+                elif isinstance(error, Exception):
+                    raise error
         self.progress.advance(len(page))
+
+    async def _error_when_free(self, name: PackageName) -> RegistryError | None:
+        """Write a package that another process holds, such as a worker that writes it, once it is free."""
+        try:
+            await publish_package(self.parts, name)
+        except RegistryError as error:
+            return error
+        return None
