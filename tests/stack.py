@@ -127,6 +127,8 @@ class Registry:
             WITH changed AS (
                 UPDATE package_versions v SET manifest = CAST(:manifest AS jsonb) FROM packages p
                 WHERE p.id = v.package_id AND p.name = :name RETURNING p.id
+            ), documents AS (
+                UPDATE version_state SET metadata_digest = NULL WHERE package_id IN (SELECT id FROM changed)
             )
             UPDATE index_state SET generation = generation + 1
             WHERE package_id IN (SELECT id FROM changed) RETURNING 1

@@ -131,6 +131,8 @@ async def test_huge_unknown_fields_are_ignored(fs_registry: Registry, caller: di
         body = {**good, "unknown": ["x" * 1000] * 500, "x" * 60_000: None}
         answer = await fs_registry.http.request(endpoint.method, path_of(endpoint), json=body, headers=caller)
         expected = "X07REG_IDENTITY_INVALID" if "jwt" in good else None
+        if "{id}" in endpoint.path:
+            expected = "X07REG_NOT_FOUND"  # the fields were read, and then there is no such object
         assert answer.json().get("code") == expected, answer.text
 
 

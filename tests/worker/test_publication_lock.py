@@ -126,8 +126,8 @@ async def test_a_worker_that_lost_its_lock_changes_nothing(
         if call != "put":
             await publish_package(quick, HELLO)
             await registry.rows("UPDATE index_state SET generation = 7 RETURNING 1")
-        if call == "head":  # called under the lock for a document that changed
-            await registry.rows("UPDATE version_state SET metadata_digest = repeat('0', 64) RETURNING 1")
+        if call == "head":  # called under the lock for a document that must be put again
+            await registry.rows("UPDATE version_state SET metadata_digest = NULL RETURNING 1")
         if call == "get":  # called where storage has another generation than was published
             await registry.rows("UPDATE index_state SET published_generation = 6 RETURNING 1")
         held = HeldStorage(slow.storage, call, *keys)
