@@ -49,6 +49,7 @@ async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCl
                 "sweep_seconds": 0.5,
                 "publish_wait_seconds": 20,
                 "read_ttl_seconds": 0.5,
+                "pages": "off",
                 **overrides,
             }
             return await stack.enter_async_context(open_cluster(values, directory, **(behind or {})))

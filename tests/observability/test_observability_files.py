@@ -53,7 +53,7 @@ async def test_every_metric_in_dashboard_alerts_and_runbook_is_in_a_live_endpoin
     """A renamed metric would silence an alert forever."""
     live = await names_of(roles)
     runbook = (ROOT / "docs" / "runbook.md").read_text()
-    manifests = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes").iterdir())
+    manifests = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes").rglob("*.*"))
     named = set(METRIC.findall("\n".join([*expressions(), runbook, manifests])))
     known = {name for base in live for name in (base, f"{base}_bucket", f"{base}_count", f"{base}_sum")}
     assert named - known == set()
