@@ -153,7 +153,7 @@ def _errors(route: BlobRoute, path: str, *, is_rooted: bool) -> tuple[type[error
     ]
     if is_rooted:
         found.append(errors.NotFound)
-    if path.endswith(("/package", "/owners")):
+    if path.endswith(("/package", "/owners")) or "{pattern}" in path:
         found.append(publish_errors.InvalidName)
     elif "{name}" in path:
         found += OF_RELEASES if "{version}" in path else OF_INDEX_FILES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from deploy.openapi.__main__ import DOCUMENT
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.fuzz.conformance import run_schemathesis
-from tests.stack import ALL_SCOPES, Registry, running_registry
+from tests.http.test_secret_scanning import Scanner
+from tests.stack import ALL_SCOPES, Registry, running_registry, serving
 
 META = {"x07c_compat": ">=0.1.111 <0.3.0", "archetype": "cli"}
 # Random requests per operation, and their seed: `make fuzz` sends many, with a new seed each time.
@@ -27,8 +29,12 @@ SEED = int(os.environ.get("X07_FUZZ_SEED", "1"))
 async def everything(github_settings: Settings) -> AsyncIterator[Registry]:
     """A registry with sign-in, a package and no limits of attempts."""
     unlimited = {f"{of}_attempts_per_minute": 0 for of in ("sign_in", "token_creation", "publish")}
-    settings = github_settings.model_copy(update=unlimited)
-    async with running_registry(settings) as running:
+    async with AsyncExitStack() as stack:
+        scanner = await stack.enter_async_context(serving(Scanner().app))
+        settings = github_settings.model_copy(
+            update={**unlimited, "secret_scanning_keys_url": f"{scanner}/keys"}
+        )
+        running = await stack.enter_async_context(running_registry(settings))
         owner = await running.add_publisher("octo")
         answer = await running.publish(hello_archive(meta=META), owner)
         assert answer.status_code == 200, answer.text
