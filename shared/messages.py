@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 import structlog
+from redis.exceptions import ResponseError
 
 from shared.batching import COMPANY_WAIT_S, Batcher
 from shared.redis_client import REDIS_FAILURES, Pause, open_redis, require_primary
@@ -75,7 +76,8 @@ def reader_channel(settings: Settings, reader: str) -> str:
 class Notifier:
     """Queues jobs and sends change messages. It never fails, because the sweep makes up for lost ones.
 
-    After a failure it sends nothing for a second, so that a Redis that hangs does not slow every publish.
+    After a failure it sends nothing for a second, so that a Redis that hangs does not slow every publish. A
+    Redis that refuses a command, because its memory is full, answers at once and still passes messages on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -142,7 +144,8 @@ class Notifier:
         try:
             await command()
         except REDIS_FAILURES as error:
-            self._pause.begin()
+            if not isinstance(error, ResponseError):
+                self._pause.begin()
             log.warning("redis_unavailable", error=type(error).__name__)
             return False
         return True
