@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
@@ -31,6 +32,12 @@ from tests.varnish.varnish import find_varnish
 
 # Pages are rendered only in the tests of pages, which turn them on.
 os.environ.setdefault("X07_REGISTRY_PAGES", "off")
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 TEMPLATE = "template_x07"
 SEED = b64encode(bytes(range(32))).decode()
