@@ -41,9 +41,9 @@ TARGETS: Final = {
     "archive": archive_key(HELLO, SECOND),
 }
 # The timeout of every process: Postgres ends a transaction that is idle for twice this long.
-TIMEOUTS: Final = {"database_timeout_seconds": 0.5, "s3_timeout_seconds": 0.3}
-# Longer than that, than all attempts of a request (1.8 s), and than the interval of sweeps.
-PAUSE_S: Final = 4.0
+TIMEOUTS: Final = {"database_timeout_seconds": 1.5, "s3_timeout_seconds": 1.0}
+# Longer than that, than all attempts of a request (some 5 s), and than the interval of sweeps.
+PAUSE_S: Final = 8.0
 CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND state LIKE 'idle in transaction%'

@@ -21,7 +21,7 @@ from tests.stack import ALL_SCOPES, Registry, running_registry, serving
 
 META = {"x07c_compat": ">=0.1.111 <0.3.0", "archetype": "cli"}
 # Random requests per operation, and their seed: `make fuzz` sends many, with a new seed each time.
-EXAMPLES = int(os.environ.get("X07_FUZZ_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("X07_FUZZ_EXAMPLES", "1"))
 SEED = int(os.environ.get("X07_FUZZ_SEED", "1"))
 
 
