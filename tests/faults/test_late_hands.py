@@ -101,7 +101,7 @@ async def test_a_worker_whose_connection_is_ended_changes_nothing(
     for number, point in enumerate(some(POINTS[:-1], 2)):
         name = f"hello{number}"
         await published(promises, writer, name, "0.1.0")
-        victim = await cluster.start("worker", test_stop_at=f"pause:{point}", database_timeout_seconds=30)
+        victim = await cluster.start("worker", test_stop_at=f"pause:{point}", database_timeout_seconds=5)
         command = await paused(victim)
         await eventually(lambda: cluster.registry.rows(CUT))
         promises.tally.faults += 1
