@@ -33,7 +33,7 @@ class Site:
         return urlsplit(self.address).netloc
 
     @property
-    def index_url(self) -> str:
+    def sparse_index(self) -> str:
         """The URL of the index, as the toolchain takes it."""
         return f"sparse+{self.address}/index/"
 
