@@ -14,7 +14,7 @@ from api.write.credentials import (
     unusable_authorization,
 )
 from api.write.csrf import require_csrf
-from api.write.endpoint import Auth, Endpoint
+from api.write.endpoint import Auth, Demand
 from api.write.principal import Principal
 from api.write.services import Services
 from api.write.sessions import current_session, session_scopes
@@ -27,7 +27,7 @@ NO_CREDENTIAL: Final = (
 )
 
 
-async def authenticate(services: Services, request: Request, endpoint: Endpoint) -> Principal:
+async def authenticate(services: Services, request: Request, endpoint: Demand) -> Principal:
     """The caller, authenticated as the endpoint declares. A bad token never falls back to the cookie.
 
     Raises AuthRequired, AuthInvalid, AuthExpired and Forbidden. For a write with a cookie it also raises the
@@ -41,7 +41,7 @@ async def authenticate(services: Services, request: Request, endpoint: Endpoint)
     return await (_from_cookie if takes_cookie else _from_token)(services, request, endpoint)
 
 
-async def _from_token(services: Services, request: Request, endpoint: Endpoint) -> Principal:
+async def _from_token(services: Services, request: Request, endpoint: Demand) -> Principal:
     token = bearer_token(request)
     if token is None:
         raise AuthRequired(unusable_authorization(request))
@@ -67,7 +67,7 @@ async def _from_token(services: Services, request: Request, endpoint: Endpoint) 
     return principal
 
 
-async def _from_cookie(services: Services, request: Request, endpoint: Endpoint) -> Principal:
+async def _from_cookie(services: Services, request: Request, endpoint: Demand) -> Principal:
     session = await current_session(services, request)
     scopes = session_scopes(services.settings, session.github_user_id)
     principal = Principal(session.user_id, session.handle, None, scopes, session.github_email_verified)

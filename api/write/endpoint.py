@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -86,6 +86,22 @@ class Endpoint:
     may_have_session: bool = False
     is_cached: bool = False
     shows_packages: bool = False
+
+
+class Demand(Protocol):
+    """What authentication has to know of an endpoint."""
+
+    @property
+    def method(self) -> str:
+        """The method of the request; a session needs a CSRF token for all but GET."""
+
+    @property
+    def auth(self) -> Auth:
+        """The kinds of credential that are accepted."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """The scope that the credential must have."""
 
 
 class Endpoints:

@@ -7,13 +7,12 @@ it exists is not even looked up, so the time of an answer does not tell it eithe
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from api.write.authentication import authenticate
-from api.write.endpoint import Auth, Endpoint, Scope
+from api.write.endpoint import Auth, Scope
 from api.write.principal import Principal
 from api.write.private_readers import reads_all
 from api.write.queries import packages
@@ -24,11 +23,13 @@ from shared.names import PackageName
 from shared.private_names import is_private
 
 
-async def _nothing(request: Request) -> Response:
-    raise NotImplementedError
+@dataclass(frozen=True, slots=True)
+class ReaderDemand:
+    """A credential of either kind that may read."""
 
-
-ANY_READER: Final = Endpoint(method="GET", path="/", handler=_nothing, auth=Auth.EITHER, scope=Scope.READ)
+    method: str = "GET"
+    auth: Auth = Auth.EITHER
+    scope: Scope = Scope.READ
 
 
 async def sees(services: Services, caller: Principal, name: PackageName) -> bool:
@@ -54,7 +55,7 @@ async def is_hidden(request: Request, name: PackageName) -> bool:
     if not is_private(name, services.settings.private_namespaces):
         return False
     try:
-        caller = await authenticate(services, request, ANY_READER)
+        caller = await authenticate(services, request, ReaderDemand())
     except (AuthRequired, AuthInvalid, AuthExpired):
         return True
     limits = caller.limits.packages

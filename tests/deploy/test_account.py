@@ -46,9 +46,10 @@ def test_a_closed_folder_is_named_before_it_is_opened_and_an_open_one_is_left_al
 ) -> None:
     """Root's own folders are nobody else's business, so a change to one is announced, once."""
     user = server_account()
-    if user is None:
-        pytest.skip("only root changes folders for another user")
     make_private_directory(closed_dir / "data", user)
+    if user is None:  # the user of the tests runs the servers, too
+        assert capfd.readouterr().err == ""
+        return
     assert capfd.readouterr().err == (
         f"x07-registry: letting the user x07-registry pass through {closed_dir} "
         "(as setfacl -m u:x07-registry:x does)\n"
