@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from api.write.archive.paths import files_by_path
-from api.write.archive.tar import Tar
+from shared.archive.tar import Tar
 from shared.publish_errors import BadArchive
 from shared.relative_path import parse_relative_path
 from tests.fuzz.tar_programs import ProgramFailed, TarProgram

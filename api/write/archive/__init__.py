@@ -1,1 +1,1 @@
-"""Checks of uploaded archives. Imports only `shared`, which also has the rules of manifests (manifest.py)."""
+"""Checks of uploaded archives. Imports only `shared`, which reads them: archive/ and manifest.py there."""

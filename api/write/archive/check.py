@@ -1,8 +1,8 @@
 """Checks an uploaded archive: checks 4 to 21 of the contract's section 4.1, and scale metadata (4.8).
 
 The headers of the archive are read once. Of the data, only the manifest and the listed modules are read, one
-at a time. The rules of the manifest alone are in shared/manifest.py, those of the tar format in tar.py, those
-of paths in paths.py, and those of modules in x07ast/ and lint_report.py.
+at a time. The rules of the manifest alone are in shared/manifest.py, those of the tar format in
+shared/archive/, those of paths in paths.py, and those of modules in x07ast/ and lint_report.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.write.archive.how_to_pack import AT_THE_ROOT
 from api.write.archive.lint_report import LintReport
 from api.write.archive.paths import files_by_path
-from api.write.archive.tar import Entry, Tar
 from api.write.archive.x07ast import Module, X07AstInvalid, parse_module
+from shared.archive.how_to_pack import AT_THE_ROOT
+from shared.archive.tar import Entry, Tar
 from shared.manifest import (
     FILE_NAME,
     Manifest,

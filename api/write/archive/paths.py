@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from api.write.archive.how_to_pack import AT_THE_ROOT, HOW_TO_PACK
-from api.write.archive.tar import Entry
+from shared.archive.how_to_pack import AT_THE_ROOT, HOW_TO_PACK
+from shared.archive.tar import Entry
 from shared.publish_errors import BadArchive
 from shared.relative_path import parse_relative_path
 from shared.text import rust_quote

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.write.archive.paths import files_by_path
-from api.write.archive.tar import Entry
+from shared.archive.tar import Entry
 from shared.publish_errors import BadArchive
 
 A_RING = "\u00e5"

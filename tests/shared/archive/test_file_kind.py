@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from api.write.archive.tar import Tar
+from shared.archive.tar import Tar
 from shared.publish_errors import BadArchive
 from tests.archives import END, entry, hello_archive, pax
 

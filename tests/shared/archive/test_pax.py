@@ -6,10 +6,10 @@ import io
 
 import pytest
 
-from api.write.archive.extended import MAX_BYTES, MAX_RECORDS, Extended
-from api.write.archive.pax import parse_pax
-from api.write.archive.tar import Tar
-from api.write.archive.tar_header import Refused
+from shared.archive.extended import MAX_BYTES, MAX_RECORDS, Extended
+from shared.archive.pax import parse_pax
+from shared.archive.tar import Tar
+from shared.archive.tar_header import Refused
 from shared.publish_errors import BadArchive
 from tests.archives import END, entry, pax, pax_record
 

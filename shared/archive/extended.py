@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from api.write.archive.how_to_pack import HOW_TO_PACK
-from api.write.archive.pax import parse_pax
-from api.write.archive.tar_header import PAX_FLAG, Refused
+from shared.archive.how_to_pack import HOW_TO_PACK
+from shared.archive.pax import parse_pax
+from shared.archive.tar_header import PAX_FLAG, Refused
 
 MAX_HEADER_BYTES: Final = 8 << 10  # of one extended header
 # Limits per archive: more than GNU tar writes with --format=posix for the maximum number of files.

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from api.write.archive.how_to_pack import HOW_TO_PACK
-from api.write.archive.tar_header import Refused
+from shared.archive.how_to_pack import HOW_TO_PACK
+from shared.archive.tar_header import Refused
 from shared.text import rust_quote
 
 _RECORD: Final = re.compile(rb"([1-9][0-9]{0,4}) ([^=\n]*)=")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from api.write.archive.extended import MAX_HEADER_BYTES
-from api.write.archive.tar import MAX_HEADERS, MAX_PATH_BYTES, Entry, Tar
-from api.write.archive.tar_header import BLOCK_BYTES
+from shared.archive.extended import MAX_HEADER_BYTES
+from shared.archive.tar import MAX_HEADERS, MAX_PATH_BYTES, Entry, Tar
+from shared.archive.tar_header import BLOCK_BYTES
 from shared.publish_errors import BadArchive
 from tests.archives import END, entry, header, pax
 

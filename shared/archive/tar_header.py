@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from api.write.archive.how_to_pack import HOW_TO_PACK
+from shared.archive.how_to_pack import HOW_TO_PACK
 
 BLOCK_BYTES: Final = 512
 

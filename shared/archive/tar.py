@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from api.write.archive.extended import Extended
-from api.write.archive.file_kind import HEAD_BYTES, other_kind
-from api.write.archive.how_to_pack import AT_THE_ROOT
-from api.write.archive.tar_header import BLOCK_BYTES, Header, Refused, is_header, parse_header
+from shared.archive.extended import Extended
+from shared.archive.file_kind import HEAD_BYTES, other_kind
+from shared.archive.how_to_pack import AT_THE_ROOT
+from shared.archive.tar_header import BLOCK_BYTES, Header, Refused, is_header, parse_header
 from shared.publish_errors import BadArchive
 from shared.text import rust_quote
 

@@ -1,0 +1,1 @@
+"""Reads tar archives that nobody trusts. Imports only `shared`."""
