@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from shared.http.authorities import trusted_authorities
+
 WEB_ORIGIN = "https://web.example"
 CALLBACK = "/v1/auth/github/callback"
 
@@ -37,7 +39,7 @@ class Browser:
 
     async def approve(self, authorize_url: str, login: str) -> str:
         """Approve at GitHub, without the registry's cookies. Returns path and query of the callback."""
-        async with httpx.AsyncClient() as elsewhere:
+        async with httpx.AsyncClient(verify=trusted_authorities()) as elsewhere:
             page = await elsewhere.get(authorize_url)
             assert page.status_code == 200, page.text
             approved = await elsewhere.post(authorize_url, data={"login": login} if login else {})

@@ -23,6 +23,7 @@ from api.write.credentials import secret_hash
 from deploy.asgi import build_combined_app
 from deploy.listener import address_of
 from shared.database import Database
+from shared.http.authorities import trusted_authorities
 from shared.http.guarded_protocol import GuardedProtocol
 from shared.settings import Settings
 from shared.storage.interface import Storage
@@ -201,7 +202,7 @@ async def running_registry(
     try:
         async with (
             serving(build_app(settings), FastProtocol, listener) as url,
-            httpx.AsyncClient(base_url=url, timeout=60) as http,
+            httpx.AsyncClient(base_url=url, timeout=60, verify=trusted_authorities()) as http,
         ):
             yield Registry(settings, url, http, database, storage)
     finally:

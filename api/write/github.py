@@ -19,6 +19,7 @@ import structlog
 
 from api.write.queries.users import Profile
 from shared.errors import RegistryError
+from shared.http.authorities import trusted_authorities
 from shared.settings import Settings
 from shared.sign_in_errors import (
     OauthEmailsRequestFailed,
@@ -75,6 +76,7 @@ class Github:
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             timeout=timeout_s,
+            verify=trusted_authorities(),
             follow_redirects=True,
             headers={"user-agent": "x07-registry", "accept": "application/json"},
             # One client serves everyone who signs in, so it must keep no cookie.

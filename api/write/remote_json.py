@@ -16,6 +16,7 @@ import httpx
 import structlog
 
 from shared.errors import Unavailable
+from shared.http.authorities import trusted_authorities
 
 MAX_BYTES: Final = 256 * 1024
 LIFETIME_S: Final = 300.0
@@ -33,6 +34,7 @@ class RemoteJson:
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             timeout=timeout_s,
+            verify=trusted_authorities(),
             follow_redirects=False,
             # What is compressed could be larger than the limit before anybody counts.
             headers={

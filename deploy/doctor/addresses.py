@@ -9,6 +9,7 @@ import msgspec
 
 from deploy.doctor.finding import Finding, failed, off, ok
 from indexer.config import render_config
+from shared.http.authorities import trusted_authorities
 from shared.settings import Settings
 
 TIMEOUT_S: Final = 10.0
@@ -27,7 +28,7 @@ WRONG_CODE: Final = "bad_verification_code"
 async def examine_public_base(settings: Settings) -> list[Finding]:
     """One finding: config.json, read from the address that clients use, belongs to these settings."""
     url = f"{settings.public_base}/index/config.json?x07_refresh=1"
-    async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=trusted_authorities()) as http:
         answer = await http.get(url)
     if answer.status_code == httpx.codes.NOT_FOUND:
         mend = "start `x07-registry worker`: it writes the file; point the edge at the read service"

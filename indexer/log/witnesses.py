@@ -28,6 +28,7 @@ from indexer.log.reader import LogReader, fetch_from
 from indexer.log.sequencer import Sequencer
 from indexer.queries import log as rows
 from shared.blobs import CHECKPOINT_KEY
+from shared.http.authorities import trusted_authorities
 from shared.storage.interface import BlobInfo, Found
 from shared.verifier_keys import COSIGNATURE, Witness
 
@@ -221,5 +222,5 @@ async def open_witnesses(
     if sequencer is None or not witnesses:
         yield []
         return
-    async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=trusted_authorities()) as client:
         yield [Asking(sequencer, witness, client) for witness in witnesses]

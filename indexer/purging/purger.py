@@ -20,6 +20,7 @@ from indexer.parts import Parts
 from indexer.purging.requests import PurgeRequest, requests_for
 from indexer.queries import purges as rows
 from indexer.queries.purges import Purge
+from shared.http.authorities import trusted_authorities
 from shared.stop_points import stop_at
 
 KEYS_AT_ONCE: Final = 256
@@ -100,5 +101,7 @@ async def open_purger(parts: Parts) -> AsyncIterator[Purger | None]:
     if not parts.settings.purges:
         yield None
         return
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
+    async with httpx.AsyncClient(
+        timeout=TIMEOUT_S, verify=trusted_authorities(), follow_redirects=False
+    ) as client:
         yield Purger(parts, client)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
-import httpx
 
+from shared.http.authorities import trusted_authorities
 from shared.settings import Settings
 from shared.webhooks import AddressRefused, check_url, read_address, require_public
 
@@ -46,7 +46,7 @@ class Sender:
             "allows_private": settings.webhooks_allow_private,
         }
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or httpx.create_ssl_context(),
+            ssl_context=tls or trusted_authorities(),
             max_connections=None,
             max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=KEPT_S,

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import httpx
 
 from shared.database import Database
+from shared.http.authorities import trusted_authorities
 from shared.settings import Settings
 from shared.storage.opening import open_storage
 from shared.variables import variable_of
@@ -50,12 +51,12 @@ class Process:
         self.kind = kind
         self.child = child
         self.log = log
-        self.http = httpx.AsyncClient(timeout=60)
+        self.http = httpx.AsyncClient(timeout=60, verify=trusted_authorities())
 
     async def until_listening(self) -> None:
         """Wait until it prints its address."""
         url = await eventually(self._url, START_DEADLINE_S)
-        self.http = httpx.AsyncClient(base_url=url, timeout=60)
+        self.http = httpx.AsyncClient(base_url=url, timeout=60, verify=trusted_authorities())
 
     async def _url(self) -> str | None:
         said = [line for line in self.log.read_text().splitlines() if line.startswith("listening ")]
@@ -163,7 +164,7 @@ async def open_cluster(values: Mapping[str, Any], directory: Path, **behind: Any
     """
     settings = Settings(**{**values, **behind})
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient())
+        http = await stack.enter_async_context(httpx.AsyncClient(verify=trusted_authorities()))
         database, storage = Database(settings), await open_storage(settings)
         stack.push_async_callback(database.close)
         stack.push_async_callback(storage.close)

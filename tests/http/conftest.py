@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest_asyncio
 
+from shared.http.authorities import trusted_authorities
 from shared.settings import Settings
 from tests.browser import WEB_ORIGIN, Browser
 from tests.conftest import MakeSettings
@@ -61,7 +62,7 @@ async def new_browser(github: GithubServer, github_registry: Registry) -> AsyncI
     async with AsyncExitStack() as stack:
 
         async def make() -> Browser:
-            client = httpx.AsyncClient(base_url=github_registry.url, timeout=60)
+            client = httpx.AsyncClient(base_url=github_registry.url, timeout=60, verify=trusted_authorities())
             return Browser(await stack.enter_async_context(client), github.url)
 
         yield make

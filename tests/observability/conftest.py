@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from shared.http.authorities import trusted_authorities
 from tests.archives import hello_archive
 from tests.faults.cluster import Cluster, Kind, Process, open_cluster
 from tests.observability.collector import Collector, running_collector
@@ -31,7 +32,9 @@ class Roles:
 
     async def metrics(self, role: str) -> str:
         """The present text of the role's /metrics."""
-        async with httpx.AsyncClient(base_url=self.operations[role], timeout=60) as http:
+        async with httpx.AsyncClient(
+            base_url=self.operations[role], timeout=60, verify=trusted_authorities()
+        ) as http:
             answer = await http.get("/metrics")
         assert answer.status_code == 200
         return answer.text

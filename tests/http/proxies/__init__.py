@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from deploy.local.child import ChildProcess
+from shared.http.authorities import trusted_authorities
 from tests.edge.nginx import DIRECTIVES, find_nginx, free_port
 from tests.stack import eventually
 
@@ -92,7 +93,7 @@ async def _answering(url: str, log: Path) -> str | None:
         if not address:
             return None
     try:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=trusted_authorities()) as http:
             await http.get(url + "/healthz")
     except httpx.TransportError:
         return None

@@ -9,6 +9,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from deploy.asgi import Application, State
+from shared.http.authorities import trusted_authorities
 from tests.stack import serving
 
 
@@ -20,5 +21,8 @@ async def client_of(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
         yield app
 
-    async with serving(Application(opener)) as url, httpx.AsyncClient(base_url=url) as http:
+    async with (
+        serving(Application(opener)) as url,
+        httpx.AsyncClient(base_url=url, verify=trusted_authorities()) as http,
+    ):
         yield http

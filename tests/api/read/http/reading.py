@@ -15,6 +15,7 @@ from api.read.app import ReadService
 from api.read.fast_path import READ_SERVICE, FastProtocol
 from deploy.asgi import Application, State
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, content_type_of, index_key, metadata_key
+from shared.http.authorities import trusted_authorities
 from shared.http.request_id import RequestIdMiddleware
 from shared.names import PackageName
 from shared.setting_groups.reading import LEAST_CACHE_BYTES
@@ -135,7 +136,12 @@ async def reading(settings: Settings, bodies: dict[str, bytes] = BODIES) -> Asyn
     try:
         async with (
             serving(Application(opener), FastProtocol) as url,
-            httpx.AsyncClient(base_url=url, headers={"accept-encoding": "identity"}, timeout=60) as http,
+            httpx.AsyncClient(
+                base_url=url,
+                headers={"accept-encoding": "identity"},
+                timeout=60,
+                verify=trusted_authorities(),
+            ) as http,
         ):
             running = Reading(service, storage, watched, http)
             for key, body in bodies.items():
