@@ -6,35 +6,30 @@ rows that readers see already: of a package with an unpublished change, the page
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from indexer.encodings import put_variants, variant_keys
-from indexer.fence import Fence, Rendered
+from indexer.fence import Fence
 from indexer.home import Dependent, Home
 from indexer.metrics import PAGES_SECONDS
 from indexer.pages.feeds import render_advisories_feed, render_new_feed, render_versions_feed
 from indexer.pages.home_html import render_home_html
 from indexer.pages.list_html import render_lists
 from indexer.pages.package_html import render_package_html, render_version_html
+from indexer.pages.page_files import empty, put_all
 from indexer.pages.site_files import site_files
 from indexer.pages.site_html import render_status_html
 from indexer.pages.views import releases_of
 from indexer.parts import Parts
 from indexer.queries import packages, page_lists, pages
 from indexer.rows import PackageRow
-from shared.blobs import content_type_of
-from shared.concurrency import together
 from shared.database import require_open
 from shared.errors import Unavailable
 from shared.messages import Change
@@ -54,7 +49,6 @@ from shared.pages.site import Site, site_of
 from shared.versions import VersionText
 
 PACKAGES_PER_BATCH: Final = 50
-PAGES_AT_ONCE: Final = 16
 STATUS_EVERY: Final = timedelta(minutes=1)
 
 log = structlog.get_logger()
@@ -97,9 +91,9 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> list[
     keys += await _remove_pages(fence, [package for package in clean if not site.shows(package.name)])
     if names or await parts.storage.head(list_key(None)) is None:
         listed = await page_lists.changed_pages(tx, names)
-        keys += await _put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
-    keys += await _put_all(fence, site_files(site))
-    return keys + await _put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
+        keys += await put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
+    keys += await put_all(fence, site_files(site))
+    return keys + await put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
 
 
 async def _is_current(parts: Parts) -> bool:
@@ -144,7 +138,7 @@ async def _put_pages(
     keys: list[str] = []
     for package in visible:
         try:
-            keys += await _put_all(fence, files_of(package))
+            keys += await put_all(fence, files_of(package))
         except Unavailable:
             raise
         except Exception:
@@ -172,13 +166,7 @@ async def _remove_pages(fence: Fence, hidden: Sequence[PackageRow]) -> list[str]
     for package in hidden:
         names = [package_path(package.name), versions_feed_path(package.name)]
         names += [version_path(package.name, release.version) for release in releases_of(package)]
-        found = [key for name in names if (key := page_key(name))]
-        every = [each for key in found for each in (key, *variant_keys(key))]
-        await fence.look(every)
-        there = [key for key in every if (info := fence.seen(key)) is not None and not info.is_removed]
-        await fence.prove()
-        await together(*(fence.put(_file(key, b""), 0) for key in there))
-        keys += [key for key in found if key in there]
+        keys += await empty(fence, [key for name in names if (key := page_key(name))])
     return keys
 
 
@@ -187,32 +175,3 @@ def _new_releases(package: PackageRow) -> list[tuple[UUID, VersionText, datetime
     releases = [release for release in releases_of(package) if not release.yanked]
     newest = sorted(releases, key=lambda each: each.published_at, reverse=True)[: pages.KEPT_RELEASES]
     return [(package.id, release.version, release.published_at) for release in newest]
-
-
-async def _put_all(fence: Fence, files: Iterator[tuple[str, bytes]]) -> list[str]:
-    """Render files a few at a time, in a thread so that publications go on, and put those that differ."""
-    keys: list[str] = []
-    while some := await asyncio.to_thread(lambda: list(islice(files, PAGES_AT_ONCE))):
-        keys += await _put(fence, [_file(key, body) for key, body in some])
-    return keys
-
-
-async def _put(fence: Fence, files: Sequence[Rendered]) -> list[str]:
-    """Put the files that differ from those in storage, with their variants. Returns their keys."""
-    await fence.look(file.key for file in files)
-    changed = [file for file in files if not fence.has(file)]
-    await fence.look(key for file in changed for key in variant_keys(file.key))
-    await fence.prove()
-    await together(*(_put_file(fence, file) for file in changed))
-    return [file.key for file in changed]
-
-
-async def _put_file(fence: Fence, file: Rendered) -> None:
-    """Put a file and its variants. They have no generation, because one lock orders all puts of pages."""
-    body = cast(bytes, file.body)
-    await put_variants(fence, file, len(body), lambda: (body,), 0)
-    await fence.put(file, 0)
-
-
-def _file(key: str, body: bytes) -> Rendered:
-    return Rendered(key, body, content_type_of(key), hashlib.sha256(body).hexdigest())
