@@ -25,7 +25,7 @@ STARTS: Final = tuple(path.encode() for path in (LIST_PATH, ASSETS, *FIXED_FILES
 
 _VERSION: Final = r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*"
 _PATH: Final = re.compile(
-    rf"/packages/(?:~[1-9][0-9]{{0,8}})?|/packages/[a-z0-9_-]+(?:/{_VERSION})?"
+    rf"/packages/(?:~[1-9][0-9]{{0,8}})?|/packages/[a-z0-9_-]+(?:/{_VERSION}(?:/files)?)?"
     r"|(?P<file>/packages/(?:[a-z0-9_-]+/versions\.atom|~[1-9][0-9]{0,8}/sitemap\.xml)"
     r"|/assets/[a-z0-9-]+(?:\.[a-z0-9-]+)+)"
 )
@@ -77,6 +77,11 @@ def version_path(name: str, version: str) -> str:
     return f"{LIST_PATH}{name}/{version}"
 
 
+def files_path(name: str, version: str) -> str:
+    """The path of the page of the files of a version."""
+    return f"{version_path(name, version)}/files"
+
+
 def versions_feed_path(name: str) -> str:
     """The path of the feed of a package's versions."""
     return f"{LIST_PATH}{name}/versions.atom"
@@ -95,6 +100,8 @@ def page_pattern(key: str) -> str:
             return "/sitemap.xml"
         case ["pages", "packages", _, _, "index.html"]:
             return "/packages/{name}/{version}"
+        case ["pages", "packages", _, _, "files", "index.html"]:
+            return "/packages/{name}/{version}/files"
         case ["pages", "assets", _]:
             return "/assets/{file}"
         case _:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from indexer.home import Dependent
+from indexer.pages.files_html import FILES_EDITION
 from indexer.pages.graph import graph_of
 from indexer.pages.timeline import time_line
 from indexer.pages.views import package_view, version_view
@@ -36,4 +37,5 @@ def render_package_html(site: Site, package: PackageRow, dependents: Sequence[De
 
 def render_version_html(site: Site, name: PackageName, row: VersionRow) -> bytes:
     """The page of a version. It depends on no other version, so a publish leaves older pages as they are."""
-    return render_page("version.html", site, package=name, version=version_view(name, row))
+    view = version_view(name, row)
+    return render_page("version.html", site, package=name, version=view, files_edition=FILES_EDITION)

@@ -7,9 +7,10 @@ rows that readers see already: of a package with an unpublished change, the page
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Final
 from uuid import UUID
 
@@ -22,10 +23,11 @@ from indexer.metrics import PAGES_SECONDS
 from indexer.pages.feeds import render_advisories_feed, render_new_feed, render_versions_feed
 from indexer.pages.home_html import render_home_html
 from indexer.pages.list_html import render_lists
-from indexer.pages.package_html import render_package_html, render_version_html
+from indexer.pages.package_html import render_package_html
 from indexer.pages.page_files import empty, put_all
 from indexer.pages.site_files import site_files
 from indexer.pages.site_html import render_status_html
+from indexer.pages.version_pages import put_version_pages
 from indexer.pages.views import releases_of
 from indexer.parts import Parts
 from indexer.queries import packages, page_lists, pages
@@ -39,6 +41,7 @@ from shared.page_paths import (
     HOME_KEY,
     NEW_FEED,
     STATUS_KEY,
+    files_path,
     list_key,
     package_path,
     page_key,
@@ -86,9 +89,9 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> list[
     releases = [release for package in visible for release in _new_releases(package)]
     await pages.put_releases(tx, [package.id for package in clean], releases)
     dependents = await pages.dependents_of(tx, [package.name for package in visible])
-    keys = await _put_pages(visible, lambda each: _files_of(site, each, dependents[each.name]), fence)
+    keys = await _put_pages(visible, lambda each: _put_package(parts, fence, each, dependents[each.name]))
     keys += await _put_required(parts, tx, fence, names)
-    keys += await _remove_pages(fence, [package for package in clean if not site.shows(package.name)])
+    keys += await _remove_pages(site, fence, clean)
     if names or await parts.storage.head(list_key(None)) is None:
         listed = await page_lists.changed_pages(tx, names)
         keys += await put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
@@ -119,17 +122,14 @@ async def _put_required(
     states = await packages.states_of(tx, required, parts.settings.official_handle)
     dependents = await pages.dependents_of(tx, required)
 
-    def files(package: PackageRow) -> Iterator[tuple[str, bytes]]:
-        if key := page_key(package_path(package.name)):
-            yield key, render_package_html(site, package, dependents[package.name])
+    async def put(package: PackageRow) -> list[str]:
+        return await put_all(fence, _package_page(site, package, dependents[package.name]))
 
-    return await _put_pages([state.package for state in states if state.is_clean], files, fence)
+    return await _put_pages([state.package for state in states if state.is_clean], put)
 
 
 async def _put_pages(
-    visible: Sequence[PackageRow],
-    files_of: Callable[[PackageRow], Iterator[tuple[str, bytes]]],
-    fence: Fence,
+    visible: Sequence[PackageRow], put: Callable[[PackageRow], Awaitable[list[str]]]
 ) -> list[str]:
     """Put pages of packages. Returns the keys of those that changed.
 
@@ -138,7 +138,7 @@ async def _put_pages(
     keys: list[str] = []
     for package in visible:
         try:
-            keys += await put_all(fence, files_of(package))
+            keys += await put(package)
         except Unavailable:
             raise
         except Exception:
@@ -146,26 +146,40 @@ async def _put_pages(
     return keys
 
 
-def _files_of(
+async def _put_package(
+    parts: Parts, fence: Fence, package: PackageRow, dependents: Sequence[Dependent]
+) -> list[str]:
+    """Put the pages of the versions of a package, then its own, and its feed."""
+    site = site_of(parts.settings)
+    keys = await put_version_pages(parts.storage, site, package, fence)
+    return keys + await put_all(
+        fence, chain(_package_page(site, package, dependents), _versions_feed(site, package))
+    )
+
+
+def _package_page(
     site: Site, package: PackageRow, dependents: Sequence[Dependent]
 ) -> Iterator[tuple[str, bytes]]:
-    """The pages of the versions of a package, its own, and its feed."""
-    wanted = {release.version for release in releases_of(package)}
-    for row in package.versions:
-        if row.version in wanted and (key := page_key(version_path(package.name, row.version))):
-            yield key, render_version_html(site, package.name, row)
     if key := page_key(package_path(package.name)):
         yield key, render_package_html(site, package, dependents)
+
+
+def _versions_feed(site: Site, package: PackageRow) -> Iterator[tuple[str, bytes]]:
     if key := page_key(versions_feed_path(package.name)):
         yield key, render_versions_feed(site, package)
 
 
-async def _remove_pages(fence: Fence, hidden: Sequence[PackageRow]) -> list[str]:
-    """Replace the pages of packages that have become private by empty files. Returns the keys."""
+async def _remove_pages(site: Site, fence: Fence, packages: Sequence[PackageRow]) -> list[str]:
+    """Replace pages by empty files: of removed versions, and of packages that have become private."""
     keys: list[str] = []
-    for package in hidden:
-        names = [package_path(package.name), versions_feed_path(package.name)]
-        names += [version_path(package.name, release.version) for release in releases_of(package)]
+    for package in packages:
+        names: list[str] = []
+        versions = [row.version for row in package.removed]
+        if not site.shows(package.name):
+            names = [package_path(package.name), versions_feed_path(package.name)]
+            versions += [release.version for release in releases_of(package)]
+        for path in (version_path, files_path):
+            names += [path(package.name, version) for version in versions]
         keys += await empty(fence, [key for name in names if (key := page_key(name))])
     return keys
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from shared.archive.extended import Extended
 from shared.archive.file_kind import HEAD_BYTES, other_kind
@@ -43,7 +43,7 @@ class Entry:
 class Tar:
     """A tar archive in a file on disk."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
 
@@ -67,6 +67,10 @@ class Tar:
         if entry.size > max_bytes:
             raise BadArchive(f"{rust_quote(entry.path)} has more than {max_bytes} bytes")
         return self._read(entry.offset, entry.size)
+
+    def head(self, entry: Entry, max_bytes: int) -> bytes:
+        """The first bytes of the data of an entry."""
+        return self._read(entry.offset, min(entry.size, max_bytes))
 
     def _headers(self) -> Iterator[tuple[int, Header]]:
         """Each header with the offset of its block, up to the end of the archive."""

@@ -44,6 +44,13 @@ def _shown(value: object) -> object:
     return honest(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def size_text(size_bytes: int) -> str:
+    """A number of bytes for people, in decimal units (IEC 80000-13)."""
+    if size_bytes < 1000:
+        return f"{size_bytes} byte{'' if size_bytes == 1 else 's'}"
+    return f"{size_bytes / 1000:,.1f} KB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:,.1f} MB"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(PACKAGE, FOLDER),
@@ -54,7 +61,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"day": _day, "minute": _minute, "moment": render_timestamp}
+    environment.filters |= {"day": _day, "minute": _minute, "moment": render_timestamp, "size": size_text}
     return environment
 
 
@@ -64,6 +71,12 @@ _ENVIRONMENT: Final = _environment()
 def render_page(template: str, site: Site, **values: Any) -> bytes:
     """The bytes of a page, from a template in templates/."""
     return _ENVIRONMENT.get_template(template).render(site=site, **values).encode()
+
+
+def template_digest(template: str) -> str:
+    """The SHA-256 of one template, in hex digits."""
+    source = (resources.files(PACKAGE) / FOLDER / template).read_bytes()
+    return hashlib.sha256(source).hexdigest()
 
 
 def templates_digest() -> str:

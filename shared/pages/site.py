@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.page_paths import list_path, package_path, version_path, versions_feed_path
+from shared.page_paths import files_path, list_path, package_path, version_path, versions_feed_path
 from shared.pages.assets import ICON, SCRIPT, STYLESHEET, asset_path
 from shared.private_names import is_private
 from shared.settings import Settings
@@ -63,6 +63,10 @@ class Site:
     def version(self, name: str, version: str) -> str:
         """The path of the page of a version."""
         return self.root + version_path(name, version)
+
+    def files(self, name: str, version: str) -> str:
+        """The path of the page of the files of a version."""
+        return self.root + files_path(name, version)
 
     def versions_feed(self, name: str) -> str:
         """The path of the feed of a package's versions."""

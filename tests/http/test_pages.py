@@ -20,7 +20,7 @@ BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,imag
 NOWHERE = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
 BASE = "https://registry.example"
 FEEDS = ("/feeds/new.atom", "/feeds/advisories.atom", "/packages/hello/versions.atom")
-PATHS = ("/", "/packages/hello", "/packages/hello/0.1.0")
+PATHS = ("/", "/packages/hello", "/packages/hello/0.1.0", "/packages/hello/0.1.0/files")
 
 
 @pytest_asyncio.fixture
@@ -62,7 +62,11 @@ async def test_a_fresh_registry_tells_how_to_use_it_and_publish_and_then_shows_t
     assert "1 package in 1 version" in home.text
     assert "Publish the first package" not in home.text
     page = await until_page(paged.http, "/packages/hello", "x07 pkg add hello@0.1.0", "Says hello.", "alice")
-    await until_page(paged.http, "/packages/hello/0.1.0", hashlib.sha256(hello_archive()).hexdigest())
+    cksum = hashlib.sha256(hello_archive()).hexdigest()
+    version = await until_page(paged.http, "/packages/hello/0.1.0", cksum)
+    assert '<a href="/packages/hello/0.1.0/files">' in version.text
+    files = await until_page(paged.http, "/packages/hello/0.1.0/files", "modules/greeting.x07.json")
+    assert "&#34;module_id&#34;:&#34;greeting&#34;" in files.text
     for asset in re.findall(r'(?:href|src)="(/assets/[^"]+)"', page.text):
         answer = await paged.http.get(asset)
         assert (answer.status_code, answer.headers["cache-control"]) == (

@@ -9,6 +9,8 @@ import pytest_asyncio
 
 from indexer.home import Dependent
 from indexer.pages import publication as page_publication
+from indexer.pages import version_pages
+from indexer.pages.archive_files import Listing
 from indexer.pages.edition import begin_edition
 from indexer.pages.publication import publish_pages
 from indexer.parts import Parts
@@ -16,8 +18,10 @@ from indexer.publication import publish_package
 from indexer.rows import PackageRow
 from shared.names import PackageName
 from shared.pages.site import Site
+from shared.storage.interface import Storage
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
+from tests.http.test_removal import remove
 from tests.indexer.upkeep.walks import body_of
 from tests.stack import Registry, running_registry
 from worker.process import open_parts
@@ -49,7 +53,9 @@ async def test_pages_show_what_is_visible_and_nothing_else(quiet: Registry) -> N
         assert await publish_pages(parts)
         keys = await quiet.keys("pages/packages/hello/")
         assert [key for key in keys if key.endswith(".html")] == [
+            "pages/packages/hello/0.1.0/files/index.html",
             "pages/packages/hello/0.1.0/index.html",
+            "pages/packages/hello/0.2.0/files/index.html",
             "pages/packages/hello/0.2.0/index.html",
             PAGE,
         ]
@@ -60,6 +66,48 @@ async def test_pages_show_what_is_visible_and_nothing_else(quiet: Registry) -> N
         assert before is not None
         assert after is not None
         assert after.revision == before.revision  # the same bytes are not put again
+
+
+async def test_an_archive_is_read_when_the_page_of_its_version_changes_and_never_else(
+    quiet: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package gets many versions, and archives may be large."""
+    read: list[str] = []
+    listing = version_pages._listing
+
+    async def counted(storage: Storage, key: str) -> Listing | None:
+        read.append(key)
+        return await listing(storage, key)
+
+    monkeypatch.setattr(version_pages, "_listing", counted)
+    alice = await quiet.add_publisher()
+    async with open_parts(quiet.settings) as parts:
+        for version in ("0.1.0", "0.2.0"):
+            await quiet.publish(hello_archive(version=version), alice)
+            await publish_package(parts, PackageName("hello"))
+            assert await publish_pages(parts)
+        await begin_edition(parts)
+        assert await publish_pages(parts)
+    assert read == ["dl/hello/0.1.0/download", "dl/hello/0.2.0/download"]
+
+
+async def test_a_removed_version_loses_its_pages(quiet: Registry) -> None:
+    """Its text may be the reason of the removal."""
+    alice = await quiet.add_publisher()
+    admin = await quiet.add_user("admin")
+    async with open_parts(quiet.settings) as parts:
+        for version in ("0.1.0", "0.2.0"):
+            await quiet.publish(hello_archive(version=version), alice)
+        await publish_package(parts, PackageName("hello"))
+        assert await publish_pages(parts)
+        await remove(quiet, "0.1.0", "admin", user_id=admin)
+        await publish_package(parts, PackageName("hello"))
+        assert await publish_pages(parts)
+    keys = await quiet.keys("pages/packages/hello/")
+    assert "pages/packages/hello/0.2.0/files/index.html" in keys
+    assert not any("0.1.0" in key for key in keys)
+    for key in (PAGE, "pages/packages/hello/versions.atom"):
+        assert b"0.1.0" not in await body_of(quiet.storage, key)
 
 
 async def test_pages_left_out_while_they_were_off_are_rendered_when_a_worker_starts(

@@ -11,7 +11,9 @@ from uuid import UUID
 import pytest
 
 from indexer.home import Home, NewVersion, Required
+from indexer.pages.archive_files import ArchiveFile, Listing
 from indexer.pages.docs_text import render_docs
+from indexer.pages.files_html import render_files_html
 from indexer.pages.home_html import render_home_html
 from indexer.pages.package_html import render_package_html, render_version_html
 from indexer.rows import AdvisoryRow, PackageRow, SignatureRow, VersionRow
@@ -69,6 +71,18 @@ def package_of(**fields: Any) -> PackageRow:
     """A package of one version with these fields."""
     row = VersionRow("1.0.0", "0" * 64, False, **{"manifest": manifest(), "published_at": NOW, **fields})
     return PackageRow(ID, "hello", "1.0.0", False, 1, (row,), owners=("alice",))
+
+
+def test_no_file_of_an_archive_brings_markup() -> None:
+    """Neither its path nor its text; a path is shown as it is, whatever an older release took."""
+    row = package_of().versions[0]
+    cut = ArchiveFile(f"{HOSTILE}/b", 7, f"</code></pre>{HOSTILE}", is_whole=False)
+    files = (ArchiveFile(HOSTILE, 7, HOSTILE), cut)
+    plain = (ArchiveFile("a", 7, "a"), ArchiveFile("b", 7, "b", is_whole=False))
+    require_harmless(
+        render_files_html(SITE, "hello", row, Listing(files, 2, 14)),
+        render_files_html(SITE, "hello", row, Listing(plain, 2, 14)),
+    )
 
 
 def pages_of(package: PackageRow) -> list[bytes]:
