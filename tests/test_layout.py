@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PARTS = ("api", "indexer", "worker", "shared", "deploy")
 # These declare tables, open connections, send statements and change the schema.
-BESIDE_QUERIES = ("shared/tables.py", "shared/database.py", "shared/statements.py", "deploy/migrations/")
+BESIDE_QUERIES = ("shared/tables/", "shared/database.py", "shared/statements.py", "deploy/migrations/")
 BUILDERS = {"select", "insert", "update", "delete", "text", "exists", "func", "fetch"}
 
 

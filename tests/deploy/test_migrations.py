@@ -61,7 +61,7 @@ def deployed_tables() -> str:
 async def test_the_migrated_tables_are_those_that_the_code_knows(
     empty: str, connection: asyncpg.Connection
 ) -> None:
-    """Each table of shared/tables.py with its columns, neither more nor less."""
+    """Each table of shared/tables with its columns, neither more nor less."""
     await migrate(Settings(database_url=empty))
     stored: dict[str, set[str]] = {}
     for table, column, _, _ in await connection.fetch(COLUMNS, "public"):
