@@ -11,6 +11,8 @@ from ada_url import URL
 from shared.text import misleading_character
 
 MAX_URL_BYTES: Final = 2048
+# Of each part of a host name (RFC 1035, 2.3.4).
+LABEL_CHARS: Final = range(1, 64)
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how secrets begin, as Standard Webhooks say
 TEST_EVENT: Final = "webhook.test"
 # What Python takes for public, and is not: clouds' metadata (Azure, Oracle), and a reserved network.
@@ -52,6 +54,8 @@ def check_url(text: str, *, allows_http: bool, allows_private: bool) -> str:
         raise AddressRefused("the URL must begin with https://")
     if not url.hostname or url.username or url.password or "#" in text:
         raise AddressRefused("the URL needs a host, and must have no user, password or fragment")
+    if any(len(label) not in LABEL_CHARS for label in url.hostname.removesuffix(".").split(".")):
+        raise AddressRefused("a part of the host's name is empty or longer than 63 characters")
     address = read_address(url.hostname.strip("[]"))
     if address is not None and not allows_private:
         require_public(address)

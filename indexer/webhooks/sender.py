@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpcore
 
+from indexer.webhooks.lookup import Lookups
 from shared.http.authorities import trusted_authorities
 from shared.settings import Settings
 from shared.webhooks import AddressRefused, check_url, read_address, require_public
@@ -45,12 +46,13 @@ class Sender:
             "allows_http": settings.webhooks_allow_http,
             "allows_private": settings.webhooks_allow_private,
         }
+        self._lookups = Lookups()
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or trusted_authorities(),
             max_connections=None,
             max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=KEPT_S,
-            network_backend=CheckedNetwork(allows_private=settings.webhooks_allow_private),
+            network_backend=CheckedNetwork(self._lookups, allows_private=settings.webhooks_allow_private),
         )
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
@@ -78,6 +80,7 @@ class Sender:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+        self._lookups.close()
 
 
 async def _read_some(answer: httpcore.Response) -> None:
@@ -92,8 +95,8 @@ async def _read_some(answer: httpcore.Response) -> None:
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to the addresses of a host once each of them is checked."""
 
-    def __init__(self, *, allows_private: bool) -> None:
-        self._allows_private = allows_private
+    def __init__(self, lookups: Lookups, *, allows_private: bool) -> None:
+        self._lookups, self._allows_private = lookups, allows_private
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -105,7 +108,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address that answers. Raises AddressRefused, httpcore.ConnectError."""
-        addresses = await _addresses_of(host, port)
+        addresses = await self._lookups.addresses_of(host, port)
         if not self._allows_private:
             for address in addresses:
                 require_public_text(address)
@@ -132,12 +135,3 @@ def require_public_text(text: str) -> None:
     if address is None:
         raise AddressRefused("the host's address is not a public one")  # with a zone: link-local
     require_public(address)
-
-
-async def _addresses_of(host: str, port: int) -> list[str]:
-    """The IP addresses of a host, in the order of the resolver. Raises httpcore.ConnectError."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
-    except OSError as error:
-        raise httpcore.ConnectError(f"the host's address cannot be found ({error})") from None
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -46,11 +47,11 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def resolve_to(*answers: list[str]) -> list[str]:
         rest = iter(answers)
 
-        async def getaddrinfo(_: Any, host: str, port: int, **__: Any) -> list[Any]:
+        def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
             looked_up.append(host)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(rest)]
 
-        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr("indexer.webhooks.lookup.getaddrinfo", getaddrinfo)
         return looked_up
 
     return resolve_to
@@ -94,6 +95,13 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         "https://[fe80::1]/",
         "https://[fec0::1]/",
         "https://[ff02::1]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://127.0.0.1./",
+        "https://\u2460\u2461\u2466.0.0.1/",
+        "https://0/",
+        "https://.hooks.example/",
+        "https://hooks..example/",
+        f"https://{'a' * 64}.example/",
         "https://hooks.example/" + "a" * 2048,
     ],
 )
@@ -108,6 +116,7 @@ def test_a_public_url_is_taken_in_its_normal_form() -> None:
     for given, kept in (
         ("https://HOOKS.example", "https://hooks.example/"),
         ("https://hooks.example:8443/x07?a=b", "https://hooks.example:8443/x07?a=b"),
+        ("https://hooks.example./", "https://hooks.example./"),
         ("https://1.1.1.1/", "https://1.1.1.1/"),
         ("https://[2606:4700:4700::1111]/", "https://[2606:4700:4700::1111]/"),
     ):
@@ -145,6 +154,31 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     assert looked_up == ["hooks.example"]
     assert connected == ["93.184.216.34"]
     assert outcome.error == "OSError: closed"
+
+
+async def test_name_servers_that_do_not_answer_hold_no_other_work_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lookup cannot be ended, so lookups have threads of their own; one host takes one of them."""
+    monkeypatch.setattr("indexer.webhooks.sender.TIMEOUT_S", 0.2)
+    answers, looked_up = threading.Event(), []
+
+    def getaddrinfo(host: str, *_: Any, **__: Any) -> list[Any]:
+        looked_up.append(host)
+        answers.wait()
+        raise OSError("no such host")
+
+    monkeypatch.setattr("indexer.webhooks.lookup.getaddrinfo", getaddrinfo)
+    hosts = [f"hooks{number % 40}.example" for number in range(80)]
+    try:
+        async with sending() as sender:
+            outcomes = await asyncio.gather(*(sender.post(f"https://{host}/", {}, b"{}") for host in hosts))
+            async with asyncio.timeout(60):
+                await asyncio.to_thread(lambda: "publication goes on")
+    finally:
+        answers.set()
+    assert set(outcomes) == {Outcome(None, "no whole answer within 0 s")}
+    assert sorted(looked_up) == sorted({*looked_up})
 
 
 async def test_settings_that_became_stricter_hold_for_older_webhooks() -> None:
