@@ -30,6 +30,7 @@ LONGEST: Final = timedelta(days=31)
 MAX_TOKEN_CHARS: Final = 16_384
 RSA_BITS: Final = range(2048, 8193)
 MAX_KEYS: Final = 100
+MAX_JTI_CHARS: Final = 255
 REQUIRED: Final = ["iss", "aud", "exp", "iat", "jti"]
 # Exceptions of PyJWT for bytes that are not a token, and for faults that it does not check: nesting, numbers.
 JWT_FAILURES: Final = (jwt.PyJWTError, RecursionError, OverflowError, ValueError)
@@ -107,8 +108,8 @@ class IdentityTokens:
             raise refused(f"its audience is not {rust_quote(self._audience)}") from None
         except JWT_FAILURES as error:
             raise refused(str(error)[:200]) from None
-        if not claims["jti"]:
-            raise refused("its jti is empty")
+        if not 0 < len(claims["jti"]) <= MAX_JTI_CHARS or not claims["jti"].isprintable():
+            raise refused("its jti is empty, too long, or no text")
         return claims
 
     async def _load(self, issuer: str) -> Mapping[str, PyJWK]:

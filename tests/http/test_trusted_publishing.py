@@ -160,9 +160,9 @@ async def test_gitlab_publishes_too(trusting_registry: Registry, issuers: tuple[
     for claims, status in (
         ({}, 403),
         ({"environment": "Release"}, 403),
-        ({**good, "ci_config_ref_uri": f"{host}/mallory/hello//.gitlab-ci.yml@main"}, 400),
-        ({**good, "ci_config_ref_uri": "other.invalid/acme/tools/hello//.gitlab-ci.yml@main"}, 400),
-        ({**good, "ci_config_ref_uri": f"{host}/acme/tools/hello//.GitLab-ci.yml@main"}, 403),
+        ({**good, "ci_config_ref_uri": f"{host}/mallory/hello//.gitlab-ci.yml@refs/heads/main"}, 400),
+        ({**good, "ci_config_ref_uri": "other.invalid/acme/tools/hello//.gitlab-ci.yml@refs/x"}, 400),
+        ({**good, "ci_config_ref_uri": f"{host}/acme/tools/hello//.GitLab-ci.yml@refs/heads/main"}, 403),
         ({**good, "namespace_path": "acme"}, 200),
         ({**good, "namespace_path": "mallory"}, 400),
         (good, 200),

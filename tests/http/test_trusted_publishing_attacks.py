@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.warnings import InsecureKeyLengthWarning
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from tests.archives import hello_archive
 from tests.http.test_trusted_publishing import (
     EXCHANGE,
     GITHUB,
@@ -74,7 +75,7 @@ class Attacked:
 @pytest_asyncio.fixture
 async def attacked(trusting_registry: Registry, issuers: tuple[Issuer, Issuer]) -> AsyncIterator[Attacked]:
     """What is attacked."""
-    owner = await trusting_registry.add_publisher("alice", "owner.manage")
+    owner = await trusting_registry.add_publisher("alice", "owner.manage", "publish")
     await trust(trusting_registry, owner)
     yield Attacked(trusting_registry, *issuers, owner)
 
@@ -96,7 +97,16 @@ async def test_an_identity_of_another_issuer_audience_or_key_is_refused(attacked
     await attacked.refuses(github.sign({**good, "aud": [attacked.audience]}), "its audience is not")
     await attacked.refuses(github.sign(good, key=stranger), "Signature verification failed")
     await attacked.refuses(github.sign(good, kid="unknown"), "no key with the `kid`")
+    own = generate_private_key(SECP256R1())
+    pointing = {"jku": f"{gitlab.url}{KEYS}", "x5u": f"{gitlab.url}{KEYS}", "jwk": jwk("own", own)}
+    await attacked.refuses(github.sign(good, key=own, **pointing), "Signature verification failed")
+    for kid in ("../keys", "own", "\ud800", "", "0"):
+        await attacked.refuses(github.sign(good, key=own, kid=kid, **pointing), "no key with the `kid`")
+    await attacked.refuses(github.sign(good, crit=["exp"], exp=1), "is no JSON Web Token")
     head, body, signature = github.sign(good).split(".")
+    first, second = body, part(json.dumps({**good, "iss": gitlab.url}).encode())
+    for parts in ([head, second, signature], [head, first, part(bytes(64))], [head, first, part(bytes(63))]):
+        assert (await attacked.exchange(".".join(parts)))[0] == 400
     other = part(jwt.utils.base64url_decode(body.encode()).replace(b"octo/hello", b"octo/other"))
     await attacked.refuses(f"{head}.{other}.{signature}", "Signature verification failed")
     forged = {
@@ -105,7 +115,7 @@ async def test_an_identity_of_another_issuer_audience_or_key_is_refused(attacked
         "namespace_path": "octo",
     }
     host = gitlab.url.partition("//")[2]
-    forged["ci_config_ref_uri"] = f"{host}/octo/hello//.github/workflows/release.yml@main"
+    forged["ci_config_ref_uri"] = f"{host}/octo/hello//.github/workflows/release.yml@refs/x"
     await attacked.refuses(gitlab.sign(forged), "no trusted publisher is for", 403)
     assert await attacked.tokens() == 0
 
@@ -144,6 +154,13 @@ async def test_time_has_a_minute_of_leeway(attacked: Attacked) -> None:
         ({"jti": None}, '"jti"'),
         ({"jti": ""}, "jti"),
         ({"jti": 7}, "JWT ID must be a string"),
+        ({"jti": "x" * 300}, "jti"),
+        ({"jti": "x\0"}, "jti"),
+        ({"exp": -1}, "Signature has expired"),
+        ({"exp": float("nan")}, "exp"),
+        ({"nbf": float("inf")}, ""),
+        ({"iat": float("inf")}, ""),
+        ({"iat": "1e9"}, "iat"),
         ({"exp": "soon"}, "exp"),
     ):
         await attacked.refuses(attacked.github.sign(attacked.claims(**claims)), words)
@@ -166,16 +183,27 @@ async def test_an_identity_is_used_once(attacked: Attacked) -> None:
         ({"repository": "octo/other"}, 'for "octo/other"', 403),
         ({"repository": "mallory/hello"}, 'for "mallory/hello"', 403),
         ({"repository": "octo/renamed"}, 'for "octo/renamed"', 403),
-        ({"workflow_ref": "octo/hello/.github/workflows/ci.yml@x"}, "reusable workflow", 400),
+        ({"workflow_ref": "octo/hello/.github/workflows/ci.yml@refs/heads/x"}, "reusable workflow", 400),
         ({"job_workflow_ref": "octo/shared/.github/workflows/release.yml@x"}, "reusable workflow", 400),
         ({"job_workflow_ref": "octo/hello/.github/workflows/other.yml@x"}, "reusable workflow", 400),
         ({"job_workflow_ref": None}, "job_workflow_ref is missing", 400),
-        ({"workflow_ref": "mallory/hello/.github/workflows/release.yml@x"}, "of another repository", 400),
+        (
+            {"workflow_ref": "mallory/hello/.github/workflows/release.yml@refs/x"},
+            "of another repository",
+            400,
+        ),
         ({"event_name": "pull_request_target"}, "strangers can cause", 400),
         ({"event_name": "workflow_run"}, "strangers can cause", 400),
         ({"event_name": None}, "event_name is missing", 400),
         ({"repository_owner_id": None}, "repository_owner_id is missing", 400),
         ({"sha": ["x"]}, "sha is missing", 400),
+        ({"workflow_ref": "octo/hello/.github/workflows/release.yml@x.yml@refs/x"}, "names no ref", 400),
+        ({"workflow_ref": "octo/hello/.github/workflows/release.yml"}, "names no ref", 400),
+        ({"repository": "octo/hello\0"}, "repository is missing", 400),
+        ({"sha": "\ud800"}, "sha is missing", 400),
+        ({"environment": ""}, "environment is missing", 400),
+        ({"sub": "repo:octo/hello:environment:release", "repository": "mallory/hello"}, "no trusted", 403),
+        ({"repository": "\u212amallory/hello"}, "no trusted", 403),
     ],
 )
 async def test_other_builds_are_refused(
@@ -287,3 +315,27 @@ async def test_made_up_keys_do_not_flood_the_issuer(attacked: Attacked) -> None:
         await attacked.refuses(token, "no key with the `kid`")
     since_then = (time.monotonic() - begun) * 10 / 60
     assert 11 <= attacked.github.asked.count(KEYS) <= 11 + since_then
+
+
+async def test_who_names_the_build_of_somebody_else_does_not_get_the_package(attacked: Attacked) -> None:
+    """Anybody can read the name of a repository. Of a new name, neither publisher takes the other's place."""
+    registry, http = attacked.registry, attacked.registry.http
+    mallory = await registry.add_publisher("mallory", "owner.manage", "publish")
+    stolen = await trust(registry, mallory)
+    for owner in (attacked.owner, mallory):
+        (own,) = (await http.get(path_of("hello"), headers=owner)).json()["trusted_publishers"]
+        assert (own["id"] == stolen["id"]) is (owner is mallory)
+        assert (await trust(registry, owner))["id"] == own["id"]
+    await attacked.refuses(attacked.github.sign(attacked.claims()), "several users added this build", 403)
+    assert (await http.delete(path_of("hello", own["id"]), headers=attacked.owner)).status_code == 404
+
+    assert (await http.delete(path_of("hello", stolen["id"]), headers=mallory)).status_code == 200
+    await attacked.takes()
+    await trust(registry, mallory)
+    assert (await registry.publish(hello_archive(), attacked.owner)).status_code == 200
+    await attacked.takes()
+    states = (await http.get(path_of("hello"), headers=attacked.owner)).json()["trusted_publishers"]
+    assert [(each["added_by"], each["state"]) for each in states] == [
+        ("alice", "active"),
+        ("mallory", "inactive"),
+    ]

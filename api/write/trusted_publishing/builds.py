@@ -91,10 +91,15 @@ _READERS: Final[Mapping[str, Callable[[str, Mapping[str, Any]], Build]]] = {GITH
 
 
 def _below(reference: str, folder: str) -> str:
-    """The path in `FOLDER PATH@REF`. Raises IdentityInvalid for another folder, as of another repository."""
-    path, _, _ = reference.partition("@")
+    """The path in `FOLDER PATH@refs/…`. Raises IdentityInvalid for another folder, as of another repository.
+
+    A file may have an `@` in its name, and would look like another one without the check of the ref.
+    """
+    path, _, ref = reference.partition("@")
     if not path.lower().startswith(folder.lower()) or len(path) == len(folder):
         raise refused(f"its workflow {rust_quote(path[:200])} is of another repository")
+    if not ref.startswith("refs/"):
+        raise refused(f"its workflow {rust_quote(reference[:200])} names no ref")
     return path[len(folder) :]
 
 
@@ -102,7 +107,7 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value or len(value) > 1024 or "\0" in value:
+    if not isinstance(value, str) or not value or len(value) > 1024 or not value.isprintable():
         raise refused(f"its claim {name} is missing, or is no text")
     return value
 

@@ -90,6 +90,12 @@ def _chosen(build: Build, known: Sequence[Publisher], package: str | None) -> Pu
         )
     if len({each.name for each in usable}) > 1:
         raise UnprocessableBody("several packages trust this build; say which one in `package`")
+    if usable[0].is_new and len({each.user_id for each in usable}) > 1:
+        # Nothing tells which of them the build belongs to, and the first version makes an owner.
+        raise Forbidden(
+            f"several users added this build for the new name {rust_quote(usable[0].name)}; publish its "
+            "first version with a token"
+        )
     return usable[0]
 
 

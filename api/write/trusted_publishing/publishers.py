@@ -83,7 +83,7 @@ async def publishers_of(services: Services, caller: Principal, name: PackageName
 async def add_publisher(
     services: Services, caller: Principal, name: PackageName, wanted: Wanted
 ) -> Publisher:
-    """Trust a build. If it is trusted already, it publishes on the caller's behalf from now on.
+    """Trust a build. If owners trust it already, it publishes on the caller's behalf from now on.
 
     Raises Forbidden if the caller does not own the package, the errors of check_new_name for a new name, and
     Conflict for too many publishers.
@@ -97,7 +97,7 @@ async def add_publisher(
         elif not await packages.is_owner(tx, package.id, caller.user_id):
             # An admin neither: the build would publish on behalf of somebody who may not.
             raise Forbidden("not a package owner")
-        found = await rows.of_package(tx, name)
+        found = _changeable(await rows.of_package(tx, name), caller, is_new=package is None)
         same = next((each for each in found if wanted.is_same_as(each)), None)
         if same is not None:
             publisher_id = same.id
@@ -138,6 +138,12 @@ async def demand_trusted_publishing(
         package = await lock_owned(tx, caller, name)
         await rows.demand(tx, package.id, is_demanded)
         await record(tx, caller, "trusted_publishing_only", package, value=is_demanded)
+
+
+def _changeable(found: Sequence[Publisher], caller: Principal, *, is_new: bool) -> list[Publisher]:
+    """The publishers that the caller may change, the own ones first. is_new: nobody owns the name."""
+    own = [each for each in found if each.user_id == caller.user_id]
+    return own if is_new else [*own, *(each for each in found if each not in own)]
 
 
 async def _require_room(
