@@ -27,6 +27,7 @@ StopPoint = Literal[
     "after_log_checkpoint",
     "after_webhook_taken",
     "after_webhook_sent",
+    "after_pages_put",
     "before_purge",
     "after_purge",
 ]

@@ -44,8 +44,8 @@ class PageDebounce:
         begun = time.monotonic()
         if not self._has_begun:
             await begin_edition(self._parts)
-            self._has_begun = True
-        is_done = await publish_pages(self._parts)
+        is_done = await publish_pages(self._parts, anew=not self._has_begun)
+        self._has_begun = True
         if not is_done:
             self._has_changed.set()
         await asyncio.sleep((SHORT_PAUSE if is_done else LONG_PAUSE) * (time.monotonic() - begun))

@@ -19,6 +19,7 @@ from indexer.config_publication import publish_config
 from indexer.log.sequencer import Sequencer
 from indexer.log.witnesses import Asking
 from indexer.metrics import PUBLICATION_FAILURES
+from indexer.pages.status import STATUS_EVERY, publish_status
 from indexer.parts import Parts
 from indexer.private_publication import PrivatePublication
 from indexer.publication import publish_packages, put_doubtful_again
@@ -116,6 +117,7 @@ class Schedule:
             )
             if self.settings.has_pages:
                 group.create_task(self._for_ever("pages", self._pages.turn, 0))
+                group.create_task(self._for_ever("status", self._write_status, STATUS_EVERY.total_seconds()))
             group.create_task(self._for_ever("healing", self._heal, TURN_S))
             group.create_task(self._for_ever("purges", self._sweep_purges, self.settings.sweep_seconds))
             group.create_task(self._for_ever("webhooks", self.begin_deliveries, self.settings.sweep_seconds))
@@ -133,6 +135,9 @@ class Schedule:
             await _taken(name, turn)
             raise_if_cancelled()
             await asyncio.sleep(pause_s)
+
+    async def _write_status(self) -> None:
+        await publish_status(self._parts)
 
     async def _sweep_purges(self) -> None:
         self.begin_purges()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -26,10 +27,10 @@ from indexer.pages.list_html import render_lists
 from indexer.pages.package_html import render_package_html
 from indexer.pages.page_files import empty, put_all
 from indexer.pages.site_files import site_files
-from indexer.pages.site_html import render_status_html
 from indexer.pages.version_pages import put_version_pages
 from indexer.pages.views import releases_of
 from indexer.parts import Parts
+from indexer.purging.wanted import want_purge
 from indexer.queries import packages, page_lists, pages
 from indexer.rows import PackageRow
 from shared.database import require_open
@@ -40,7 +41,6 @@ from shared.page_paths import (
     ADVISORIES_FEED,
     HOME_KEY,
     NEW_FEED,
-    STATUS_KEY,
     files_path,
     list_key,
     package_path,
@@ -49,36 +49,51 @@ from shared.page_paths import (
     versions_feed_path,
 )
 from shared.pages.site import Site, site_of
+from shared.stop_points import stop_at
 from shared.versions import VersionText
 
 PACKAGES_PER_BATCH: Final = 50
-STATUS_EVERY: Final = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
 
-async def publish_pages(parts: Parts) -> bool:
-    """Render the pages of some packages that changed, and those of all packages if any did.
+async def publish_pages(parts: Parts, *, anew: bool = False) -> bool:
+    """Render the pages of some packages that changed, and those about all packages.
 
-    The page of the status is rendered once a minute in any case. Returns True if nothing is left to do.
-    Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
+    anew: also if no package changed, because a new release may have other pages. Returns True if nothing is
+    left to do. Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
     """
     await parts.high_water.require()
-    if await _is_current(parts) and not await pages.are_pages_dirty(parts.database):
+    is_there = await parts.storage.head(HOME_KEY) is not None
+    if is_there and not anew and not await pages.are_pages_dirty(parts.database):
         return True
     begun = time.perf_counter()
     async with parts.database.transaction("REPEATABLE READ") as tx:
         if not await pages.try_pages_lock(tx):
             return False
-        keys = await _put_changed(parts, tx, Fence(parts.storage, partial(require_open, tx)))
-    if keys:
-        await parts.notifier.announce(Change(tuple(keys)))
+        put = await _put_changed(parts, tx, Fence(parts.storage, partial(require_open, tx)))
+        stop_at("after_pages_put", parts.settings.test_stop_at)
+        await want_purge(tx, parts.settings, (*put.keys, *put.may_have_changed))
+    if put.keys or put.may_have_changed:
+        await parts.notifier.announce(Change(tuple(put.keys)))
     PAGES_SECONDS.observe(time.perf_counter() - begun)
-    log.info("pages_published", files=len(keys))
+    log.info("pages_published", files=len(put.keys))
     return not await pages.are_pages_dirty(parts.database)
 
 
-async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class PutPages:
+    """The keys of the pages that were put.
+
+    may_have_changed: keys of pages that this build is for. An earlier build may have put them and died before
+    it noted that they have to be purged; then this one finds them unchanged.
+    """
+
+    keys: list[str]
+    may_have_changed: list[str]
+
+
+async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPages:
     """Take changes and put the pages that they change: those of packages first, which the others link to."""
     site = site_of(parts.settings)
     names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
@@ -90,42 +105,44 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> list[
     await pages.put_releases(tx, [package.id for package in clean], releases)
     dependents = await pages.dependents_of(tx, [package.name for package in visible])
     keys = await _put_pages(visible, lambda each: _put_package(parts, fence, each, dependents[each.name]))
-    keys += await _put_required(parts, tx, fence, names)
+    required = await _required_by(parts, tx, names)
+    keys += await _put_required(site, tx, fence, required)
     keys += await _remove_pages(site, fence, clean)
     if names or await parts.storage.head(list_key(None)) is None:
         listed = await page_lists.changed_pages(tx, names)
         keys += await put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
     keys += await put_all(fence, site_files(site))
-    return keys + await put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
-
-
-async def _is_current(parts: Parts) -> bool:
-    """True if the page of the status is younger than a minute."""
-    status = await parts.storage.head(STATUS_KEY)
-    return status is not None and datetime.now(UTC) - status.modified_at < STATUS_EVERY
+    keys += await put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
+    of_packages = [page_key(package_path(each.name)) for each in (*clean, *required)]
+    of_all = [HOME_KEY] if visible else []
+    return PutPages(keys, [*of_all, *(key for key in of_packages if key is not None)])
 
 
 def _overviews(site: Site, home: Home) -> Iterator[tuple[str, bytes]]:
-    """The pages and feeds about the whole registry."""
+    """The pages and feeds about the whole registry, which change when a public package does."""
     yield HOME_KEY, render_home_html(site, home)
-    yield STATUS_KEY, render_status_html(site, home, datetime.now(UTC))
     yield f"pages{NEW_FEED}", render_new_feed(site, home.newest)
     yield f"pages{ADVISORIES_FEED}", render_advisories_feed(site, home.advisories)
 
 
-async def _put_required(
-    parts: Parts, tx: AsyncConnection, fence: Fence, names: Sequence[PackageName]
-) -> list[str]:
-    """Put the pages of the packages that these packages require, which list them. Returns the keys."""
-    site = site_of(parts.settings)
-    required = [name for name in await pages.required_by(tx, names) if name not in names and site.shows(name)]
+async def _required_by(parts: Parts, tx: AsyncConnection, names: Sequence[PackageName]) -> list[PackageRow]:
+    """The other packages that these require, if they are visible."""
+    shows = site_of(parts.settings).shows
+    required = [name for name in await pages.required_by(tx, names) if name not in names and shows(name)]
     states = await packages.states_of(tx, required, parts.settings.official_handle)
-    dependents = await pages.dependents_of(tx, required)
+    return [state.package for state in states if state.is_clean]
+
+
+async def _put_required(
+    site: Site, tx: AsyncConnection, fence: Fence, required: Sequence[PackageRow]
+) -> list[str]:
+    """Put the pages of packages that others require, which list those. Returns the keys."""
+    dependents = await pages.dependents_of(tx, [package.name for package in required])
 
     async def put(package: PackageRow) -> list[str]:
         return await put_all(fence, _package_page(site, package, dependents[package.name]))
 
-    return await _put_pages([state.package for state in states if state.is_clean], put)
+    return await _put_pages(required, put)
 
 
 async def _put_pages(

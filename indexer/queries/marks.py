@@ -30,6 +30,9 @@ class Mark:
     listing: Listing | None
 
 
+# A private package changes the catalog only when it leaves it. A catalog with the same bytes would be purged
+# at the edge, whose next copy would tell by its age that something private has changed.
+#
 # A statement sees none of its own changes, so requirements that stay are neither deleted nor inserted. Names
 # that are new to search lock the totals of their grams; its trigger runs last.
 _MARK = """
@@ -45,6 +48,9 @@ _MARK = """
         DO UPDATE SET staged = false, metadata_digest = EXCLUDED.metadata_digest
     ), changed AS (
         INSERT INTO catalog_changes (package_id) SELECT package_id FROM put
+        WHERE line IS NOT NULL
+           OR EXISTS (SELECT FROM index_state was
+                      WHERE was.package_id = put.package_id AND was.catalog_line IS NOT NULL)
     ), pages_changed AS (
         INSERT INTO page_changes (package_id) SELECT package_id FROM put WHERE $13
     ), listing AS MATERIALIZED (

@@ -124,10 +124,12 @@ _NEWEST = text(
     ORDER BY r.published_at DESC, p.name LIMIT :count
     """
 )
+# Private packages take no place among the first so many; a list that is too short would tell of them.
 _REQUIRED = text(
     """
     SELECT r.required AS name, count(DISTINCT r.package_id) AS dependents
     FROM package_requirements r JOIN packages p ON p.name = r.required
+    WHERE NOT EXISTS (SELECT FROM private_packages h WHERE h.package_id = p.id)
     GROUP BY r.required ORDER BY dependents DESC, name LIMIT :count
     """
 )
@@ -137,6 +139,7 @@ _ADVISORIES = text(
     SELECT a.id, p.name, a.version, a.kind, a.severity, a.summary, a.created_at, a.withdrawn_at
     FROM package_version_advisories a JOIN packages p ON p.id = a.package_id
     JOIN index_state s ON s.package_id = p.id AND s.generation = s.published_generation
+    WHERE NOT EXISTS (SELECT FROM private_packages h WHERE h.package_id = p.id)
     ORDER BY COALESCE(a.withdrawn_at, a.created_at) DESC, a.id LIMIT :count
     """
 )
@@ -167,7 +170,7 @@ _COUNTS = text(
 async def home(tx: AsyncConnection, shows: Callable[[str], bool]) -> Home:
     """What the home page and the feeds show. It reads all advisories, and counts versions and requirements.
 
-    shows: tells which packages.
+    shows: tells which packages; it knows of a pattern that has just become private.
     """
     counts = (await tx.execute(_COUNTS)).one()
     newest = [NewVersion(**row) for row in (await tx.execute(_NEWEST, {"count": KEPT_RELEASES})).mappings()]

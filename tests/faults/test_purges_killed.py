@@ -15,7 +15,7 @@ from tests.receiver import Receiver
 from tests.stack import eventually, serving
 
 ROW = "purges: worker killed before and after each one"
-POINTS = ("before_published_mark", "after_published_mark", "before_purge", "after_purge")
+POINTS = ("before_published_mark", "after_published_mark", "after_pages_put", "before_purge", "after_purge")
 LEASES_END = "UPDATE edge_purges SET due_at = now() RETURNING 1"
 
 
@@ -31,13 +31,13 @@ async def edge() -> AsyncIterator[Receiver]:
 async def cluster(make_cluster: MakeCluster, edge: Receiver) -> Cluster:
     """A cluster without processes, whose workers purge the edge."""
     template = f"{edge.url}/{{key}}"
-    return await make_cluster(publish_wait_seconds=0, purge="url-template", purge_urls=template)
+    return await make_cluster(publish_wait_seconds=0, purge="url-template", purge_urls=template, pages="on")
 
 
 async def test_no_purge_is_lost_whoever_dies(
     cluster: Cluster, promises: Promises, edge: Receiver, tally: Tally
 ) -> None:
-    """Each package that was published is purged at least twice, once no worker dies any more."""
+    """Each package, and its pages, are purged at least twice, once no worker dies any more."""
     writer = await cluster.start("write")
     names = []
     for number, point in enumerate(some(POINTS, 2)):
@@ -51,9 +51,11 @@ async def test_no_purge_is_lost_whoever_dies(
     await promises.until_recovered()
 
     async def is_done() -> bool:
-        return not await cluster.registry.rows("SELECT 1 FROM edge_purges")
+        return not await cluster.registry.rows(
+            "SELECT 1 FROM edge_purges UNION ALL SELECT 1 FROM page_changes"
+        )
 
     await eventually(is_done, RECOVERY_DEADLINE_S)
-    for name in names:
-        tally.lost += edge.paths.count(f"/package/{name}") < 2
+    for key in (f"/{kind}/{name}" for kind in ("package", "pages") for name in names):
+        tally.lost += edge.paths.count(key) < 2
     assert tally.lost == 0
