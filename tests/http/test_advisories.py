@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import pytest
 
 from tests.audit import Event, events
 from tests.http.publishing import published
@@ -209,26 +208,24 @@ async def test_withdrawn_advisories_are_bounded_too(fs_registry: Registry) -> No
     assert "withdrawn" in answer.json()["message"]
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "code"),
-    [
-        ("/v1/packages/nothing/0.1.0/advisories", 404, "X07REG_NOT_FOUND"),
-        ("/v1/packages/hello/0.1.1/advisories", 404, "X07REG_NOT_FOUND"),
-        ("/v1/packages/Hello/1/advisories", 400, "X07REG_INVALID_NAME"),
-        ("/v1/packages/hello/1/advisories", 400, "X07REG_INVALID_VERSION"),
-    ],
-)
-async def test_what_is_not_there_has_no_advisories(
-    fs_registry: Registry, path: str, status: int, code: str
-) -> None:
+NOT_THERE = [
+    ("/v1/packages/nothing/0.1.0/advisories", 404, "X07REG_NOT_FOUND"),
+    ("/v1/packages/hello/0.1.1/advisories", 404, "X07REG_NOT_FOUND"),
+    ("/v1/packages/Hello/1/advisories", 400, "X07REG_INVALID_NAME"),
+    ("/v1/packages/hello/1/advisories", 400, "X07REG_INVALID_VERSION"),
+]
+
+
+async def test_what_is_not_there_has_no_advisories(fs_registry: Registry) -> None:
     """Listing, creating and withdrawing give a 404."""
     alice = await published(fs_registry)
-    for answer in (
-        await fs_registry.http.get(path),
-        await fs_registry.http.post(path, json=BROKEN, headers=alice),
-        await fs_registry.http.post(f"{path}/{uuid4()}/withdraw", headers=alice),
-    ):
-        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    for path, status, code in NOT_THERE:
+        for answer in (
+            await fs_registry.http.get(path),
+            await fs_registry.http.post(path, json=BROKEN, headers=alice),
+            await fs_registry.http.post(f"{path}/{uuid4()}/withdraw", headers=alice),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (status, code), path
 
 
 async def test_checks_come_in_the_order_of_the_contract(fs_registry: Registry) -> None:

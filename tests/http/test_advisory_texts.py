@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.audit import events
 from tests.http.test_advisories import BROKEN, PATH, create, in_index, listed, published
 from tests.stack import Registry
@@ -56,21 +54,22 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
-async def test_text_that_terminals_and_pages_show_otherwise_is_refused(
-    fs_registry: Registry, hidden: str
-) -> None:
+async def test_text_that_terminals_and_pages_show_otherwise_is_refused(fs_registry: Registry) -> None:
     """No control or bidirectional formatting character in summary, details or URL; the message names it."""
     alice = await published(fs_registry)
-    for fields in (
-        {"summary": f"Works.{hidden}x"},
-        {"details": f"Works.{hidden}x"},
-        {"url": f"https://x07.io/{hidden}x"},
-    ):
-        answer = await fs_registry.http.post(PATH, json=BROKEN | fields, headers=alice)
-        assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_ADVISORY_INVALID"), fields
-        if "url" not in fields:
-            assert f"U+{ord(hidden[0]):04X}" in answer.json()["message"]
+    for name, hidden in HIDDEN.items():
+        for fields in (
+            {"summary": f"Works.{hidden}x"},
+            {"details": f"Works.{hidden}x"},
+            {"url": f"https://x07.io/{hidden}x"},
+        ):
+            answer = await fs_registry.http.post(PATH, json=BROKEN | fields, headers=alice)
+            assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_ADVISORY_INVALID"), (
+                name,
+                fields,
+            )
+            if "url" not in fields:
+                assert f"U+{ord(hidden[0]):04X}" in answer.json()["message"]
     assert await listed(fs_registry) == []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 
 from tests.archives import hello_archive
 from tests.stack import Registry, bearer
@@ -11,35 +10,33 @@ from tests.stack import Registry, bearer
 SECRET = "x07t_" + "0123456789abcdef" * 4
 
 
-@pytest.mark.parametrize(
-    ("sent", "message"),
-    [
-        (None, "missing Authorization header"),
-        ("Basic YTpi", "Basic is not taken here; send Authorization: Bearer and a token"),
-        ("bearer x", 'the scheme is spelled "Bearer", not "bearer"'),
-        ("BEARER x", 'the scheme is spelled "Bearer", not "BEARER"'),
-        ("Bearer", "the Authorization header has no token after Bearer"),
-        (
-            "AWS4-HMAC-SHA256 x",
-            "this Authorization header is not taken here; send Authorization: Bearer and a token",
-        ),
-        (SECRET, "this Authorization header is not taken here; send Authorization: Bearer and a token"),
-        (
-            f"{SECRET} x",
-            "this Authorization header is not taken here; send Authorization: Bearer and a token",
-        ),
-        ("secretword", "this Authorization header is not taken here; send Authorization: Bearer and a token"),
-        (b"Bearer \xff", "the Authorization header has no token after Bearer"),
-    ],
-)
-async def test_a_401_says_what_was_sent(
-    fs_registry: Registry, sent: str | bytes | None, message: str
-) -> None:
+SENT: list[tuple[str | bytes | None, str]] = [
+    (None, "missing Authorization header"),
+    ("Basic YTpi", "Basic is not taken here; send Authorization: Bearer and a token"),
+    ("bearer x", 'the scheme is spelled "Bearer", not "bearer"'),
+    ("BEARER x", 'the scheme is spelled "Bearer", not "BEARER"'),
+    ("Bearer", "the Authorization header has no token after Bearer"),
+    (
+        "AWS4-HMAC-SHA256 x",
+        "this Authorization header is not taken here; send Authorization: Bearer and a token",
+    ),
+    (SECRET, "this Authorization header is not taken here; send Authorization: Bearer and a token"),
+    (
+        f"{SECRET} x",
+        "this Authorization header is not taken here; send Authorization: Bearer and a token",
+    ),
+    ("secretword", "this Authorization header is not taken here; send Authorization: Bearer and a token"),
+    (b"Bearer \xff", "the Authorization header has no token after Bearer"),
+]
+
+
+async def test_a_401_says_what_was_sent(fs_registry: Registry) -> None:
     """The message has the scheme's name, unless that could be a secret."""
-    headers = {} if sent is None else {"authorization": sent}
-    answer = await fs_registry.http.post("/v1/packages/publish", content=hello_archive(), headers=headers)
-    assert refusal(answer) == (401, "X07REG_AUTH_REQUIRED", message)
-    assert answer.headers["www-authenticate"] == "Bearer"
+    for sent, message in SENT:
+        headers = {} if sent is None else {"authorization": sent}
+        answer = await fs_registry.http.post("/v1/packages/publish", content=hello_archive(), headers=headers)
+        assert refusal(answer) == (401, "X07REG_AUTH_REQUIRED", message), sent
+        assert answer.headers["www-authenticate"] == "Bearer"
 
 
 async def test_every_401_carries_a_challenge(fs_registry: Registry) -> None:

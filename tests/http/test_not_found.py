@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from tests.archives import hello_archive
 from tests.stack import Registry
@@ -20,33 +19,33 @@ async def message_of(answer: httpx.Response, code: str = "X07REG_NOT_FOUND") -> 
     return str(answer.json()["message"])
 
 
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("/index/no/th/nothing", MISSING_PACKAGE),
-        ("/v1/packages/nothing/1.0.0/download", 'version "1.0.0" of package "nothing" not found'),
-        ("/v1/packages/hello/9.9.9/download", MISSING_VERSION),
-        ("/v1/packages/hello/9.9.9/metadata", MISSING_VERSION),
-        ("/v1/packages/nothing", MISSING_PACKAGE),
-        ("/v1/packages/nothing/owners", MISSING_PACKAGE),
-        ("/v1/packages/nothing/dependents", MISSING_PACKAGE),
-        ("/v1/packages/nothing/1.0.0/advisories", 'version "1.0.0" of package "nothing" not found'),
-        ("/v1/packages/hello/9.9.9/advisories", MISSING_VERSION),
-        ("/v1/archetypes/nothing", "archetype not found"),
-        ("/log/checkpoint", 'path "/log/checkpoint" not found'),
-        ("/log/nothing", 'path "/log/nothing" not found'),
-        ("/nothing/here", 'path "/nothing/here" not found'),
-        ("/v1/n%6Fthing%20%C3%A9", 'path "/v1/nothing é" not found'),
-        (f"/v1/{'n' * 500}", f'path "/v1/{"n" * 252}"… not found'),
-        (f"/v1/packages/{'n' * 500}", f'package "{"n" * 256}"… not found'),
-    ],
-)
-async def test_what_is_read_and_not_there_is_named(fs_registry: Registry, path: str, message: str) -> None:
+NOT_THERE = [
+    ("/index/no/th/nothing", MISSING_PACKAGE),
+    ("/v1/packages/nothing/1.0.0/download", 'version "1.0.0" of package "nothing" not found'),
+    ("/v1/packages/hello/9.9.9/download", MISSING_VERSION),
+    ("/v1/packages/hello/9.9.9/metadata", MISSING_VERSION),
+    ("/v1/packages/nothing", MISSING_PACKAGE),
+    ("/v1/packages/nothing/owners", MISSING_PACKAGE),
+    ("/v1/packages/nothing/dependents", MISSING_PACKAGE),
+    ("/v1/packages/nothing/1.0.0/advisories", 'version "1.0.0" of package "nothing" not found'),
+    ("/v1/packages/hello/9.9.9/advisories", MISSING_VERSION),
+    ("/v1/archetypes/nothing", "archetype not found"),
+    ("/log/checkpoint", 'path "/log/checkpoint" not found'),
+    ("/log/nothing", 'path "/log/nothing" not found'),
+    ("/nothing/here", 'path "/nothing/here" not found'),
+    ("/v1/n%6Fthing%20%C3%A9", 'path "/v1/nothing é" not found'),
+    (f"/v1/{'n' * 500}", f'path "/v1/{"n" * 252}"… not found'),
+    (f"/v1/packages/{'n' * 500}", f'package "{"n" * 256}"… not found'),
+]
+
+
+async def test_what_is_read_and_not_there_is_named(fs_registry: Registry) -> None:
     """The message has its kind and name as requested; a long one is cut."""
     published = await fs_registry.publish(hello_archive(), await fs_registry.add_publisher())
     assert published.status_code == 200
-    code = "X07REG_INDEX_NOT_FOUND" if path.startswith("/index/") else "X07REG_NOT_FOUND"
-    assert await message_of(await fs_registry.http.get(path), code) == message
+    for path, message in NOT_THERE:
+        code = "X07REG_INDEX_NOT_FOUND" if path.startswith("/index/") else "X07REG_NOT_FOUND"
+        assert await message_of(await fs_registry.http.get(path), code) == message
 
 
 async def test_what_is_changed_and_not_there_is_named(fs_registry: Registry) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.archives import hello_archive
 from tests.audit import Event, events
@@ -152,23 +151,21 @@ async def test_only_owners_and_admins_set_evidence(fs_registry: Registry) -> Non
     assert (await put(fs_registry, root)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("name", "version", "status", "code"),
-    [
-        ("nothing", "0.1.0", 404, "X07REG_NOT_FOUND"),
-        ("hello", "0.1.1", 404, "X07REG_NOT_FOUND"),
-        ("Hello", "x", 400, "X07REG_INVALID_NAME"),
-        ("hello", "x", 400, "X07REG_INVALID_VERSION"),
-    ],
-)
-async def test_what_is_not_there_gets_no_evidence(
-    fs_registry: Registry, name: str, version: str, status: int, code: str
-) -> None:
+NOT_THERE = [
+    ("nothing", "0.1.0", 404, "X07REG_NOT_FOUND"),
+    ("hello", "0.1.1", 404, "X07REG_NOT_FOUND"),
+    ("Hello", "x", 400, "X07REG_INVALID_NAME"),
+    ("hello", "x", 400, "X07REG_INVALID_VERSION"),
+]
+
+
+async def test_what_is_not_there_gets_no_evidence(fs_registry: Registry) -> None:
     """Checks come in the order: name, version, package, version of the package."""
     alice = await published(fs_registry)
-    path = f"/v1/packs/{name}/versions/{version}/scale-evidence"
-    answer = await fs_registry.http.post(path, json={"evidence_ref": EVIDENCE}, headers=alice)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    for name, version, status, code in NOT_THERE:
+        path = f"/v1/packs/{name}/versions/{version}/scale-evidence"
+        answer = await fs_registry.http.post(path, json={"evidence_ref": EVIDENCE}, headers=alice)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), path
 
 
 MISSHAPEN = [{}, {"evidence_ref": None}, {"evidence_ref": 1}, [EVIDENCE]]

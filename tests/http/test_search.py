@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.archives import hello_archive
 from tests.stack import Registry
 
@@ -83,12 +81,12 @@ async def test_an_empty_query_lists_every_package_by_name(fs_registry: Registry)
     assert (answer["limit"], answer["offset"], answer["total"]) == (2, 3, 6)
 
 
-@pytest.mark.parametrize("q", ["%", "_", "\\", "a_c", "a%c", "a\\", "é", "a b", "'", "abcd", "ac"])
-async def test_text_matches_literally(fs_registry: Registry, q: str) -> None:
+async def test_text_matches_literally(fs_registry: Registry) -> None:
     """There are no wildcards or escapes; text that is in no name finds nothing."""
     await publish_names(fs_registry, "abc", "xyz")
-    answer = (await fs_registry.http.get("/v1/search", params={"q": q})).json()
-    assert (answer["q"], answer["total"], answer["packages"]) == (q, 0, [])
+    for q in ("%", "_", "\\", "a_c", "a%c", "a\\", "é", "a b", "'", "abcd", "ac"):
+        answer = (await fs_registry.http.get("/v1/search", params={"q": q})).json()
+        assert (answer["q"], answer["total"], answer["packages"]) == (q, 0, [])
 
 
 async def test_an_underscore_matches_only_itself(fs_registry: Registry) -> None:
@@ -132,43 +130,43 @@ async def test_totals_do_not_depend_on_the_page(fs_registry: Registry) -> None:
             assert [package["name"] for package in answer["packages"]] == names
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=abc",
-        "limit=-1",
-        "limit=",
-        "limit",
-        "limit=4294967296",
-        "limit=1.0",
-        "limit=+1",
-        "limit=1_0",
-        "limit=%D9%A1",
-        "limit=" + "9" * 5000,
-        "offset=",
-        "offset=-0",
-        "limit=1&limit=1",
-        "offset=1&offset=2",
-        "q=a&q=b",
-        "q=a%00b",
-        "q=%FF",
-        "scale_tested=1",
-        "scale_tested=",
-        "scale_tested=True",
-        "scale_tested=true&scale_tested=true",
-    ],
-)
-async def test_a_bad_query_is_refused(fs_registry: Registry, query: str) -> None:
+BAD_QUERIES = [
+    "limit=abc",
+    "limit=-1",
+    "limit=",
+    "limit",
+    "limit=4294967296",
+    "limit=1.0",
+    "limit=+1",
+    "limit=1_0",
+    "limit=%D9%A1",
+    "limit=" + "9" * 5000,
+    "offset=",
+    "offset=-0",
+    "limit=1&limit=1",
+    "offset=1&offset=2",
+    "q=a&q=b",
+    "q=a%00b",
+    "q=%FF",
+    "scale_tested=1",
+    "scale_tested=",
+    "scale_tested=True",
+    "scale_tested=true&scale_tested=true",
+]
+
+
+async def test_a_bad_query_is_refused(fs_registry: Registry) -> None:
     """400 with a code, whatever the other parameters are."""
-    answer = await fs_registry.http.get(f"/v1/search?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST")
+    for query in BAD_QUERIES:
+        answer = await fs_registry.http.get(f"/v1/search?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST"), query
 
 
-@pytest.mark.parametrize("query", ["q=", "q", "", "&&", "x=1&x=2&page=abc", "scale_tested=false", "Limit=x"])
-async def test_an_unknown_parameter_and_an_empty_text_are_ignored(fs_registry: Registry, query: str) -> None:
+async def test_an_unknown_parameter_and_an_empty_text_are_ignored(fs_registry: Registry) -> None:
     """Only known parameters are read."""
-    answer = await fs_registry.http.get(f"/v1/search?{query}")
-    assert answer.text == '{"ok":true,"q":"","limit":20,"offset":0,"total":0,"packages":[]}'
+    for query in ("q=", "q", "", "&&", "x=1&x=2&page=abc", "scale_tested=false", "Limit=x"):
+        answer = await fs_registry.http.get(f"/v1/search?{query}")
+        assert answer.text == '{"ok":true,"q":"","limit":20,"offset":0,"total":0,"packages":[]}', query
 
 
 async def test_only_packages_whose_latest_version_is_scale_tested(fs_registry: Registry) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.archives import hello_archive
 from tests.stack import Registry
 
@@ -30,35 +28,33 @@ async def test_healthz_is_ok_and_readyz_names_each_dependency(registry: Registry
     assert ready.json()["ok"] is True
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "allow"),
-    [
-        ("GET", "/nothing/here", 404, None),
-        ("GET", "/v1/search/", 404, None),
-        ("GET", "/v1/packages/hello/0.1.0", 404, None),
-        ("POST", "/nothing/here", 405, "GET,HEAD"),
-        ("GET", "/v1/packages/publish", 405, "POST"),
-        ("POST", "/v1/packages/hello", 405, "GET,HEAD,PATCH"),
-        ("POST", "/healthz", 405, "GET,HEAD"),
-        ("PUT", "/index/he/ll/hello", 405, "GET,HEAD"),
-        ("OPTIONS", "/healthz", 405, "GET,HEAD"),
-    ],
-)
-async def test_unknown_paths_and_methods_are_json_errors(
-    registry: Registry, method: str, path: str, status: int, allow: str | None
-) -> None:
+UNKNOWN = [
+    ("GET", "/nothing/here", 404, None),
+    ("GET", "/v1/search/", 404, None),
+    ("GET", "/v1/packages/hello/0.1.0", 404, None),
+    ("POST", "/nothing/here", 405, "GET,HEAD"),
+    ("GET", "/v1/packages/publish", 405, "POST"),
+    ("POST", "/v1/packages/hello", 405, "GET,HEAD,PATCH"),
+    ("POST", "/healthz", 405, "GET,HEAD"),
+    ("PUT", "/index/he/ll/hello", 405, "GET,HEAD"),
+    ("OPTIONS", "/healthz", 405, "GET,HEAD"),
+]
+
+
+async def test_unknown_paths_and_methods_are_json_errors(fs_registry: Registry) -> None:
     """Status and `allow` are those of the contract, in an ordinary error body."""
-    answer = await registry.http.request(method, path)
-    assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
-    assert list(answer.json()) == ["code", "message", "request_id"]
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    for method, path, status, allow in UNKNOWN:
+        answer = await fs_registry.http.request(method, path)
+        assert (answer.status_code, answer.headers.get("allow")) == (status, allow), (method, path)
+        assert list(answer.json()) == ["code", "message", "request_id"]
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("path", ["/v1/packages/%ff", "/index/he/ll/%e0%80", "/v1/packages/%zz"])
-async def test_bad_percent_encoding_is_400(registry: Registry, path: str) -> None:
+async def test_bad_percent_encoding_is_400(fs_registry: Registry) -> None:
     """The decoded bytes are not UTF-8."""
-    answer = await registry.http.get(path)
-    assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST")
+    for path in ("/v1/packages/%ff", "/index/he/ll/%e0%80", "/v1/packages/%zz"):
+        answer = await fs_registry.http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST"), path
 
 
 async def test_every_answer_has_a_request_id_of_its_own(registry: Registry) -> None:

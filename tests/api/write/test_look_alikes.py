@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from api.write.new_names import ROUTES, WINDOWS_DEVICES
@@ -43,13 +42,11 @@ def test_no_real_name_is_reserved_or_looks_like_another() -> None:
     assert len({fold_name(name) for name in names}) == len(names)
 
 
-@pytest.mark.parametrize(
-    "name", ["a", "a-b", "a_b", "a--b", "a-_-b", "-a-", "__a", "a1--2__3", "-", "Foo_Bar"]
-)
-async def test_sql_folds_names_as_python_does(fs_registry: Registry, name: str) -> None:
+async def test_sql_folds_names_as_python_does(fs_registry: Registry) -> None:
     """A publish folds its name in Python and searches in SQL."""
-    (row,) = await fs_registry.rows(
-        """SELECT regexp_replace(lower(CAST(:name AS text) COLLATE "C"), '[-_]+', '-', 'g') AS folded""",
-        name=name,
-    )
-    assert row.folded == fold_name(name)
+    for name in ("a", "a-b", "a_b", "a--b", "a-_-b", "-a-", "__a", "a1--2__3", "-", "Foo_Bar"):
+        (row,) = await fs_registry.rows(
+            """SELECT regexp_replace(lower(CAST(:name AS text) COLLATE "C"), '[-_]+', '-', 'g') AS folded""",
+            name=name,
+        )
+        assert row.folded == fold_name(name), name
