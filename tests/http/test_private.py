@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -82,6 +83,7 @@ async def test_nobody_reads_without_a_token_and_nothing_tells_what_there_is(priv
                 assert answer.headers["www-authenticate"] == "Bearer"
                 seen.add((bool(headers.get("authorization", "").startswith("Bearer")), answer.json()["code"]))
     assert seen == {(False, "X07REG_AUTH_REQUIRED"), (True, "X07REG_AUTH_INVALID")}
+    await _only_one_plain_credential_counts(private, owner["authorization"])
     for path in OPEN:
         assert await status_of(private, path, {}) == 200, path
     for path in FILES:
@@ -89,6 +91,28 @@ async def test_nobody_reads_without_a_token_and_nothing_tells_what_there_is(priv
     for path in UNKNOWN:
         assert await status_of(private, path, owner) == 404, path
     assert (await private.http.get("/index/config.json", headers=owner)).json()["auth-required"] is True
+
+
+async def _only_one_plain_credential_counts(registry: Registry, good: str) -> None:
+    """Two lines, another case, a token in the query or in another header: none of them is a token."""
+    name, token = "authorization", good.removeprefix("Bearer ")
+    refused: list[list[tuple[str, str]]] = [
+        [(name, good), (name, good)],
+        [(name, good), (name, "Bearer x07t_unknown")],
+        [(name, "Basic YTpi"), (name, good)],
+        [(name, f"bearer {token}")],
+        [(name, f"Bearer {token}, Bearer {token}")],
+        [(name, f"Bearer {token[:-1]}")],
+        [(name, token)],
+        [("proxy-authorization", good), ("x-authorization", good), ("cookie", f"authorization={good}")],
+    ]
+    for path, headers in itertools.product((FILES[2], PAGES[0]), refused):
+        for _ in range(2):
+            answer = await registry.http.get(path, headers=headers, params={"token": token})
+            assert answer.status_code == 401, (path, headers)
+            assert answer.headers["www-authenticate"] == "Bearer"
+    for spelling in ("authorization", "AUTHORIZATION", "Authorization"):
+        assert await status_of(registry, FILES[2], {spelling: f"Bearer \t{token}"}) == 200
 
 
 async def test_no_shared_cache_keeps_an_answer(private: Registry) -> None:
