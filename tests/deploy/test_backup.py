@@ -166,6 +166,7 @@ def without_pages(files: dict[str, bytes]) -> dict[str, bytes]:
     return {key: body for key, body in files.items() if not key.endswith("/package")}
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_dump_and_a_later_copy_make_a_whole_registry(
     registry: Registry, elsewhere: Settings, guide_of: GuideOf, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ async def test_a_dump_and_a_later_copy_make_a_whole_registry(
         ]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_dump_and_a_mirror_make_a_whole_registry(
     registry: Registry, elsewhere: Settings, guide_of: GuideOf, tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ async def test_a_dump_and_a_mirror_make_a_whole_registry(
     assert (status, report["came_back"]) == (0, {})
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_nothing_is_changed_where_nothing_was_missing(registry: Registry) -> None:
     """No user and no generation changes, and the command says so."""
     before = await registry.rows("SELECT generation FROM index_state ORDER BY package_id")
@@ -223,6 +226,7 @@ async def test_nothing_is_changed_where_nothing_was_missing(registry: Registry) 
     assert await registry.rows("SELECT generation FROM index_state ORDER BY package_id") == before
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_an_acknowledged_publish_that_only_staging_has_is_told(
     registry: Registry, elsewhere: Settings, guide_of: GuideOf
 ) -> None:

@@ -51,6 +51,7 @@ class FileClient:
         return body
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_mirror_serves_the_client_from_files(settled: Registry, tmp_path: Path) -> None:
     """All packages are listed, each archive has its checksum, and a second run copies nothing."""
     mirror = tmp_path / "mirror"
@@ -133,6 +134,7 @@ async def test_a_mirror_keeps_its_base_and_nothing_else_but_the_tree(
     assert sorted(path.name for path in mirror.iterdir()) == ["dl", "index"]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_one_export_at_a_time_works_on_a_mirror(settled: Registry, tmp_path: Path) -> None:
     """A second run would remove the first one's unfinished files."""
     mirror, variables = tmp_path / "mirror", variables_of(settled.settings)
@@ -148,6 +150,7 @@ async def test_one_export_at_a_time_works_on_a_mirror(settled: Registry, tmp_pat
     assert run("export", str(mirror), **variables).returncode == 0
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_reindex_of_an_unknown_package_names_it_and_leaves_the_others_alone(settled: Registry) -> None:
     """It is no error of the database, and makes nothing dirty."""
     generations = "SELECT generation FROM index_state ORDER BY package_id"
@@ -177,6 +180,7 @@ async def test_reindex_writes_everything_from_the_rows(settled: Registry) -> Non
     assert len(await settled.rows("SELECT name FROM search_names")) == 2
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_reindex_continues_behind_a_name(settled: Registry) -> None:
     """The packages before it are left as they are."""
     for key in (index_key(HELLO), index_key(PackageName("hello-world"))):

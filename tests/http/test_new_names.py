@@ -139,6 +139,7 @@ async def test_names_that_exist_stay(fs_registry: Registry) -> None:
 LOOK_ALIKES = ("foo-bar", "foo_bar", "foo--bar", "foo__bar")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_of_look_alikes_published_at_once_one_is_taken(make_settings: MakeSettings) -> None:
     """Different people publish them, through two write processes, in one batch and in several."""
     settings = await make_settings()

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import pytest
 
 from tests.archives import hello_archive
 from tests.audit import Event, events
@@ -155,6 +156,7 @@ async def test_the_official_owner_makes_a_package_official_for_readers(fs_regist
     assert await generation(fs_registry) == before
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_package_that_was_official_for_a_moment_is_not_afterwards(
     workerless_registry: Registry,
 ) -> None:

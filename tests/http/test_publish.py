@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode
 
+import pytest
+
 from shared.signing import verify
 from tests.archives import build_archive, hello_archive, hello_manifest, listed_files
 from tests.stack import Registry, bearer
@@ -89,6 +91,7 @@ async def test_a_signed_version_verifies_with_the_published_key(signing_registry
     )
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_signature_does_not_cover_a_yank(signing_registry: Registry) -> None:
     """It covers name, version and checksum, so a signed line may have either value of `yanked`."""
     headers = await signing_registry.add_publisher("alice", "publish", "owner.manage")
@@ -103,6 +106,7 @@ async def test_a_signature_does_not_cover_a_yank(signing_registry: Registry) -> 
     assert after["signature"] == before["signature"]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_the_index_lists_versions_in_semver_order_whatever_the_order_of_publishing(
     registry: Registry,
 ) -> None:
@@ -146,6 +150,7 @@ async def test_white_space_around_the_module_root_is_no_part_of_it(fs_registry: 
     assert metadata["package"]["module_root"] == " modules\n"
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_version_is_published_once(registry: Registry) -> None:
     """The same version again is 409, with the same or other bytes, and changes nothing."""
     headers = await registry.add_publisher()
@@ -157,6 +162,7 @@ async def test_a_version_is_published_once(registry: Registry) -> None:
     assert (await registry.http.get("/v1/packages/hello/0.1.0/download")).content == first
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_only_an_owner_or_an_admin_publishes_to_a_package(registry: Registry) -> None:
     """An admin's token needs the publish scope too."""
     await registry.publish(hello_archive(), await registry.add_publisher("alice"))
@@ -167,6 +173,7 @@ async def test_only_an_owner_or_an_admin_publishes_to_a_package(registry: Regist
     assert (await registry.publish(hello_archive(version="0.2.0"), admin)).status_code == 200
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_publisher_without_a_verified_email_is_refused(registry: Registry) -> None:
     """It is accepted if the setting is off or the token is an admin's."""
     answer = await registry.publish(hello_archive(), await registry.add_publisher("alice", verified=False))
@@ -198,6 +205,7 @@ async def test_publishing_needs_a_known_bearer_token(fs_registry: Registry) -> N
         assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_revoked_token_and_a_missing_scope_are_refused(registry: Registry) -> None:
     """`admin` does not include `publish`."""
     user_id = await registry.add_user("alice")
@@ -209,6 +217,7 @@ async def test_a_revoked_token_and_a_missing_scope_are_refused(registry: Registr
     assert (answer.status_code, answer.json()["message"]) == (401, "token revoked")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_an_upload_over_the_limit_is_refused_before_it_is_read(registry: Registry) -> None:
     """Its content-length is checked, or its bytes if there is none."""
     headers = await registry.add_publisher()

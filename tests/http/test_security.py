@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -148,6 +149,7 @@ async def test_a_stranger_learns_of_no_account_by_asking(fs_registry: Registry) 
     assert wrong == {(401, "X07REG_AUTH_INVALID", "invalid token")}
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_origins_that_only_look_listed_get_no_credentials(cors_registry: Registry) -> None:
     """A prefix, a suffix, another scheme, another port, or `null` gets none, on errors and preflights too."""
     lookalikes = (

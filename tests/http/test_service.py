@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.archives import hello_archive
 from tests.stack import Registry
 
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_the_root_says_where_everything_is(registry: Registry) -> None:
     """It is constant, with sorted keys and no cache headers."""
     answer = await registry.http.get("/")
@@ -57,6 +60,7 @@ async def test_bad_percent_encoding_is_400(fs_registry: Registry) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "X07REG_BAD_REQUEST"), path
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_every_answer_has_a_request_id_of_its_own(registry: Registry) -> None:
     """The client's own id is not used."""
     sent = {"x-request-id": "f" * 32}
@@ -82,6 +86,7 @@ async def test_head_answers_like_get_without_a_body(registry: Registry) -> None:
             assert head.headers.get(name) == get.headers.get(name), (path, name)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_the_account_behind_a_token(registry: Registry) -> None:
     """GET /v1/account and POST /v1/auth/token work with any scope, and set last_used_at soon after."""
     headers = await registry.add_publisher("octo", "owner.manage")
@@ -93,6 +98,7 @@ async def test_the_account_behind_a_token(registry: Registry) -> None:
     await registry.until_row("SELECT 1 FROM tokens WHERE last_used_at IS NOT NULL")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_package_that_is_not_there(registry: Registry) -> None:
     """The name's rule is checked first, then 404."""
     assert (await registry.http.get("/v1/packages/Hello")).json()["code"] == "X07REG_INVALID_NAME"
@@ -100,6 +106,7 @@ async def test_a_package_that_is_not_there(registry: Registry) -> None:
     assert (missing.status_code, missing.json()["code"]) == (404, "X07REG_NOT_FOUND")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_cors_lists_origins_exactly(cors_registry: Registry) -> None:
     """As in section 1.5: credentials and Vary always, the origin only if it is listed."""
     for path in ("/", "/v1/account", "/index/he/ll/nope"):
@@ -115,6 +122,7 @@ async def test_cors_lists_origins_exactly(cors_registry: Registry) -> None:
     assert preflight.headers["access-control-allow-headers"] == "authorization,content-type,x-x07-csrf"
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_an_encoded_slash_ends_no_parameter(registry: Registry) -> None:
     """Routes are matched exactly as sent: `a%2Fb` is one bad name, and `/v1%2Fsearch` is unknown."""
     for path in ("a%2Fb", "a%2Fowners", "a%2Fb/owners", "a%2Fb/1.0.0/metadata"):

@@ -72,6 +72,7 @@ async def token_of(registry: Registry, issuer: Issuer, **claims: Any) -> dict[st
     return bearer(answer.json()["token"])
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_build_makes_a_new_package_and_says_where_it_came_from(
     issuers: tuple[Issuer, Issuer], make_settings: MakeSettings
 ) -> None:

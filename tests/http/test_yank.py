@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,6 +154,7 @@ async def test_a_yank_and_a_restore_at_once_leave_index_and_rows_alike(fs_regist
     assert await latest(fs_registry) == (None if row.yanked else "0.1.0")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_yank_answers_even_if_no_worker_runs(workerless_registry: Registry) -> None:
     """The answer is 200, and its header says that readers do not see it yet; this includes repeated yanks."""
     alice = await published(workerless_registry)

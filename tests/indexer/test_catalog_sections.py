@@ -79,6 +79,7 @@ async def require_as_of_rows(parts: Parts) -> None:
         assert packed.digest == hashlib.sha256(packed.body).hexdigest()
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_every_change_gives_the_bytes_that_rows_give(workerless_registry: Registry) -> None:
     """Packages are added before, among and behind those there, changed and removed, and sections split."""
     async with parts_of(workerless_registry) as parts:
@@ -104,6 +105,7 @@ async def test_every_change_gives_the_bytes_that_rows_give(workerless_registry: 
         await require_as_of_rows(parts)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_only_sections_with_changes_are_made_anew(workerless_registry: Registry) -> None:
     """The other sections keep their place in the file."""
     async with parts_of(workerless_registry) as parts:

@@ -61,6 +61,7 @@ async def test_a_mirror_has_the_log_and_goes_on_where_it_was(
     assert go_reader.read(mirror / "log", VKEY)["size"] == 801
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_log_that_was_rolled_back_or_forked_is_not_copied(registry: Registry, tmp_path: Path) -> None:
     """The mirror keeps its own history, and the command reports it and exits with 1."""
     mirror, variables = tmp_path / "mirror", variables_of(registry.settings)
@@ -75,6 +76,7 @@ async def test_a_log_that_was_rolled_back_or_forked_is_not_copied(registry: Regi
         assert (mirror / "log/checkpoint").read_bytes() == kept
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_config_json_of_the_registry_is_what_says_that_there_is_a_log(
     registry: Registry, tmp_path: Path
 ) -> None:

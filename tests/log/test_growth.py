@@ -55,6 +55,7 @@ async def quiet_registry(make_settings: MakeSettings) -> AsyncIterator[Registry]
         yield running
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_each_change_of_a_line_is_one_entry(logging_registry: Registry) -> None:
     """Publish, yank, restore, advisory, its withdrawal, and removal; the last entry equals the line."""
     registry = logging_registry
@@ -89,6 +90,7 @@ async def test_each_change_of_a_line_is_one_entry(logging_registry: Registry) ->
         assert log.last_digests()[release] == hashlib.sha256(line).hexdigest()
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_publication_that_changes_no_line_is_no_entry(logging_registry: Registry) -> None:
     """Another owner changes only the catalog; putting a package again changes nothing."""
     registry = logging_registry
@@ -104,6 +106,7 @@ async def test_a_publication_that_changes_no_line_is_no_entry(logging_registry: 
     await until_logged(registry, 2)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_config_json_says_where_the_log_is_and_whose_signature_counts(
     logging_registry: Registry,
 ) -> None:
@@ -118,6 +121,7 @@ async def test_config_json_says_where_the_log_is_and_whose_signature_counts(
     assert config["dl"].endswith("/v1/packages/")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_registry_without_a_key_has_no_log(registry: Registry) -> None:
     """No rows are written for a log either."""
     publisher = await registry.add_publisher()
@@ -127,6 +131,7 @@ async def test_a_registry_without_a_key_has_no_log(registry: Registry) -> None:
     assert await registry.rows("SELECT 1 FROM log_pending") == []
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_the_past_is_logged_once_in_the_order_of_publication(quiet_registry: Registry) -> None:
     """In an adopted or upgraded registry, the order is that of publication, not of names."""
     registry = quiet_registry
@@ -149,6 +154,7 @@ async def test_the_past_is_logged_once_in_the_order_of_publication(quiet_registr
     assert (await head_of(registry.storage)) == log.head
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_what_a_worker_without_the_key_publishes_is_logged_too(quiet_registry: Registry) -> None:
     """For example, an older worker beside a newer one, or one without the key in its settings."""
     registry = quiet_registry
@@ -171,6 +177,7 @@ async def test_an_empty_registry_has_the_checkpoint_of_an_empty_log(quiet_regist
     assert log.head.size == 0
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_line_that_no_bundle_can_hold_is_logged_by_its_digest(quiet_registry: Registry) -> None:
     """Docs may be long, but an entry has at most 65,535 bytes."""
     registry = quiet_registry
@@ -200,6 +207,7 @@ async def test_partial_tiles_go_once_the_full_one_is_there(quiet_registry: Regis
     assert (await read_log(registry.storage)).head.size == 600
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_log_of_thousands_is_read_by_go(
     quiet_registry: Registry, go_reader: GoReader | None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

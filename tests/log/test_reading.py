@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 import zstandard
 
@@ -29,6 +30,7 @@ async def registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
         yield running
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_checkpoint_is_asked_for_each_time_and_seldom_sent(registry: Registry) -> None:
     """It has no-cache, is text, and its ETag is the digest of its bytes."""
     answer = await registry.http.get("/log/checkpoint?x07_refresh=1")
@@ -40,6 +42,7 @@ async def test_a_checkpoint_is_asked_for_each_time_and_seldom_sent(registry: Reg
     assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_tiles_and_bundles_are_kept_for_a_year_partial_ones_too(registry: Registry) -> None:
     """A missing file is 404 without caching: a tile that is added later is found at once."""
     for path in (
@@ -89,6 +92,7 @@ async def test_readers_see_the_next_checkpoint_as_soon_as_it_is_put(registry: Re
     await eventually(is_seen)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_the_fast_path_answers_checkpoint_and_tiles(registry: Registry) -> None:
     """It does so from the second request on, as with index files."""
     paths = ("/log/checkpoint", "/log/tile/0/000", "/log/tile/entries/001.p/45")

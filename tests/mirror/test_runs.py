@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
 from tests.deploy.commands import document, variables_of
@@ -37,6 +39,7 @@ async def test_the_first_run_takes_what_export_takes(origin: Registry, tmp_path:
     assert all(client.download(line) for name in client.packages() for line in client.versions(name))
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_day_without_changes_costs_three_requests(origin: Registry, tmp_path: Path) -> None:
     """config.json, checkpoint and catalog are requested conditionally; nothing is written."""
     await mirror(origin.url, tmp_path / "mirror")
@@ -46,6 +49,7 @@ async def test_a_day_without_changes_costs_three_requests(origin: Registry, tmp_
     assert tree_of(tmp_path / "mirror") == before
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_later_run_takes_what_the_log_says_is_new(origin: Registry, tmp_path: Path) -> None:
     """A new version, a yank that is undone, and a removed version, whose files are deleted."""
     made = tmp_path / "mirror"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from indexer.queries.expiry import remove_expired
 from tests.stack import Registry
 from worker.process import run as run_worker
@@ -23,6 +25,7 @@ SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM web_sessions WHERE expires_at <= now())
 """
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_what_expired_is_removed_and_the_rest_stays(workerless_registry: Registry) -> None:
     """The secrets of an attempt are deleted with it; the counts are for the log."""
     await workerless_registry.rows(EXPIRING)
@@ -37,6 +40,7 @@ async def test_what_expired_is_removed_and_the_rest_stays(workerless_registry: R
     assert [row.state for row in secrets] == ["on"]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_worker_removes_what_expired_when_it_starts(workerless_registry: Registry) -> None:
     """It repeats this at intervals, so that sessions are removed without being used."""
     await workerless_registry.rows(EXPIRING)

@@ -103,6 +103,7 @@ async def test_a_queue_of_another_kind_is_removed(fs_registry: Registry) -> None
     await fs_registry.until_in_catalog("hello", "0.1.0")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_queue_that_nobody_empties_does_not_grow_without_end(workerless_registry: Registry) -> None:
     """The sweep of the next worker covers the oldest jobs, whose bodies expire."""
     settings = workerless_registry.settings

@@ -37,6 +37,7 @@ async def quiet(make_settings: MakeSettings) -> AsyncIterator[Registry]:
         yield running
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_pages_show_what_is_visible_and_nothing_else(quiet: Registry) -> None:
     """A version that readers do not see yet has no page, and its package none that names it."""
     alice = await quiet.add_publisher()
@@ -110,6 +111,7 @@ async def test_a_removed_version_loses_its_pages(quiet: Registry) -> None:
         assert b"0.1.0" not in await body_of(quiet.storage, key)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_pages_left_out_while_they_were_off_are_rendered_when_a_worker_starts(
     quiet: Registry,
 ) -> None:
@@ -125,6 +127,7 @@ async def test_pages_left_out_while_they_were_off_are_rendered_when_a_worker_sta
     assert PAGE in await quiet.keys("pages/")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_package_whose_pages_cannot_be_made_stops_no_other(
     quiet: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +171,7 @@ async def test_a_package_that_becomes_private_loses_its_pages(quiet: Registry) -
         assert b"hidden" not in await body_of(quiet.storage, key)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_one_worker_renders_at_a_time(quiet: Registry, parts: Parts) -> None:
     """A second one leaves at once, and comes back later."""
     async with parts.database.transaction() as tx:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from indexer.catalog_publication import publish_catalog
 from indexer.config_publication import publish_config
 from indexer.parts import Parts
@@ -39,6 +41,7 @@ async def body_of(registry: Registry, key: str) -> bytes:
     return found.body
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_sweep_publishes_what_no_job_did(workerless_registry: Registry) -> None:
     """If Redis lost every message, a query still finds dirty generations."""
     registry = workerless_registry
@@ -121,6 +124,7 @@ async def _is_heard(heard: list[Change]) -> bool:
     return bool(heard)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_the_catalog_is_written_when_a_package_changed_and_only_then(
     workerless_registry: Registry,
 ) -> None:
@@ -151,6 +155,7 @@ async def test_the_configuration_is_rewritten_when_a_setting_changed(workerless_
     assert b"https://moved.example/v1/" in await body_of(registry, "index/config.json")
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_package_that_cannot_be_rendered_does_not_stop_the_others(
     workerless_registry: Registry,
 ) -> None:

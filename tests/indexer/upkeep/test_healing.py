@@ -130,12 +130,14 @@ async def test_what_was_published_lately_does_not_wait_for_its_turn(
         assert await healing.turn() == [HELLO]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_what_waits_to_be_published_is_not_healed(workerless_registry: Registry) -> None:
     """Its publication corrects it."""
     await workerless_registry.publish(hello_archive(), await workerless_registry.add_publisher())
     assert await healed(workerless_registry) == set()
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_worker_heals_without_being_asked(registry: Registry) -> None:
     """For a small registry this takes seconds."""
     answer = await registry.publish(hello_archive(), await registry.add_publisher())

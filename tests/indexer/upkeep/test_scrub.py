@@ -118,6 +118,7 @@ async def test_a_truncated_a_changed_and_a_missing_archive_are_told_once_each(se
     assert SCRUB_DIFFERENCES._value.get() == 3
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_an_archive_that_was_repaired_is_told_and_counted_no_more(settled: Registry) -> None:
     """The finding ends within a minute or two of the repair, not only in the next round."""
     before = await damage(settled)
@@ -133,6 +134,7 @@ async def test_an_archive_that_was_repaired_is_told_and_counted_no_more(settled:
     assert SCRUB_DIFFERENCES._value.get() == 0
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_an_archive_whose_version_was_removed_is_no_finding_any_more(settled: Registry) -> None:
     """`package remove-version` does this."""
     await damage(settled)
@@ -141,6 +143,7 @@ async def test_an_archive_whose_version_was_removed_is_no_finding_any_more(settl
     assert len(await settled.rows("SELECT 1 FROM scrub_findings")) == 2
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_an_archive_that_waits_to_be_published_is_left_alone(settled: Registry) -> None:
     """It is not yet where readers find it."""
     headers = bearer(await settled.add_token(await settled.add_user("bob"), "publish"))
@@ -174,6 +177,7 @@ class Broken(Watched):
         return super().open(key, start=start, end=end)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_scrub_goes_on_behind_what_an_earlier_process_took(
     settled: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +196,7 @@ async def test_a_scrub_goes_on_behind_what_an_earlier_process_took(
     assert read == ALL
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_workers_share_a_round(settled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """More workers read faster, and no archive is read twice."""
     monkeypatch.setattr(scrub, "ARCHIVES_PER_PAGE", 1)
@@ -202,6 +207,7 @@ async def test_workers_share_a_round(settled: Registry, monkeypatch: pytest.Monk
     assert sorted(one.read + other.read) == sorted(ALL)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_reading_keeps_to_the_rate(settled: Registry) -> None:
     """Even a small archive counts, because of its request: three at two per second take over a second."""
     begun = time.monotonic()
@@ -225,6 +231,7 @@ async def test_an_archive_of_many_pieces_is_hashed_whole(
         assert await next_round(settled) == [], piece_bytes
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_worker_scrubs_by_itself(settled: Registry) -> None:
     """It does not if the setting is 0."""
     await damage(settled)

@@ -82,6 +82,7 @@ async def test_what_no_row_asks_for_is_extra(settled: Registry) -> None:
     assert await kinds(registry) == sorted(("extra", key) for key in extras)
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_wrong_signature_and_an_unknown_key_are_told(settled: Registry) -> None:
     """Clients that verify would refuse these versions."""
     registry = settled
@@ -109,6 +110,7 @@ async def test_old_staged_bytes_without_a_version_are_orphans(settled: Registry)
     assert await kinds(registry, orphan_after_s=0) == [("orphan_staging", key)]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_what_a_worker_has_not_done_yet_is_told_once_it_is_late(
     workerless_registry: Registry,
 ) -> None:
@@ -150,6 +152,7 @@ async def test_a_registry_that_changes_all_the_time_has_no_difference(registry: 
         await changing
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_walk_can_begin_behind_a_name(settled: Registry) -> None:
     """A long walk that was interrupted can continue."""
     registry = settled
