@@ -15,21 +15,10 @@ import pytest
 
 from api.write.endpoint import Scope
 from deploy.cli.token import SCOPES
+from tests.deploy.forked_commands import run
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment(**variables),
-        timeout=DEADLINE_S,
-    )
 
 
 def test_help_explains_every_command() -> None:

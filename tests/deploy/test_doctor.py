@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -26,7 +25,7 @@ from shared.settings import Settings
 from shared.storage.filesystem import FileSystemStorage
 from tests.archives import hello_archive
 from tests.conftest import SIGNING, MakeSettings
-from tests.deploy.processes import COMMAND, DEADLINE_S, environment
+from tests.deploy.forked_commands import Answer, run
 from tests.github_server import CLIENT_ID, CLIENT_SECRET, GithubServer
 from tests.log.logs import LOGGING, until_logged
 from tests.stack import Registry, running_registry, serving
@@ -71,16 +70,9 @@ def storage_settings(tmp_path: Path) -> dict[str, Any]:
     return {"storage": "fs", "data_dir": tmp_path / "tree"}
 
 
-def run_doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_doctor(*arguments: str, **variables: str) -> Answer:
     """Run the command to its end."""
-    return subprocess.run(
-        [*COMMAND, "doctor", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment(**variables),
-        timeout=DEADLINE_S,
-    )
+    return run("doctor", *arguments, **variables)
 
 
 async def failures(settings: Settings) -> dict[str, Finding]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.archives import hello_archive
+from tests.deploy.forked_commands import Answer, run
 from tests.deploy.page_walk import Guide
 from tests.deploy.processes import COMMAND, Up, environment
 
@@ -35,16 +38,9 @@ def up() -> Iterator[Up]:
             running.stop()
 
 
-def command(up: Up, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def command(up: Up, *arguments: str, **variables: str) -> Answer:
     """Run a command where `data` is the data directory."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=up.data_dir.parent,
-        env=environment(PYTHONPATH=str(ROOT), **variables),
-    )
+    return run(*arguments, prepare=partial(os.chdir, up.data_dir.parent), **variables)
 
 
 def test_what_leads_to_the_registry_is_its_owners_alone(up: Up) -> None:
