@@ -35,7 +35,6 @@ from indexer.package_files import (
 from indexer.parts import Parts
 from indexer.purging.wanted import want_purge
 from indexer.queries import marks, packages
-from indexer.queries.log import hand_over
 from indexer.queries.private import hide
 from indexer.rows import PackageState
 from shared.batching import together_or_apart
@@ -181,12 +180,11 @@ async def _mark(tx: Driver, done: Sequence[PackageFiles], settings: Settings) ->
     is_logging, private = settings.log_key_b64 is not None, settings.private_namespaces
     shown = [put for put in done if not is_private(put.package.name, private)]
     hidden = [put.package for put in done if is_private(put.package.name, private)]
-    if is_logging:
-        await hand_over(tx, [line for put in shown for line in changed_lines(put.package, put.lines)])
+    lines = [line for put in shown for line in changed_lines(put.package, put.lines)] if is_logging else []
     if hidden:
         await hide(tx, [(package.id, render_catalog_line(package)) for package in hidden])
     put = [_mark_of(each, is_hidden=each.package in hidden) for each in done]
-    return await marks.mark(tx, put, is_logging=is_logging, has_pages=settings.has_pages)
+    return await marks.mark(tx, put, lines, is_logging=is_logging, has_pages=settings.has_pages)
 
 
 def _mark_of(put: PackageFiles, *, is_hidden: bool) -> marks.Mark:

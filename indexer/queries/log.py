@@ -114,20 +114,27 @@ async def advance(tx: Connection, old: LogState, size: int, root: bytes, levels:
     return bool(await fetch(tx, _ADVANCE, size, root, list(levels), old.size, old.root))
 
 
-_HAND_OVER = """
-    WITH line AS (
-        SELECT * FROM unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS bytea[]), CAST($4 AS bytea[]))
-             WITH ORDINALITY AS line (name, version, digest, entry, place)
-        WHERE $5 OR EXISTS (SELECT FROM log_state WHERE backfilled_at IS NOT NULL)
-    ), changed AS (
+# Common table expressions that hand over the rows of `line` (name, version, digest, entry, place), in the
+# order of place. Lines that were handed over before are skipped.
+HAND_OVER = """
+    changed_lines AS (
         INSERT INTO log_lines (name, version, digest) SELECT name, version, digest FROM line
         ON CONFLICT (name, version) DO UPDATE SET digest = EXCLUDED.digest
         WHERE log_lines.digest <> EXCLUDED.digest
         RETURNING name, version
+    ), pending AS (
+        INSERT INTO log_pending (name, version, entry)
+        SELECT name, version, entry FROM line JOIN changed_lines USING (name, version) ORDER BY place
     )
-    INSERT INTO log_pending (name, version, entry)
-    SELECT name, version, entry FROM line JOIN changed USING (name, version) ORDER BY place
 """
+_HAND_OVER = f"""
+    WITH line AS (
+        SELECT * FROM unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS bytea[]), CAST($4 AS bytea[]))
+             WITH ORDINALITY AS line (name, version, digest, entry, place)
+        WHERE $5 OR EXISTS (SELECT FROM log_state WHERE backfilled_at IS NOT NULL)
+    ), {HAND_OVER}
+    SELECT
+"""  # noqa: S608 - no value is in the text
 
 
 async def hand_over(tx: Connection, lines: Sequence[ChangedLine], *, is_backfill: bool = False) -> None:
@@ -137,8 +144,17 @@ async def hand_over(tx: Connection, lines: Sequence[ChangedLine], *, is_backfill
     packages_behind finds later changes. lines: no version twice. Served by the primary key.
     """
     if lines:
-        columns = zip(*((line.name, line.version, line.digest, line.entry) for line in lines), strict=True)
-        await fetch(tx, _HAND_OVER, *map(list, columns), is_backfill)
+        await fetch(tx, _HAND_OVER, *columns_of(lines), is_backfill)
+
+
+def columns_of(lines: Sequence[ChangedLine]) -> tuple[list[str], list[str], list[bytes], list[bytes]]:
+    """The columns of `line` in HAND_OVER, without place."""
+    return (
+        [line.name for line in lines],
+        [line.version for line in lines],
+        [line.digest for line in lines],
+        [line.entry for line in lines],
+    )
 
 
 _ASSIGN = """

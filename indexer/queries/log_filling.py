@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from indexer.queries.packages import advisories_of, version_row
-from indexer.rows import RemovedRow, VersionRow
+from indexer.queries.packages import version_row
+from indexer.rows import AdvisoryRow, RemovedRow, VersionRow
 from shared.names import PackageName
+from shared.statements import Connection, fetch
 
 VERSIONS_PER_PAGE = 2000
 
@@ -87,11 +89,33 @@ async def past_versions(tx: AsyncConnection) -> AsyncIterator[list[tuple[Package
     """All versions in the order of publication, one page at a time; sorts them all once."""
     result = await tx.stream(_PAST)
     async for page in result.mappings().partitions(VERSIONS_PER_PAGE):
-        advisories = await advisories_of(tx, {row["package_id"] for row in page if row["has_advisories"]})
+        advisories = await _advisories_of(tx, {row["package_id"] for row in page if row["has_advisories"]})
         yield [
             (row["name"], version_row(row, advisories.get((row["package_id"], row["version"]), [])))
             for row in page
         ]
+
+
+_ADVISORIES = """
+    SELECT package_id, id, version, kind, severity, summary, details, url, created_at, withdrawn_at
+    FROM package_version_advisories
+    WHERE package_id = ANY(CAST($1 AS uuid[]))
+    ORDER BY created_at, id
+"""
+
+
+async def _advisories_of(
+    tx: Connection, package_ids: Collection[UUID]
+) -> Mapping[tuple[UUID, str], list[AdvisoryRow]]:
+    """All advisories by package and version, oldest first.
+
+    Without ids there is no query.
+    """
+    found: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
+    for row in await fetch(tx, _ADVISORIES, list(package_ids)) if package_ids else ():
+        values = dict(row)
+        found[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
+    return found
 
 
 async def past_removals(tx: AsyncConnection) -> list[tuple[PackageName, RemovedRow]]:

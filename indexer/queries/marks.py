@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from indexer.listing import Listing
+from indexer.queries.log import HAND_OVER, columns_of
+from indexer.rows import ChangedLine
 from shared.statements import Connection, fetch
 from shared.versions import VersionText
 
@@ -35,7 +37,7 @@ class Mark:
 #
 # A statement sees none of its own changes, so requirements that stay are neither deleted nor inserted. Names
 # that are new to search lock the totals of their grams; its trigger runs last.
-_MARK = """
+_MARK = f"""
     WITH put AS (
         SELECT * FROM unnest(CAST($1 AS uuid[]), CAST($2 AS bigint[]), CAST($3 AS bytea[]))
              AS put (package_id, generation, line)
@@ -83,7 +85,12 @@ _MARK = """
         INSERT INTO search_names (name, scale_tested) SELECT name, scale_tested FROM listing
         ON CONFLICT (name) DO UPDATE SET scale_tested = EXCLUDED.scale_tested
         WHERE search_names.scale_tested <> EXCLUDED.scale_tested
-    )
+    ), line AS (
+        SELECT * FROM unnest(CAST($14 AS text[]), CAST($15 AS text[]),
+                             CAST($16 AS bytea[]), CAST($17 AS bytea[]))
+             WITH ORDINALITY AS line (name, version, digest, entry, place)
+        WHERE EXISTS (SELECT FROM log_state WHERE backfilled_at IS NOT NULL)
+    ), {HAND_OVER}
     UPDATE index_state s
     SET published_generation = put.generation, catalog_line = put.line,
         published_at = now(), dirty_since = NULL,
@@ -93,17 +100,24 @@ _MARK = """
     FROM put WHERE s.package_id = put.package_id
     RETURNING EXISTS (SELECT FROM webhook_deliveries d
                       WHERE d.package_id = s.package_id AND d.done_at IS NULL) AS has_event
-"""
+"""  # noqa: S608 - no value is in the text
 
 
-async def mark(tx: Connection, put: Sequence[Mark], *, is_logging: bool, has_pages: bool) -> bool:
+async def mark(
+    tx: Connection,
+    put: Sequence[Mark],
+    lines: Sequence[ChangedLine] = (),
+    *,
+    is_logging: bool,
+    has_pages: bool,
+) -> bool:
     """Record what was published, and the rows for search, archetypes and dependents (primary keys).
 
     True if a webhook waits for one of the packages (webhook_deliveries_of_package_idx).
 
-    is_logging: the lines that changed are handed to the transparency log in this transaction
-    (queries/log.py). has_pages: the packages' HTML pages have to be rendered. Call this last in a
-    transaction, because names that are new to search lock the totals of their grams.
+    is_logging: lines has the lines that changed, which are handed to the transparency log (queries/log.py).
+    has_pages: the packages' HTML pages have to be rendered. Call this last in a transaction, because names
+    that are new to search lock the totals of their grams.
     """
     versions = [(each.package_id, *version) for each in put for version in each.digests.items()]
     listings = [(each.package_id, each.listing) for each in put if each.listing is not None]
@@ -121,6 +135,7 @@ async def mark(tx: Connection, put: Sequence[Mark], *, is_logging: bool, has_pag
         *_columns(requirements, 4),
         is_logging,
         has_pages,
+        *columns_of(lines),
     )
     return any(row["has_event"] for row in marked)
 

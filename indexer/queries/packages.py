@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
@@ -18,7 +19,32 @@ from shared.statements import Connection, Row, fetch
 
 DIRTY_PAGE = 500
 
+# The columns of each array in _HEADS, whose elements come as tuples.
+_VERSION: Final = (
+    "version",
+    "cksum",
+    "yanked",
+    "manifest",
+    "signature_kind",
+    "signature_key_id",
+    "signature_bytes",
+    "scale_classes_supported",
+    "scale_tested",
+    "scale_test_evidence_ref",
+    "published_at",
+    "staged",
+    "upload_id",
+    "metadata_digest",
+    "line_digest",
+    "provenance",
+)
+_ADVISORY: Final = (
+    "version", "id", "kind", "severity", "summary", "details", "url", "created_at", "withdrawn_at"
+)  # fmt: skip
+
 # {lock}: a common table expression; {is_locked}: whether the transaction has locked the package in it.
+# Each table has its own condition on the package. Otherwise Postgres reads all of version_state, or reads a
+# package's lines once per version, as soon as a package has many versions.
 _HEADS = """
     {lock}
     SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
@@ -26,8 +52,25 @@ _HEADS = """
            EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
            ARRAY(SELECT u.handle FROM package_owners o JOIN users u ON u.id = o.user_id
                  WHERE o.package_id = p.id ORDER BY u.handle COLLATE "C") AS owners,
-           EXISTS (SELECT 1 FROM package_version_advisories a WHERE a.package_id = p.id) AS has_advisories,
-           EXISTS (SELECT 1 FROM version_tombstones t WHERE t.package_id = p.id) AS has_removed,
+           ARRAY(SELECT row FROM (
+               SELECT v.version, v.cksum, v.yanked, v.manifest, v.signature_kind, v.signature_key_id,
+                      v.signature_bytes, v.scale_classes_supported, v.scale_tested, v.scale_test_evidence_ref,
+                      v.published_at, COALESCE(state.staged, false), state.upload_id, state.metadata_digest,
+                      l.digest, b.provenance
+               FROM package_versions v
+               LEFT JOIN version_state state ON state.version = v.version AND state.package_id = p.id
+               LEFT JOIN log_lines l ON l.version = v.version AND l.name = p.name
+               LEFT JOIN version_provenance b ON b.version = v.version AND b.package_id = p.id
+               WHERE v.package_id = p.id) row) AS versions,
+           ARRAY(SELECT row FROM (
+               SELECT version, id, kind, severity, summary, details, url, created_at, withdrawn_at
+               FROM package_version_advisories a WHERE a.package_id = p.id
+               ORDER BY created_at, id) row) AS advisories,
+           ARRAY(SELECT row FROM (
+               SELECT t.version, t.cksum, l.digest
+               FROM version_tombstones t
+               LEFT JOIN log_lines l ON l.version = t.version AND l.name = p.name
+               WHERE t.package_id = p.id) row) AS removed,
            {is_locked} AS is_locked, {is_outdated} AS is_outdated
     FROM packages p LEFT JOIN index_state s ON s.package_id = p.id {join}
     WHERE p.name = ANY(CAST($1 AS text[]))
@@ -51,45 +94,13 @@ _LOCKED_PACKAGES = _HEADS.format(
     join="LEFT JOIN locked ON locked.package_id = p.id",
 )
 
-# Each table has its own condition on packages. Otherwise Postgres reads all of version_state, or reads a
-# package's lines once per version, as soon as a package has many versions.
-_VERSIONS = """
-    SELECT v.*, COALESCE(s.staged, false) AS staged, s.upload_id, s.metadata_digest,
-           l.digest AS line_digest, b.provenance
-    FROM package_versions v
-    JOIN unnest(CAST($1 AS uuid[]), CAST($2 AS text[])) AS p (id, name) ON p.id = v.package_id
-    LEFT JOIN version_state s ON s.package_id = v.package_id AND s.version = v.version
-        AND s.package_id = ANY(CAST($1 AS uuid[]))
-    LEFT JOIN log_lines l ON l.name = p.name AND l.version = v.version
-        AND l.name = ANY(CAST($2 AS text[]))
-    LEFT JOIN version_provenance b ON b.package_id = v.package_id AND b.version = v.version
-        AND b.package_id = ANY(CAST($1 AS uuid[]))
-    WHERE v.package_id = ANY(CAST($1 AS uuid[]))
-"""
-
-_ADVISORIES = """
-    SELECT package_id, id, version, kind, severity, summary, details, url, created_at, withdrawn_at
-    FROM package_version_advisories
-    WHERE package_id = ANY(CAST($1 AS uuid[]))
-    ORDER BY created_at, id
-"""
-
-_REMOVED = """
-    SELECT t.package_id, t.version, t.cksum, l.digest AS line_digest
-    FROM version_tombstones t
-    JOIN unnest(CAST($1 AS uuid[]), CAST($2 AS text[])) AS p (id, name) ON p.id = t.package_id
-    LEFT JOIN log_lines l ON l.name = p.name AND l.version = t.version
-        AND l.name = ANY(CAST($2 AS text[]))
-    WHERE t.package_id = ANY(CAST($1 AS uuid[]))
-"""
-
 
 async def states_of(tx: Connection, names: Sequence[str], official_handle: str) -> list[PackageState]:
     """The packages with all their rows, in byte order of names; unknown names are left out.
 
-    In a transaction that reads one snapshot. Served by packages_name_key and the primary keys.
+    One statement, which reads one snapshot. Served by packages_name_key and the primary keys.
     """
-    return await _with_versions(tx, await fetch(tx, _PACKAGES, list(names)), official_handle)
+    return [_state(head, official_handle) for head in await fetch(tx, _PACKAGES, list(names))]
 
 
 async def lock_states(tx: Connection, names: Sequence[str], official_handle: str) -> list[PackageState]:
@@ -101,7 +112,7 @@ async def lock_states(tx: Connection, names: Sequence[str], official_handle: str
     and the primary keys.
     """
     heads = await fetch(tx, _LOCKED_PACKAGES, list(names))
-    states = await _with_versions(tx, heads, official_handle)
+    states = [_state(head, official_handle) for head in heads]
     if outdated := [head["name"] for head in heads if head["is_outdated"]]:
         newer = {state.package.name: state for state in await states_of(tx, outdated, official_handle)}
         states = [
@@ -110,64 +121,20 @@ async def lock_states(tx: Connection, names: Sequence[str], official_handle: str
     return states
 
 
-async def _with_versions(tx: Connection, heads: Sequence[Row], official_handle: str) -> list[PackageState]:
-    if not heads:
-        return []
-    versions: defaultdict[UUID, list[Row]] = defaultdict(list)
-    for row in await fetch(tx, _VERSIONS, *_of(heads)):
-        versions[row["package_id"]].append(row)
-    # Few packages have advisories; the others save two statements.
-    advisories = await advisories_of(tx, [head["id"] for head in heads if head["has_advisories"]])
-    removed = await _removed(tx, [head for head in heads if head["has_removed"]])
-    return [
-        _state(head, versions[head["id"]], advisories, removed.get(head["id"], ()), official_handle)
-        for head in heads
-    ]
-
-
-def _of(heads: Sequence[Row]) -> tuple[list[UUID], list[str]]:
-    return [head["id"] for head in heads], [head["name"] for head in heads]
-
-
-async def advisories_of(
-    tx: Connection, package_ids: Collection[UUID]
-) -> Mapping[tuple[UUID, str], list[AdvisoryRow]]:
-    """All advisories by package and version, oldest first.
-
-    Without ids there is no query.
-    """
-    found: defaultdict[tuple[UUID, str], list[AdvisoryRow]] = defaultdict(list)
-    for row in await fetch(tx, _ADVISORIES, list(package_ids)) if package_ids else ():
-        values = dict(row)
-        found[values.pop("package_id"), values.pop("version")].append(AdvisoryRow(**values))
-    return found
-
-
-async def _removed(tx: Connection, heads: Sequence[Row]) -> Mapping[UUID, list[RemovedRow]]:
-    """Removed versions by package."""
-    found: defaultdict[UUID, list[RemovedRow]] = defaultdict(list)
-    for row in await fetch(tx, _REMOVED, *_of(heads)) if heads else ():
-        found[row["package_id"]].append(RemovedRow(row["version"], row["cksum"], row["line_digest"]))
-    return found
-
-
-def _state(
-    head: Row,
-    versions: Sequence[Row],
-    advisories: Mapping[tuple[UUID, str], Sequence[AdvisoryRow]],
-    removed: Sequence[RemovedRow],
-    official_handle: str,
-) -> PackageState:
+def _state(head: Row, official_handle: str) -> PackageState:
+    advisories: defaultdict[str, list[AdvisoryRow]] = defaultdict(list)
+    for advisory in head["advisories"]:
+        values = dict(zip(_ADVISORY, advisory, strict=True))
+        advisories[values.pop("version")].append(AdvisoryRow(**values))
+    versions = (dict(zip(_VERSION, version, strict=True)) for version in head["versions"])
     package = PackageRow(
         id=head["id"],
         name=head["name"],
         latest_version=head["latest_version"],
         is_official=official_handle in head["owners"],
         generation=head["generation"],
-        versions=tuple(
-            version_row(row, advisories.get((head["id"], row["version"]), [])) for row in versions
-        ),
-        removed=tuple(removed),
+        versions=tuple(version_row(row, advisories.get(row["version"], ())) for row in versions),
+        removed=tuple(RemovedRow(*removed) for removed in head["removed"]),
         owners=tuple(head["owners"]),
     )
     return PackageState(
@@ -176,7 +143,7 @@ def _state(
 
 
 def version_row(row: Row, advisories: Sequence[AdvisoryRow]) -> VersionRow:
-    """A version, from a row of _VERSIONS. advisories: all of them, oldest first."""
+    """A version, by the names of _VERSION. advisories: all of them, oldest first."""
     kind = row["signature_kind"]
     signature = (
         SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None

@@ -153,25 +153,24 @@ class ModelRows:
         """True if the actor has a transaction that can be cut off."""
         return any(tx.actor is actor for tx in self._open)
 
-    async def lock_states(self, tx: Transaction, names: Sequence[str], _: str) -> list[PackageState]:
-        """Stands in for indexer.queries.packages.lock_states, whose statements follow each other."""
-        is_locked = bool(await self.statement(tx, "lock", lambda: self._lock(tx, names)))
-        return [await self.statement(tx, "read rows", lambda: self._read(is_locked))]
+    async def lock_states(self, tx: Transaction, _: Sequence[str], __: str) -> list[PackageState]:
+        """Stands in for indexer.queries.packages.lock_states."""
+        return [await self.statement(tx, "lock and read", lambda: self._read(is_locked=self._lock(tx)))]
 
-    async def mark(self, tx: Transaction, put: Sequence[Mark], **_: bool) -> bool:
+    async def mark(self, tx: Transaction, put: Sequence[Mark], _: object, **__: bool) -> bool:
         """Stands in for indexer.queries.marks.mark."""
         [mark] = put
         await self.statement(tx, "mark", lambda: tx.marks.append((mark.generation, dict(mark.digests))))
         return False
 
-    def _read(self, is_locked: bool) -> PackageState:
+    def _read(self, *, is_locked: bool) -> PackageState:
         return PackageState(self.package(), self.published_generation, None, None, is_locked)
 
-    def _lock(self, tx: Transaction, names: Sequence[str]) -> list[str]:
+    def _lock(self, tx: Transaction) -> bool:
         if self.holder is not None:
-            return []
+            return False
         self.holder = tx
-        return list(names)
+        return True
 
     def _commit(self, tx: Transaction) -> None:
         for generation, digests in tx.marks:
