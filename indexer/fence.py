@@ -136,6 +136,10 @@ class Fence:
             self._seen[file.key] = there
         raise StorageUnavailable(f"{file.key} keeps changing, try again")
 
+    async def put_first(self, file: Rendered, generation: int) -> bool:
+        """Put a file that was not looked at, where there is none. False: one is there; look at it."""
+        return file.key not in self._seen and await self._is_put(file, generation)
+
     async def put_in_order(
         self,
         copies: Sequence[tuple[str, str]],

@@ -106,6 +106,12 @@ class PackageFiles:
         ]
 
     @property
+    def is_first(self) -> bool:
+        """True if nothing of the package was published before, so that no file should be there."""
+        is_plain = not self.advisory_lists and not self.package.removed
+        return self.state.published_generation == 0 and is_plain
+
+    @property
     def changed_keys(self) -> list[str]:
         """Every key whose file is put, without variants."""
         name = self.package.name
@@ -141,22 +147,28 @@ def render_package_files(state: PackageState) -> PackageFiles:
 async def look_at_package(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
     """Look at what will be replaced, unless what was seen before the lock is that; return the files.
 
-    It is not, if the publication before this one ended after the look. Raises DatabaseBehind if versions
-    there have no row.
+    It is not, if the publication before this one ended after the look. Where files are not looked at before
+    the lock, those of a new package are not looked at either. Raises DatabaseBehind if versions there have no
+    row.
     """
+    if fence.has_looked_at([files.index.key]) or not files.is_first:
+        await _look(parts, fence, files)
+    stop_at("after_look", parts.settings.test_stop_at)
+    return files
+
+
+async def _look(parts: Parts, fence: Fence, files: PackageFiles) -> None:
     index = fence.seen(files.index.key)
     is_newest = (0 if index is None else index.generation) == files.state.published_generation
     if not (is_newest and fence.has_looked_at(files.replaced_keys)):
         await fence.look(files.replaced_keys)
     await require_known_versions(parts.storage, fence, files.state)
-    stop_at("after_look", parts.settings.test_stop_at)
-    return files
 
 
 async def put_package_files(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
     """Put the files of a package, whose lock was proved after the look; return the files."""
     fence.require_not_newer(files.index.key, files.package.generation)
-    if not await _put_in_order(fence, files):
+    if not await _put_in_order(fence, files) and not await _put_first(parts, fence, files):
         await _put_one_by_one(parts, fence, files)
     stop_at("after_index_put", parts.settings.test_stop_at)
     await _put_removed(parts.storage, fence, files)
@@ -173,6 +185,30 @@ async def _put_in_order(fence: Fence, files: PackageFiles) -> bool:
     copies = [(row.staging_key, archive_key(name, row.version)) for row in files.staged]
     then = [files.index, *variants]
     return await fence.put_in_order(copies, _documents(fence, files), then, files.package.generation)
+
+
+async def _put_first(parts: Parts, fence: Fence, files: PackageFiles) -> bool:
+    """Put the files of a package that was not looked at. False: some are there, and have been looked at now.
+
+    A publication that was cut off has left them, or a newer database. A variant is put after its index file,
+    so where there is none of the latter, there are no variants.
+    """
+    if fence.has_looked_at([files.index.key]):
+        return False
+    generation = files.package.generation
+    documents = [file for file in _documents(fence, files) if file != files.page]
+    page, *_ = await together(
+        fence.put_first(files.page, generation),
+        _promote_staged(parts, files),
+        *(fence.put(file, generation) for file in documents),
+    )
+    if page and await fence.put_first(files.index, generation):
+        body = join_lines(files.lines)
+        await put_variants(fence, files.index, len(body), lambda: (body,), generation)
+        return True
+    await _look(parts, fence, files)
+    await fence.prove()
+    return False
 
 
 async def _put_one_by_one(parts: Parts, fence: Fence, files: PackageFiles) -> None:

@@ -147,7 +147,12 @@ async def _put(
 
 
 async def _look_before(parts: Parts, names: Sequence[PackageName]) -> dict[str, BlobInfo | None]:
-    """The files that every publication replaces, as they are before the packages are locked."""
+    """The files that every publication replaces, as they are before the packages are locked.
+
+    In a directory. From S3, a look costs as much as a put, and a new package has nothing to look at.
+    """
+    if not parts.settings.stores_files:
+        return {}
     looks = (look(parts.storage, replaced_keys_of(name)) for name in names)
     return {key: blob for found in await together(*looks, at_once=len(names)) for key, blob in found.items()}
 

@@ -49,7 +49,8 @@ class Turns:
         self._waiting[name] += 1
         try:
             try:
-                await asyncio.wait_for(turn.acquire(), BUSY_DEADLINE_S)
+                async with asyncio.timeout(BUSY_DEADLINE_S):
+                    await turn.acquire()
             except TimeoutError:
                 raise PackageBusy from None
             try:

@@ -34,7 +34,7 @@ from indexer.upkeep.staging_gc import collect_all
 from indexer.webhooks.delivery import Deliveries
 from shared.access import access_interval_s
 from shared.batching import COMPANY_WAIT_S, Batcher
-from shared.busy import until_free
+from shared.busy import Turns, until_free
 from shared.concurrency import finished, raise_if_cancelled
 from shared.errors import Internal, PackageBusy, RegistryError
 from shared.names import PackageName
@@ -43,6 +43,9 @@ from worker.catalog_debounce import CatalogDebounce
 from worker.page_debounce import PageDebounce
 
 PACKAGES_PER_BATCH = 32
+# Batches that are under way at once: each waits for storage, and holds a connection to Postgres meanwhile. A
+# directory makes one faster than several.
+BATCHES_ON_S3 = 5
 LOG_PAUSE_S = 0.5
 LOG_RETRY_S = 2.0
 LAST_BATCHES_S = 1.0
@@ -80,17 +83,22 @@ class Schedule:
         self._scrub = Scrub(parts, bytes_per_s) if (bytes_per_s := settings.scrub_bytes_per_second) else None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._busy: dict[PackageName, asyncio.Task[None]] = {}
+        self._turns = Turns()
         self._packages: Batcher[PackageName, int | None] = Batcher(
-            self._publish_batch, largest=PACKAGES_PER_BATCH, linger_s=COMPANY_WAIT_S
+            self._publish_batch,
+            largest=PACKAGES_PER_BATCH,
+            at_once=1 if settings.stores_files else BATCHES_ON_S3,
+            linger_s=COMPANY_WAIT_S,
         )
 
     @traced("publication")
     async def publish(self, name: PackageName) -> int | None:
         """Publish a package, in one batch with others asked for at the same time; the catalog follows.
 
-        Raises PackageBusy at once if another process holds the package.
+        A package is in one batch at a time. Raises PackageBusy if another process holds the package.
         """
-        return await self._packages.submit(name)
+        async with self._turns.of(name):
+            return await self._packages.submit(name)
 
     async def close(self) -> None:
         """Finish the batches that are under way; the next sweep publishes what is left."""

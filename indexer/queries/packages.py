@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -19,7 +19,7 @@ from shared.statements import Connection, Row, fetch
 
 DIRTY_PAGE = 500
 
-# The columns of each array in _HEADS, whose elements come as tuples.
+# The columns of the arrays in _HEADS, whose elements come as tuples; the first one is the key of the others.
 _VERSION: Final = (
     "version",
     "cksum",
@@ -32,19 +32,12 @@ _VERSION: Final = (
     "scale_tested",
     "scale_test_evidence_ref",
     "published_at",
-    "staged",
-    "upload_id",
-    "metadata_digest",
-    "line_digest",
-    "provenance",
 )
-_ADVISORY: Final = (
-    "version", "id", "kind", "severity", "summary", "details", "url", "created_at", "withdrawn_at"
-)  # fmt: skip
+_STATE: Final = ("staged", "upload_id", "metadata_digest")
+_NO_STATE: Final = (False, None, None)
 
-# {lock}: a common table expression; {is_locked}: whether the transaction has locked the package in it.
-# Each table has its own condition on the package. Otherwise Postgres reads all of version_state, or reads a
-# package's lines once per version, as soon as a package has many versions.
+# {lock}: a common table expression; {is_locked}: whether the transaction has locked the package in it. The
+# arrays are joined here: Postgres expects few versions of a package, and would compare each with each.
 _HEADS = """
     {lock}
     SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
@@ -52,25 +45,17 @@ _HEADS = """
            EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
            ARRAY(SELECT u.handle FROM package_owners o JOIN users u ON u.id = o.user_id
                  WHERE o.package_id = p.id ORDER BY u.handle COLLATE "C") AS owners,
-           ARRAY(SELECT row FROM (
-               SELECT v.version, v.cksum, v.yanked, v.manifest, v.signature_kind, v.signature_key_id,
-                      v.signature_bytes, v.scale_classes_supported, v.scale_tested, v.scale_test_evidence_ref,
-                      v.published_at, COALESCE(state.staged, false), state.upload_id, state.metadata_digest,
-                      l.digest, b.provenance
-               FROM package_versions v
-               LEFT JOIN version_state state ON state.version = v.version AND state.package_id = p.id
-               LEFT JOIN log_lines l ON l.version = v.version AND l.name = p.name
-               LEFT JOIN version_provenance b ON b.version = v.version AND b.package_id = p.id
-               WHERE v.package_id = p.id) row) AS versions,
-           ARRAY(SELECT row FROM (
-               SELECT version, id, kind, severity, summary, details, url, created_at, withdrawn_at
-               FROM package_version_advisories a WHERE a.package_id = p.id
-               ORDER BY created_at, id) row) AS advisories,
-           ARRAY(SELECT row FROM (
-               SELECT t.version, t.cksum, l.digest
-               FROM version_tombstones t
-               LEFT JOIN log_lines l ON l.version = t.version AND l.name = p.name
-               WHERE t.package_id = p.id) row) AS removed,
+           ARRAY(SELECT (version, cksum, yanked, manifest, signature_kind, signature_key_id, signature_bytes,
+                         scale_classes_supported, scale_tested, scale_test_evidence_ref, published_at)
+                 FROM package_versions WHERE package_id = p.id) AS versions,
+           ARRAY(SELECT (version, staged, upload_id, metadata_digest)
+                 FROM version_state WHERE package_id = p.id) AS states,
+           ARRAY(SELECT (version, digest) FROM log_lines WHERE name = p.name) AS lines,
+           ARRAY(SELECT (version, provenance) FROM version_provenance WHERE package_id = p.id) AS builds,
+           ARRAY(SELECT (version, id, kind, severity, summary, details, url, created_at, withdrawn_at)
+                 FROM package_version_advisories WHERE package_id = p.id
+                 ORDER BY created_at, id) AS advisories,
+           ARRAY(SELECT (version, cksum) FROM version_tombstones WHERE package_id = p.id) AS removed,
            {is_locked} AS is_locked, {is_outdated} AS is_outdated
     FROM packages p LEFT JOIN index_state s ON s.package_id = p.id {join}
     WHERE p.name = ANY(CAST($1 AS text[]))
@@ -122,19 +107,15 @@ async def lock_states(tx: Connection, names: Sequence[str], official_handle: str
 
 
 def _state(head: Row, official_handle: str) -> PackageState:
-    advisories: defaultdict[str, list[AdvisoryRow]] = defaultdict(list)
-    for advisory in head["advisories"]:
-        values = dict(zip(_ADVISORY, advisory, strict=True))
-        advisories[values.pop("version")].append(AdvisoryRow(**values))
-    versions = (dict(zip(_VERSION, version, strict=True)) for version in head["versions"])
+    lines = dict(head["lines"])
     package = PackageRow(
         id=head["id"],
         name=head["name"],
         latest_version=head["latest_version"],
         is_official=official_handle in head["owners"],
         generation=head["generation"],
-        versions=tuple(version_row(row, advisories.get(row["version"], ())) for row in versions),
-        removed=tuple(RemovedRow(*removed) for removed in head["removed"]),
+        versions=_versions(head, lines),
+        removed=tuple(RemovedRow(version, cksum, lines.get(version)) for version, cksum in head["removed"]),
         owners=tuple(head["owners"]),
     )
     return PackageState(
@@ -142,8 +123,24 @@ def _state(head: Row, official_handle: str) -> PackageState:
     )
 
 
+def _versions(head: Row, lines: Mapping[str, bytes]) -> tuple[VersionRow, ...]:
+    states = {version: state for version, *state in head["states"]}
+    builds = dict(head["builds"])
+    advisories: defaultdict[str, list[AdvisoryRow]] = defaultdict(list)
+    for version, *advisory in head["advisories"]:
+        advisories[version].append(AdvisoryRow(*advisory))
+    rows = []
+    for columns in head["versions"]:
+        row = dict(zip(_VERSION, columns, strict=True))
+        version = row["version"]
+        row |= zip(_STATE, states.get(version, _NO_STATE), strict=True)
+        row |= {"line_digest": lines.get(version), "provenance": builds.get(version)}
+        rows.append(version_row(row, advisories.get(version, ())))
+    return tuple(rows)
+
+
 def version_row(row: Row, advisories: Sequence[AdvisoryRow]) -> VersionRow:
-    """A version, by the names of _VERSION. advisories: all of them, oldest first."""
+    """A version, from its columns by name. advisories: all of them, oldest first."""
     kind = row["signature_kind"]
     signature = (
         SignatureRow(kind, row["signature_key_id"], row["signature_bytes"]) if kind is not None else None

@@ -115,16 +115,16 @@ def _print(
 
 def _measure(running: Running, publishers: int, each: int, into: Measured) -> None:
     run_side(running.side, publishers, 5)
-    before, stages = _cpu_s(running.up), look(running.metrics)
+    before, stages = cpu_s(running.up), look(running.metrics)
     into.times.append(times := run_side(running.side, publishers, each, warm_up=0))
-    used, later = _cpu_s(running.up), look(running.metrics)
+    used, later = cpu_s(running.up), look(running.metrics)
     into.stage_ms.append({stage: later.mean_ms(stages, stage) for stage in (*STAGES, PUBLICATION)})
     used.subtract(before)
     count = len(times.each_s)
     into.cpu_ms.append(Counter({role: seconds / count * 1000 for role, seconds in used.items()}))
 
 
-def _cpu_s(up: Up) -> Counter[str]:
+def cpu_s(up: Up) -> Counter[str]:
     """Processor seconds so far, by role; children that ended are counted with their parents."""
     found: Counter[str] = Counter()
     for pid, command in (descendants(up.process.pid) | {up.process.pid: ""}).items():

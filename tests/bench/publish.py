@@ -107,12 +107,12 @@ def main() -> None:
     _print(better(floors), results, missing)
 
 
-def publishing_side(up: Up) -> Side:
+def publishing_side(up: Up, publishers: int = PUBLISHERS) -> Side:
     """The registry, with a token for each publisher."""
     settings = Settings(database_url=database_url(up, "postgres"))
     tokens = [
         asyncio.run(create_token(settings, f"bench-{number}", [Scope.PUBLISH], "bench"))
-        for number in range(PUBLISHERS)
+        for number in range(publishers)
     ]
     asyncio.run(execute(database_url(up, "postgres"), "UPDATE users SET github_email_verified = true"))
 

@@ -32,7 +32,10 @@ from tests.model.world import Actor, Kind, World
 
 FAULTS, SWITCHES = 1, 1
 RUNS = None if "X07_WHOLE_MODEL" in os.environ else 200
-SETTINGS = Settings()
+SETTINGS = {
+    "fs": Settings(),
+    "s3": Settings(storage="s3", s3_bucket="b", s3_region="r", s3_endpoint="http://s3.invalid"),
+}
 SHORT, LONG = "Short.", "Long enough for compressed variants to be worth their bytes. " * 30
 
 Step = Callable[[ModelRows], None]
@@ -141,7 +144,7 @@ async def tell(story: Story, back_end: BackEnd, choices: Choices, faults: int, s
     storage = ModelStorage(world, back_end)
     rows = ModelRows(world, storage, story.description)
     judge = Judge(rows, storage)
-    parts = Parts(SETTINGS, *map(partial(cast, Any), (rows, storage, Silent(), AlwaysCurrent())))
+    parts = Parts(SETTINGS[back_end], *map(partial(cast, Any), (rows, storage, Silent(), AlwaysCurrent())))
     publish = partial(publication.publish_packages, parts, [NAME])
     await _publish_before(publish, rows, storage, story.published)
     for step in story.waiting:

@@ -16,8 +16,8 @@ from api.write.principal import Principal
 from api.write.queries import packages as write_packages
 from api.write.removal import remove_version
 from indexer.publication import publish_package, publish_packages
-from shared.blobs import ARCHIVE_TYPE, NDJSON_TYPE, archive_key, index_key, metadata_key
-from shared.errors import DatabaseUnavailable, PackageBusy
+from shared.blobs import ARCHIVE_TYPE, NDJSON_TYPE, archive_key, index_key, metadata_key, package_key
+from shared.errors import DatabaseBehind, DatabaseUnavailable, PackageBusy
 from shared.names import PackageName
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Storage
 from shared.tables import package_owners
@@ -145,10 +145,11 @@ async def test_a_worker_that_lost_its_lock_changes_nothing(
     assert await versions_in_index(registry) == ["0.1.0", "0.2.0"]
 
 
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_worker_that_looked_before_another_one_published_looks_again(
     workerless_registry: Registry,
 ) -> None:
-    """It looks before it takes the lock; the files that it saw then are not those that it replaces."""
+    """In a directory it looks before it takes the lock; what it saw is not what it replaces."""
     registry = workerless_registry
     headers = await registry.add_publisher()
     await registry.publish(hello_archive(version="0.1.0"), headers)
@@ -179,6 +180,24 @@ async def test_a_put_of_a_worker_that_died_is_replaced(workerless_registry: Regi
         held.let_go.set()
         assert await publication == 1
     assert await versions_in_index(registry) == ["0.1.0"]
+
+
+@pytest.mark.parametrize("key", [index_key(HELLO), package_key(HELLO)])
+async def test_a_new_package_takes_nothing_from_readers(workerless_registry: Registry, key: str) -> None:
+    """No file of it should be there; one that is there may list a version that the database has lost."""
+    registry = workerless_registry
+    await registry.publish(hello_archive(version="0.2.0"), await registry.add_publisher())
+    lost = b'{"version":"0.1.0","cksum":"00"}\n'
+    digest = hashlib.sha256(lost).hexdigest()
+    for there in {key, index_key(HELLO)}:
+        await registry.storage.put(there, lost, content_type=NDJSON_TYPE, digest=digest, generation=1)
+    async with open_parts(registry.settings) as parts:
+        [outcome] = await publish_packages(parts, [HELLO])
+    assert isinstance(outcome, DatabaseBehind)
+    for there in {key, index_key(HELLO)}:
+        found = await registry.storage.head(there)
+        assert found is not None
+        assert found.digest == digest
 
 
 async def test_a_late_copy_does_not_bring_a_removed_version_back(workerless_registry: Registry) -> None:
