@@ -23,6 +23,7 @@ from shared.http.observation import ObservationMiddleware
 from shared.http.operations import Collector, serving_operations
 from shared.http.readiness import Probes
 from shared.http.request_id import RequestIdMiddleware
+from shared.messages import Change, Dropped
 from shared.settings import Settings
 from shared.storage.opening import open_storage
 from shared.tracing import stop_tracing
@@ -104,7 +105,10 @@ def build_combined_app(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def opener(state: State) -> AsyncIterator[ASGIApp]:
-        async with open_services(settings, linter) as services, _open_read(settings) as reads:
+        async with (
+            open_services(settings, linter) as services,
+            _open_read(settings, services.visibility.apply_here) as reads,
+        ):
             state[READ_SERVICE] = reads
             writes = build_app(services)
 
@@ -145,14 +149,17 @@ def _pool_of(services: Services) -> Collector:
 
 
 @asynccontextmanager
-async def _open_read(settings: Settings) -> AsyncIterator[ReadService]:
+async def _open_read(
+    settings: Settings, on_answer: Callable[[Change, Dropped], None] = lambda change, dropped: None
+) -> AsyncIterator[ReadService]:
     """A read service that learns of changes from messages, and from the log while no messages arrive.
 
     A directory may be a mirror, which sends no messages. Reading its checkpoint costs next to nothing.
+    on_answer: as for ReaderListener.
     """
     storage = await open_storage(settings)
     service = ReadService(storage, settings)
-    messages = ReaderListener(settings, service.apply, service.suspect_all)
+    messages = ReaderListener(settings, service.apply, service.suspect_all, on_answer)
     entries = LogListener(
         storage,
         service.apply,

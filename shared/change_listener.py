@@ -104,9 +104,21 @@ class ChangeListener:
 
 
 class ReaderListener(ChangeListener):
-    """The listener of a reader. It shows that it receives messages, and answers each after on_change."""
+    """The listener of a reader. It shows that it receives messages, and answers each after on_change.
 
-    _name = ""
+    on_answer: called with the answer before it is sent, for a writer in the same process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_change: Callable[[Change], None],
+        on_gap: Callable[[], None],
+        on_answer: Callable[[Change, Dropped], None] = lambda change, dropped: None,
+    ) -> None:
+        super().__init__(settings, on_change, on_gap)
+        self._on_answer = on_answer
+        self._name = ""
 
     def _channels(self) -> Sequence[str]:
         self._name = (
@@ -118,9 +130,10 @@ class ReaderListener(ChangeListener):
         change = msgspec.json.decode(data, type=Change)
         self._on_change(change)
         if self._name in change.readers:
-            answer = msgspec.json.encode(Dropped(self._name, change.id))
+            dropped = Dropped(self._name, change.id)
+            self._on_answer(change, dropped)
             async with asyncio.timeout(SOCKET_TIMEOUT_S):
-                await redis.publish(dropped_channel(self._settings), answer)
+                await redis.publish(dropped_channel(self._settings), msgspec.json.encode(dropped))
 
 
 class WriterListener(ChangeListener):

@@ -20,7 +20,7 @@ from shared.batching import Batcher
 from shared.change_listener import WriterListener
 from shared.database import Database
 from shared.errors import RegistryError
-from shared.messages import Change, Notifier
+from shared.messages import Change, Dropped, Notifier
 from shared.redis_client import REDIS_FAILURES
 from shared.settings import Settings
 
@@ -72,6 +72,11 @@ class Visibility:
         for awaited in heard:
             awaited.are_dropped = are_dropped
             awaited.is_announced.set()
+
+    def apply_here(self, change: Change, dropped: Dropped) -> None:
+        """Note a change, and that the reader in this process has followed it: no message has to tell so."""
+        self.apply(change)
+        self._drops.apply(dropped)
 
     async def wake_and_wait(self, name: str, package_id: UUID, generation: int) -> bool:
         """Wake a worker; True if readers see the generation within the configured time.
