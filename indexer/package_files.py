@@ -95,12 +95,27 @@ class PackageFiles:
         ]
 
     @property
+    def new_documents(self) -> list[Rendered]:
+        """The metadata of versions that had none."""
+        replaced = self._with_documents
+        return [document for version, document in self.documents.items() if version not in replaced]
+
+    @property
+    def replaced_documents(self) -> list[Rendered]:
+        """The metadata that differs from what was put before."""
+        replaced = self._with_documents
+        return [document for version, document in self.documents.items() if version in replaced]
+
+    @property
+    def _with_documents(self) -> set[VersionText]:
+        return {row.version for row in self.package.versions if row.metadata_digest is not None}
+
+    @property
     def replaced_keys(self) -> list[str]:
         """The keys of files that may exist already."""
-        were_put = {row.version for row in self.package.versions if row.metadata_digest is not None}
         return [
             *replaced_keys_of(self.package.name),
-            *(document.key for version, document in self.documents.items() if version in were_put),
+            *(document.key for document in self.replaced_documents),
             *(advisories.key for advisories in self.advisory_lists),
             *(file.key for file in self.removed),
         ]
@@ -147,12 +162,14 @@ def render_package_files(state: PackageState) -> PackageFiles:
 async def look_at_package(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
     """Look at what will be replaced, unless what was seen before the lock is that; return the files.
 
-    It is not, if the publication before this one ended after the look. Where files are not looked at before
-    the lock, those of a new package are not looked at either. Raises DatabaseBehind if versions there have no
-    row.
+    Where files are not looked at before the lock, those of a new package are not looked at either, and what
+    replaces nothing is put meanwhile. Raises DatabaseBehind if versions there have no row.
     """
-    if fence.has_looked_at([files.index.key]) or not files.is_first:
+    if parts.settings.stores_files:
         await _look(parts, fence, files)
+    else:
+        looks = () if files.is_first else (_look(parts, fence, files),)
+        await together(_put_new(parts, fence, files), *looks)
     stop_at("after_look", parts.settings.test_stop_at)
     return files
 
@@ -168,8 +185,11 @@ async def _look(parts: Parts, fence: Fence, files: PackageFiles) -> None:
 async def put_package_files(parts: Parts, fence: Fence, files: PackageFiles) -> PackageFiles:
     """Put the files of a package, whose lock was proved after the look; return the files."""
     fence.require_not_newer(files.index.key, files.package.generation)
-    if not await _put_in_order(fence, files) and not await _put_first(parts, fence, files):
-        await _put_one_by_one(parts, fence, files)
+    if not parts.settings.stores_files:
+        await _put_rest(parts, fence, files)
+    elif not await _put_in_order(fence, files):
+        await _put_new(parts, fence, files)
+        await _put_replaced(fence, files)
     stop_at("after_index_put", parts.settings.test_stop_at)
     await _put_removed(parts.storage, fence, files)
     return files
@@ -183,49 +203,55 @@ async def _put_in_order(fence: Fence, files: PackageFiles) -> bool:
         return False
     name = files.package.name
     copies = [(row.staging_key, archive_key(name, row.version)) for row in files.staged]
+    documents = [*files.new_documents, *_replaced_documents(fence, files), files.page]
     then = [files.index, *variants]
-    return await fence.put_in_order(copies, _documents(fence, files), then, files.package.generation)
+    return await fence.put_in_order(copies, documents, then, files.package.generation)
 
 
-async def _put_first(parts: Parts, fence: Fence, files: PackageFiles) -> bool:
-    """Put the files of a package that was not looked at. False: some are there, and have been looked at now.
+async def _put_new(parts: Parts, fence: Fence, files: PackageFiles) -> None:
+    """Put what replaces nothing: archives, and the documents of versions that had none."""
+    generation = files.package.generation
+    await together(
+        _promote_staged(parts, files), *(fence.put(file, generation) for file in files.new_documents)
+    )
 
-    A publication that was cut off has left them, or a newer database. A variant is put after its index file,
-    so where there is none of the latter, there are no variants.
+
+async def _put_rest(parts: Parts, fence: Fence, files: PackageFiles) -> None:
+    """Put what _put_new has not. Of a new package, look only if there are files where none should be.
+
+    A publication that was cut off has left them, or a newer database. Variants are put after their index
+    file, so where there is none of the latter, there are none.
     """
     if fence.has_looked_at([files.index.key]):
-        return False
+        await _put_replaced(fence, files)
+        return
     generation = files.package.generation
-    documents = [file for file in _documents(fence, files) if file != files.page]
-    page, *_ = await together(
-        fence.put_first(files.page, generation),
-        _promote_staged(parts, files),
-        *(fence.put(file, generation) for file in documents),
-    )
-    if page and await fence.put_first(files.index, generation):
-        body = join_lines(files.lines)
-        await put_variants(fence, files.index, len(body), lambda: (body,), generation)
-        return True
-    await _look(parts, fence, files)
-    await fence.prove()
-    return False
+    first = (fence.put_first(file, generation) for file in (files.page, files.index))
+    if not all(await together(*first)):
+        await _look(parts, fence, files)
+        await fence.prove()
+        await _put_replaced(fence, files)
+        return
+    body = join_lines(files.lines)
+    await put_variants(fence, files.index, len(body), lambda: (body,), generation)
 
 
-async def _put_one_by_one(parts: Parts, fence: Fence, files: PackageFiles) -> None:
+async def _put_replaced(fence: Fence, files: PackageFiles) -> None:
+    """Put the files that may replace others: first those that the index file needs."""
     generation = files.package.generation
-    documents = _documents(fence, files)
-    await together(_promote_staged(parts, files), *(fence.put(file, generation) for file in documents))
+    await together(*(fence.put(file, generation) for file in _replaced_documents(fence, files)))
     body = join_lines(files.lines)
     await together(
+        fence.put(files.page, generation),
         fence.put(files.index, generation),
         put_variants(fence, files.index, len(body), lambda: (body,), generation),
     )
 
 
-def _documents(fence: Fence, files: PackageFiles) -> list[Rendered]:
-    """The files that readers need before the index file."""
+def _replaced_documents(fence: Fence, files: PackageFiles) -> list[Rendered]:
+    """The documents of versions that may replace others."""
     lists = (file for file in files.advisory_lists if not fence.has(file))
-    return [*files.documents.values(), *lists, files.page]
+    return [*files.replaced_documents, *lists]
 
 
 async def _promote_staged(parts: Parts, files: PackageFiles) -> None:

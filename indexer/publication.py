@@ -149,7 +149,7 @@ async def _put(
 async def _look_before(parts: Parts, names: Sequence[PackageName]) -> dict[str, BlobInfo | None]:
     """The files that every publication replaces, as they are before the packages are locked.
 
-    In a directory. From S3, a look costs as much as a put, and a new package has nothing to look at.
+    In S3, a look costs as much as a put, so it is made while what replaces nothing is put.
     """
     if not parts.settings.stores_files:
         return {}
