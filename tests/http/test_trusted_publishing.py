@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from deploy.asgi import build_write_app
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.audit import events
@@ -313,12 +316,17 @@ async def test_a_publisher_that_cannot_be_is_422(trusting_registry: Registry) ->
 async def test_one_identity_is_exchanged_once_however_many_ask_at_once(
     trusting_registry: Registry, issuers: tuple[Issuer, Issuer]
 ) -> None:
-    """Of eight at a time, seven are told that it was used."""
+    """Of eight at a time, seven are told that it was used, also by another server, and without Redis."""
     github, _ = issuers
     await trust(trusting_registry, await trusting_registry.add_publisher("alice", "owner.manage"))
     identity = github.sign(github.github(trusting_registry.settings.public_base))
-    asked = (trusting_registry.http.post(EXCHANGE, json={"jwt": identity}) for _ in range(8))
-    answers = await asyncio.gather(*asked)
+    other = trusting_registry.settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:9")})
+    async with (
+        serving(build_write_app(other)) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as elsewhere,
+    ):
+        servers = (trusting_registry.http, elsewhere) * 4
+        answers = await asyncio.gather(*(http.post(EXCHANGE, json={"jwt": identity}) for http in servers))
     assert sorted(answer.status_code for answer in answers) == [200, *[400] * 7]
     assert {answer.json().get("code") for answer in answers} == {None, "X07REG_IDENTITY_INVALID"}
 
