@@ -36,27 +36,55 @@ class Due:
     is_test: bool
 
 
-_IS_DUE = """
-    d.done_at IS NULL AND d.due_at <= now()
-    AND (d.package_id IS NULL OR (
-        h.is_active AND h.failing_since IS NULL
-        AND EXISTS (SELECT FROM index_state s JOIN webhook_events e ON e.id = d.event_id
-                    WHERE s.package_id = d.package_id AND s.published_generation >= e.generation)
-        AND NOT EXISTS (SELECT FROM webhook_deliveries earlier
-                        WHERE earlier.hook_id = d.hook_id AND earlier.package_id = d.package_id
-                          AND earlier.event_id < d.event_id AND earlier.done_at IS NULL)))
+# The first event that waits, of each package of a webhook. Each step finds the next package in
+# webhook_deliveries_waiting_idx: nothing reads all that a dead receiver has missed.
+_HEADS = """
+    heads AS (
+        (SELECT package_id, event_id FROM webhook_deliveries
+         WHERE hook_id = {hook} AND done_at IS NULL AND package_id IS NOT NULL
+         ORDER BY package_id, event_id LIMIT 1)
+        UNION ALL
+        SELECT next.package_id, next.event_id FROM heads CROSS JOIN LATERAL (
+            SELECT package_id, event_id FROM webhook_deliveries
+            WHERE hook_id = {hook} AND done_at IS NULL AND package_id > heads.package_id
+            ORDER BY package_id, event_id LIMIT 1) next
+    )
+    """
+_IS_SEEN = """
+    EXISTS (SELECT FROM index_state s JOIN webhook_events e ON e.id = d.event_id
+            WHERE s.package_id = d.package_id AND s.published_generation >= e.generation)
     """
 _HOOKS_DUE = text(
     f"""
-    SELECT h.id FROM webhooks h
-    WHERE EXISTS (SELECT FROM webhook_deliveries d WHERE d.hook_id = h.id AND {_IS_DUE})
+    WITH RECURSIVE waiting AS (
+        (SELECT hook_id FROM webhook_deliveries WHERE done_at IS NULL ORDER BY hook_id LIMIT 1)
+        UNION ALL
+        SELECT next.hook_id FROM waiting CROSS JOIN LATERAL (
+            SELECT hook_id FROM webhook_deliveries
+            WHERE done_at IS NULL AND hook_id > waiting.hook_id ORDER BY hook_id LIMIT 1) next
+    )
+    SELECT h.id FROM waiting JOIN webhooks h ON h.id = waiting.hook_id
+    WHERE EXISTS (SELECT FROM webhook_deliveries d WHERE d.hook_id = h.id AND d.package_id IS NULL
+                  AND d.done_at IS NULL AND d.due_at <= now())
+       OR (h.is_active AND h.failing_since IS NULL AND EXISTS (
+               WITH RECURSIVE {_HEADS.format(hook="h.id")}
+               SELECT FROM heads JOIN webhook_deliveries d ON d.hook_id = h.id AND d.event_id = heads.event_id
+               WHERE d.due_at <= now() AND {_IS_SEEN}))
     """  # noqa: S608 - our own text
 )
 _TAKE = text(
     f"""
-    WITH due AS MATERIALIZED (
-        SELECT d.hook_id, d.event_id FROM webhook_deliveries d JOIN webhooks h ON h.id = d.hook_id
-        WHERE d.hook_id = :hook_id AND {_IS_DUE}
+    WITH RECURSIVE {_HEADS.format(hook="CAST(:hook_id AS uuid)")}, candidates AS (
+        SELECT event_id FROM heads
+        UNION ALL
+        SELECT event_id FROM webhook_deliveries
+        WHERE hook_id = :hook_id AND package_id IS NULL AND done_at IS NULL
+    ), due AS MATERIALIZED (
+        SELECT d.hook_id, d.event_id
+        FROM candidates JOIN webhook_deliveries d ON d.hook_id = :hook_id AND d.event_id = candidates.event_id
+        JOIN webhooks h ON h.id = d.hook_id
+        WHERE d.done_at IS NULL AND d.due_at <= now()
+          AND (d.package_id IS NULL OR (h.is_active AND h.failing_since IS NULL AND {_IS_SEEN}))
         ORDER BY d.event_id LIMIT :limit
         FOR UPDATE OF d SKIP LOCKED
     )
