@@ -15,9 +15,12 @@ Namespaces = Mapping[str, Collection[str]]
 
 def reads_all(caller: Principal, name: str, namespaces: Namespaces) -> bool:
     """True for administrators and for readers of a pattern that covers the name."""
-    return caller.is_admin or is_private(
-        name, [pattern for pattern, handles in namespaces.items() if caller.handle in handles]
-    )
+    return caller.is_admin or is_reader(caller.handle, name, namespaces)
+
+
+def is_reader(handle: str, name: str, namespaces: Namespaces) -> bool:
+    """True for a user whom a pattern that covers the name lists."""
+    return is_private(name, [pattern for pattern, handles in namespaces.items() if handle in handles])
 
 
 def not_a_reader(name: str) -> Forbidden:

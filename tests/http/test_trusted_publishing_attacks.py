@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 import pytest_asyncio
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.warnings import InsecureKeyLengthWarning
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from deploy.asgi import build_write_app
 from tests.archives import hello_archive
 from tests.http.test_trusted_publishing import (
     EXCHANGE,
@@ -30,7 +32,7 @@ from tests.http.test_trusted_publishing import (
     trusting_registry,
 )
 from tests.oidc_issuer import DISCOVERY, KEYS, Issuer, jwk
-from tests.stack import Registry
+from tests.stack import Registry, serving
 
 __all__ = ["issuers", "trusting_registry"]
 
@@ -337,3 +339,26 @@ async def test_who_names_the_build_of_somebody_else_does_not_get_the_package(att
         ("alice", "active"),
         ("mallory", "inactive"),
     ]
+
+
+async def test_a_name_that_has_become_private_is_not_told_of(attacked: Attacked) -> None:
+    """A publisher that waits for it from before hears the same, whether or not somebody took the name."""
+    registry, audience = attacked.registry, attacked.audience
+    mallory = await registry.add_publisher("mallory", "owner.manage")
+    for name in ("acme-x", "acme-q"):
+        await trust(registry, mallory, name, **{**GITHUB, "repository": name})
+    settings = registry.settings.model_copy(update={"private_namespaces": {"acme-*": frozenset({"alice"})}})
+    async with (
+        serving(build_write_app(settings)) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as http,
+    ):
+        archive = hello_archive("acme-x")
+        answer = await http.post("/v1/packages/publish", content=archive, headers=attacked.owner)
+        assert answer.status_code == 200, answer.text
+        for name in ("acme-x", "acme-q"):
+            identity = attacked.github.sign(attacked.github.github(audience, repository=f"octo/{name}"))
+            refused = await http.post(EXCHANGE, json={"jwt": identity, "package": name})
+            assert refused.status_code == 403
+            assert refused.json()["message"].startswith(
+                f'no trusted publisher of {name} is for "octo/{name}"'
+            )

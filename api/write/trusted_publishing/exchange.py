@@ -15,6 +15,7 @@ from api.write.credentials import secret_hash
 from api.write.endpoint import Scope
 from api.write.identity_tokens import LEEWAY, refused
 from api.write.principal import Principal
+from api.write.private_readers import is_reader
 from api.write.queries import audit, tokens
 from api.write.queries import trusted_publishers as rows
 from api.write.queries.trusted_publishers import Publisher
@@ -22,6 +23,7 @@ from api.write.services import Services
 from api.write.trusted_publishing.builds import Build, build_of
 from shared.credential_errors import TokenGenerationFailed
 from shared.errors import Forbidden, UnprocessableBody
+from shared.private_names import is_private
 from shared.text import rust_quote
 
 LIFETIME: Final = timedelta(minutes=15)
@@ -48,7 +50,7 @@ async def exchange(services: Services, identity_token: str, package: str | None,
     build = build_of(identity)
     async with services.database.transaction() as tx:
         known = await rows.of_repository(tx, identity.issuer, build.provenance.repository)
-        publisher = _chosen(build, known, package)
+        publisher = _chosen(build, [each for each in known if _is_seen(services, each)], package)
         if not await rows.use_identity(tx, identity.issuer, identity.jti, identity.expires_at + LEEWAY):
             raise refused("it was used already; ask the issuer for another one")
         if not await rows.remember_owner(tx, publisher.id, build.owner_id):
@@ -68,8 +70,15 @@ async def end_token(services: Services, caller: Principal) -> None:
     await services.notifier.queue_access()
 
 
+def _is_seen(services: Services, publisher: Publisher) -> bool:
+    """True if the user who added it sees the package. One that became private meanwhile is not told of."""
+    name, namespaces = publisher.name, services.settings.private_namespaces
+    is_public = not is_private(name, namespaces)
+    return is_public or publisher.is_owner or is_reader(publisher.added_by, name, namespaces)
+
+
 def _chosen(build: Build, known: Sequence[Publisher], package: str | None) -> Publisher:
-    """The publisher that trusts the build. known: those of its repository."""
+    """The publisher that trusts the build. known: those of its repository whose packages may be told of."""
     fitting = [
         each
         for each in known
