@@ -59,6 +59,22 @@ collect_ignore = list(MISSING)
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each xdist worker begin with its share of the long tests, so that none is left alone at the end.
+
+    The shares are those that `--dist worksteal` gives the workers at the start.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = iter([item for item in items if not item.get_closest_marker("long")])
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        share = (len(items) - len(ordered)) // (workers - number)
+        first = long[number::workers]
+        ordered += [*first, *itertools.islice(short, max(0, share - len(first)))]
+    items[:] = [*ordered, *short]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tests that were left out in a conspicuous place."""
     tell(terminalreporter)

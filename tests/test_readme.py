@@ -1,4 +1,7 @@
-"""The README's commands run in order and give the printed answers."""
+"""The README's commands run in order and give the printed answers.
+
+http/test_api_docs.py runs them, and then those of docs/api.md beside the same registry.
+"""
 
 from __future__ import annotations
 
@@ -54,13 +57,8 @@ def test_the_home_page_shows_the_readmes_first_package() -> None:
     assert FIRST_PACKAGE in README.read_text()
 
 
-async def test_the_commands_of_the_readme_give_the_answers_it_shows(address: str, tmp_path: Path) -> None:
-    """A newcomer types them exactly as printed; here, only the address differs."""
-    await follow_readme(address, tmp_path)
-
-
 async def follow_readme(address: str, tmp_path: Path) -> None:
-    """Run the README's commands in this folder, and compare their answers."""
+    """Run the README's commands in this folder as printed, at this address, and compare their answers."""
     command = tmp_path / ".venv/bin/x07-registry"
     command.parent.mkdir(parents=True)
     command.symlink_to(Path(sys.executable).parent / "x07-registry")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+import pytest
+
 from shared.blobs import CONFIG_KEY
 from shared.concurrency import together
 from shared.names import parse_name, shard_path
@@ -15,6 +17,8 @@ from shared.settings import Settings
 from shared.storage.opening import open_storage
 from tests.deploy.serving_process import HOST, serving_process
 from tests.shared.http.raw import head
+
+pytestmark = pytest.mark.long
 
 MOST_MIB = 160
 IDLE = 10_000

@@ -16,6 +16,8 @@ from tests.deploy.serving_process import HOST, ServingProcess, serving_process
 from tests.listings import LIST_PACKAGES
 from tests.shared.http.raw import head
 
+pytestmark = pytest.mark.long
+
 MOST_MIB = 200
 AT_ONCE = 60
 SEARCH = "/v1/search?limit=100"

@@ -24,6 +24,8 @@ from tests.faults.watching import watching
 from tests.s3_proxy import S3Proxy, Sent
 from tests.stack import eventually
 
+pytestmark = pytest.mark.long
+
 ROW = "worker paused, cut off or killed at each step; its requests land late"
 
 Ending = Literal["goes on", "is killed"]

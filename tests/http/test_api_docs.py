@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
@@ -77,6 +78,7 @@ async def test_every_command_gives_the_answer_it_shows(working: Registry, tmp_pa
         await gives(exported + command, tmp_path, route, answer)
 
 
+@pytest.mark.long
 async def test_the_commands_run_in_order_after_those_of_the_readme(address: str, tmp_path: Path) -> None:
     """They run beside a fresh `make run`; the session's commands answer as their section says."""
     await follow_readme(address, tmp_path)

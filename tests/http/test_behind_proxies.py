@@ -19,6 +19,7 @@ LENGTH = b"Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN
 CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(HIDDEN) + HIDDEN + b"\r\n0\r\n\r\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["nginx", "go"])
 async def test_no_visitor_puts_a_request_before_that_of_the_next_one(
     kind: str, fs_registry: Registry, tmp_path: Path, request: pytest.FixtureRequest

@@ -41,6 +41,7 @@ async def everything(github_settings: Settings) -> AsyncIterator[Registry]:
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600 + 60 * EXAMPLES)
 @pytest.mark.parametrize("is_known", [True, False], ids=["with_a_token", "without"])
 async def test_every_answer_is_one_that_the_document_tells(

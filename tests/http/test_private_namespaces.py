@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from api.write.routes import ALL_ENDPOINTS
@@ -202,6 +203,8 @@ async def _an_export_has_none(registry: Registry, mirror: Path) -> None:
     assert not names & {*PRIVATE, "private", "access"}
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_who_may_not_read_is_told_nothing(namespaces: tuple[Registry, People], tmp_path: Path) -> None:
     """By no answer of either tier, by no list, by no log, and by no mirror."""
     registry, people = namespaces

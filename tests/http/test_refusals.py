@@ -133,6 +133,7 @@ async def test_a_conflict_leaves_the_published_bytes_alone(registry: Registry) -
 REAL_MANIFESTS = Path(__file__).parents[1] / "data" / "manifests.ndjson"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_a_hundred_real_manifests_publish_and_read_back(registry: Registry) -> None:
     """Real packages, with missing required fields filled in and modules that match."""

@@ -75,6 +75,7 @@ def failures_of(witness: PlayedWitness) -> float:
     return float(metrics.LOG_WITNESS_FAILURES.labels(witness.name)._value.get())
 
 
+@pytest.mark.long
 async def test_each_checkpoint_is_cosigned_with_a_proof_that_it_continues_the_last(
     witness: PlayedWitness, other_witness: PlayedWitness, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
