@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
 
+import api.write.app
 from deploy.local.home import Home, open_home
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.valkey import EmbeddedValkey
@@ -23,6 +24,7 @@ from deploy.migrations.runner import migrate
 from shared.settings import Settings
 from tests.edge.nginx import find_nginx
 from tests.indexer.upkeep.walks import publish_all
+from tests.kept_checks import KeptChecks, end_spare_checks
 from tests.loud import tell
 from tests.memory import servers_directory
 from tests.pooler.pgbouncer import find_pgbouncer
@@ -112,6 +114,15 @@ async def valkey(servers_home: Home) -> AsyncIterator[EmbeddedValkey]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def checks() -> AsyncIterator[None]:
+    """Has registries hand on their processes that check archives; ends them after the last one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api.write.app, "Checks", KeptChecks)
+        yield
+    await end_spare_checks()
 
 
 @pytest.fixture(scope="session")
@@ -219,6 +230,7 @@ async def make_default_settings(
     postgres: EmbeddedPostgres,
     new_database: Callable[[], Awaitable[str]],
     valkey: EmbeddedValkey,
+    checks: None,
     tmp_path: Path,
 ) -> AsyncIterator[MakeSettings]:
     """Creates settings of a fresh registry over a directory; overrides by field name.
