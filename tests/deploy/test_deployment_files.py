@@ -178,6 +178,29 @@ def test_every_metric_by_which_a_tier_scales_has_a_rule_of_the_adapter() -> None
             promql_parser.parse(rule["seriesQuery"])
 
 
+def test_the_service_monitor_finds_the_metrics_of_every_tier() -> None:
+    """It selects one service, which lists every pod with a port for metrics; the edge has none."""
+    folder = DEPLOY / "kubernetes" / "prometheus"
+    monitor, service = (
+        yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("monitor", "service")
+    )
+    assert monitor["kind"] == "ServiceMonitor"
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    services = [service, *of_kind("Service").values()]
+    assert [one for one in services if wanted <= one["metadata"]["labels"].items()] == [service]
+    (port,) = service["spec"]["ports"]
+    assert [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]] == [port["name"]]
+    listed = []
+    for name, one in of_kind("Deployment", "Job").items():
+        pod = one["spec"]["template"]
+        assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        ports = [each for container in pod["spec"]["containers"] for each in container.get("ports", ())]
+        listed += [(name, each["containerPort"]) for each in ports if each["name"] == port["targetPort"]]
+    assert sorted(listed) == sorted((tier, port["port"]) for tier in TIERS)
+    (allowed,) = of_kind("NetworkPolicy")["metrics"]["spec"]["ingress"]
+    assert allowed["ports"] == [{"port": port["port"]}]
+
+
 def test_compose_asks_for_the_health_of_each_role() -> None:
     """The edge waits for it, and podman builds images that have no health check of their own."""
     container = (DEPLOY / "container" / "Containerfile").read_text()
