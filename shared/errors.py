@@ -79,6 +79,11 @@ class NotFound(RegistryError):
         return cls(f"version {rust_quote(version)} of package {rust_quote(name)} not found")
 
     @classmethod
+    def removed_version(cls, name: str, version: str) -> Self:
+        """The package had this version until an operator removed it for legal reasons."""
+        return cls(f"version {rust_quote(version)} of package {rust_quote(name)} was removed")
+
+    @classmethod
     def path(cls, path: str) -> Self:
         """Nothing is at this path, which is percent-decoded and begins with a slash."""
         return cls(f"path {rust_quote(path)} not found")

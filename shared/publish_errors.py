@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from shared.errors import RegistryError
+from shared.text import rust_quote
 
 
 class InvalidName(RegistryError):
@@ -46,11 +49,17 @@ class EmailUnverified(RegistryError):
 
 
 class AlreadyPublished(RegistryError):
-    """The version exists; versions are immutable."""
+    """The version exists, or existed and was removed; versions are immutable."""
 
     status = 409
     code = "X07REG_ALREADY_PUBLISHED"
     default_message = "package version already exists"
+
+    @classmethod
+    def removed(cls, name: str, version: str) -> Self:
+        """The version existed until an operator removed it for legal reasons; its place stays taken."""
+        release = f"version {rust_quote(version)} of package {rust_quote(name)}"
+        return cls(f"{release} was removed, and no archive can be published as this version again")
 
 
 class BodyTooLarge(RegistryError):

@@ -32,7 +32,6 @@ from api.read.routes import (
     Redirect,
     handles,
     is_below_packages,
-    missing_blob,
     pattern_of,
     resolve,
 )
@@ -48,6 +47,8 @@ from shared.http.openapi import openapi_response
 from shared.http.readiness import Probe, Probes, readiness_of, ready_response
 from shared.http.service import HEALTH_BODY, service_body
 from shared.messages import Change
+from shared.missing_blob import missing_blob
+from shared.page_paths import PAGES_PREFIX
 from shared.settings import Settings
 from shared.storage.interface import Missing, Storage
 from shared.storage.views import Views, views_of
@@ -179,8 +180,8 @@ class ReadService:
         for _ in range(ATTEMPTS_TO_SEND):
             look = self.blobs.describe if is_head else self.blobs.get
             match await look(key, is_refresh=is_refresh):
-                case Missing():
-                    raise missing_blob(route.key)
+                case Missing() as missing:
+                    raise missing_blob(route.key, is_removed=self._is_told_removed(route, missing))
                 case Served() as served:
                     answer = await self._decide(route, served, request, is_head=is_head)
             if is_confirmed and not await self._is_next_for_edge(route, served, answer):
@@ -192,6 +193,11 @@ class ReadService:
             else:
                 return
         raise StorageUnavailable("the blob keeps changing, try again")
+
+    def _is_told_removed(self, route: BlobRoute, missing: Missing) -> bool:
+        """True if a removed version had the file. The pages of a private package are removed, too."""
+        is_page = route.key.startswith(PAGES_PREFIX)
+        return missing.is_removed and not (is_page and self.access.is_private(route.key))
 
     async def _is_next_for_edge(self, route: BlobRoute, served: Served, answer: BlobAnswer) -> bool:
         """True if the answer may be sent right now. False if a newer body was loaded during the wait."""

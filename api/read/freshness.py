@@ -65,7 +65,7 @@ class FreshBlobs:
         self.variants = Variants(loader, cache)
         self._ttl_s = ttl_s
         self._loads: dict[str, Load] = {}
-        self._missing: OrderedDict[str, float] = OrderedDict()
+        self._missing: OrderedDict[str, tuple[float, Missing]] = OrderedDict()
         self._suspect_since = NEVER
         self._hung_until = NEVER
 
@@ -143,11 +143,11 @@ class FreshBlobs:
                 return Served(blob, is_stale=True)
         elif self._is_missing(key, needed):
             HITS_MISSING.inc()
-            return Missing()
+            return self._missing[key][1]
         return None
 
     def _is_missing(self, key: str, needed: float) -> bool:
-        found_missing_at = self._missing.get(key, NEVER)
+        found_missing_at, _ = self._missing.get(key, (NEVER, None))
         return found_missing_at >= max(needed, time.monotonic() - MISSING_TTL_S)
 
     def _start_load(self, key: str) -> Load:
@@ -192,7 +192,7 @@ class FreshBlobs:
         if isinstance(outcome, Missing):
             self._cache.remove(key)
             if max(load.suspect_since, self._suspect_since) <= load.began:
-                self._remember_missing(key, load.began)
+                self._remember_missing(key, load.began, outcome)
             return outcome
         self._missing.pop(key, None)
         blob = CachedBlob(outcome, load.began, load.suspect_since)
@@ -201,10 +201,10 @@ class FreshBlobs:
         self._cache.put(key, blob)
         return Served(blob)
 
-    def _remember_missing(self, key: str, began: float) -> None:
+    def _remember_missing(self, key: str, began: float, missing: Missing) -> None:
         if len(key) > MISSING_KEY_CHARS or _is_promised(key):
             return
-        self._missing[key] = began
+        self._missing[key] = (began, missing)
         self._missing.move_to_end(key)
         if len(self._missing) > MISSING_REMEMBERED:
             self._missing.popitem(last=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from api.read.gate import ByteGate
 from api.read.representation import Representation
@@ -35,8 +35,9 @@ class Loader:
                 if _may_be_big(key):
                     return await self._open(key, coding)
                 async with self._gate.admit(self._whole_bytes // 8):
-                    outcome = await self._tree.get(key)
-                    return self._kept(outcome, coding) if isinstance(outcome, Found) else Missing()
+                    # Without a revision, nothing is answered as not modified.
+                    outcome = cast(Found | Missing, await self._tree.get(key))
+                    return self._kept(outcome, coding) if isinstance(outcome, Found) else outcome
         except TimeoutError:
             raise StorageUnavailable from None
 
@@ -48,7 +49,7 @@ class Loader:
                 info = await self._tree.head(key)
                 if info is not None and info.revision == revision:
                     return NotModified(revision)
-                return Missing() if info is None else await self._open(key, known.coding)
+                return await self._open(key, known.coding)
             async with self._gate.admit(known.size_bytes):
                 outcome = await self._tree.get(key, if_revision=revision)
                 return self._kept(outcome, known.coding) if isinstance(outcome, Found) else outcome
@@ -71,7 +72,7 @@ class Loader:
                 async with self._gate.admit(opened.info.size_bytes):
                     body = b"".join([chunk async for chunk in opened.chunks])
                     return Representation.of(Found(opened.info, body), coding)
-        return Missing()
+            return opened
 
     def _kept(self, found: Found, coding: Coding | None) -> Representation:
         if len(found.body) > self._whole_bytes:

@@ -30,7 +30,7 @@ from shared.blobs import (
     package_key,
     private_catalog_key,
 )
-from shared.errors import IndexNotFound, NotFound
+from shared.errors import NotFound
 from shared.http.page_headers import PAGE_FIELDS
 from shared.http.path import decode_path
 from shared.http.service import OPENAPI_PATH
@@ -203,23 +203,6 @@ def log_route(path: str) -> BlobRoute:
     if path != CHECKPOINT_PATH and TILE_PATH.fullmatch(path) is None:
         raise NotFound.path(f"/{log_key(path)}")
     return _log_blob(log_key(path))
-
-
-def missing_blob(key: str) -> NotFound:
-    """The error for a blob that is not in storage."""
-    match key.split("/"):
-        case ["index", *_] if key in (CATALOG_KEY, CONFIG_KEY):
-            return IndexNotFound.path(f"/{key}")
-        case ["index", *_, name]:
-            return IndexNotFound.package(name)
-        case ["private", *_]:
-            return IndexNotFound.path(f"/index/{key}")
-        case ["dl", name, version, _]:
-            return NotFound.version(name, version)
-        case ["dl", name, _]:
-            return NotFound.package(name)
-        case _:
-            return NotFound.path(f"/{key}")
 
 
 def canonical_route(key: str) -> tuple[bytes, BlobRoute]:

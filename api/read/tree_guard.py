@@ -2,7 +2,7 @@
 
 An unmounted volume, an emptied bucket or a wrong prefix looks like a registry without packages. Every
 published tree contains config.json. Once this process has seen that file, a tree without it counts as
-unavailable. An empty file stands for a file that was removed from the tree, and reads as missing.
+unavailable.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class TreeGuard:
             await self._require_tree()
         elif key == CONFIG_KEY:
             self._note_seen()
-        return Missing() if isinstance(outcome, Found) and outcome.info.is_removed else outcome
+        return outcome
 
     async def head(self, key: str) -> BlobInfo | None:
         """The metadata of the blob, or None."""
         info = await self._storage.head(key)
         if info is None:
             await self._require_tree()
-        return None if info is None or info.is_removed else info
+        return info
 
     @asynccontextmanager
     async def open(
@@ -52,7 +52,7 @@ class TreeGuard:
         async with self._storage.open(key, start=start, end=end) as opened:
             if isinstance(opened, Missing):
                 await self._require_tree()
-            yield Missing() if isinstance(opened, Opened) and opened.info.is_removed else opened
+            yield opened
 
     async def _require_tree(self) -> None:
         """Raise StorageUnavailable if this process has seen a tree and there is none now."""

@@ -10,7 +10,14 @@ from uuid import UUID
 from ada_url import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.package_change import changing, lock_package, record, require_owner, seen_by_readers
+from api.write.package_change import (
+    changing,
+    lock_package,
+    missing_version,
+    record,
+    require_owner,
+    seen_by_readers,
+)
 from api.write.principal import Principal
 from api.write.queries import advisories, packages, versions
 from api.write.queries.advisories import StoredAdvisory
@@ -159,7 +166,7 @@ async def _lock_version(
 
 async def _require_version(tx: AsyncConnection, package: packages.Package, version: VersionText) -> None:
     if not await versions.is_published(tx, package.id, version):
-        raise NotFound.version(package.name, version)
+        raise await missing_version(tx, package, version)
 
 
 async def _require_room(

@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.write.principal import Principal
 from api.write.private_packages import require_seen
-from api.write.queries import audit, packages
+from api.write.queries import audit, packages, tombstones
 from api.write.services import Services
 from shared.errors import Forbidden, NotFound, RegistryError
 from shared.names import PackageName
@@ -57,6 +57,12 @@ async def lock_owned(tx: AsyncConnection, caller: Principal, name: PackageName) 
     package = await lock_package(tx, name)
     await require_owner(tx, caller, package)
     return package
+
+
+async def missing_version(tx: AsyncConnection, package: packages.Package, version: str) -> NotFound:
+    """The error for a version that has no row. It tells whether the version was removed."""
+    is_removed = await tombstones.has(tx, package.id, version)
+    return (NotFound.removed_version if is_removed else NotFound.version)(package.name, version)
 
 
 async def record(

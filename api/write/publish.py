@@ -67,6 +67,8 @@ async def _require_free(storage: Storage, candidate: Candidate) -> None:
     """
     archive = candidate.archive
     there = await storage.head(archive_key(archive.name, archive.version))
+    if there is not None and there.is_removed:
+        raise AlreadyPublished.removed(archive.name, archive.version)
     if there is not None and there.digest != candidate.sha256:
         raise AlreadyPublished
 

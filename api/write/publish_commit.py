@@ -119,9 +119,11 @@ class Acceptance:
     async def _asked_of(
         self, tx: Connection, candidate: Candidate, standing: Standing
     ) -> Asked | RegistryError:
-        if (refusal := self._refusal(candidate, standing)) is not None:
-            return refusal
         archive = candidate.archive
+        if (refusal := self._refusal(candidate, standing)) is not None:
+            if isinstance(refusal, AlreadyPublished) and await publishes.is_removed(tx, candidate.wanted):
+                return AlreadyPublished.removed(archive.name, archive.version)
+            return refusal
         required = standing.is_required
         return Asked(standing, await conflicts_with(tx, archive.name, archive.version) if required else ())
 

@@ -6,12 +6,11 @@ No route does this, only an operator's command. For a version that should no lon
 
 from __future__ import annotations
 
-from api.write.package_change import changing, lock_owned, record, seen_by_readers
+from api.write.package_change import changing, lock_owned, missing_version, record, seen_by_readers
 from api.write.principal import Principal
 from api.write.queries import packages, tombstones, versions
 from api.write.services import Services
 from api.write.yank import latest_after
-from shared.errors import NotFound
 from shared.names import PackageName
 from shared.versions import VersionText
 
@@ -28,10 +27,7 @@ async def remove_version(
         package = await lock_owned(tx, caller, name)
         cksum = await tombstones.bury(tx, package.id, version, reason)
         if cksum is None:
-            removed = {tombstone.version for tombstone in await tombstones.of_package(tx, package.id)}
-            raise NotFound(
-                "this version is removed already" if version in removed else "there is no such version"
-            )
+            raise await missing_version(tx, package, version)
         left = await versions.not_yanked(tx, package.id)
         latest = latest_after(version, True, package.latest_version, left)
         await packages.set_latest_version(tx, package.id, latest)

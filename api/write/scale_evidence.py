@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.write.package_change import changing, lock_owned, record, seen_by_readers
+from api.write.package_change import changing, lock_owned, missing_version, record, seen_by_readers
 from api.write.principal import Principal
 from api.write.queries import packages, versions
 from api.write.services import Services
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict
 from shared.names import PackageName
 from shared.scale import Scale, parse_evidence_ref
 from shared.versions import VersionText
@@ -52,5 +52,5 @@ async def set_scale_evidence(
 async def _scale(tx: AsyncConnection, package: packages.Package, version: VersionText) -> Scale:
     row = await versions.scale_of(tx, package.id, version)
     if row is None:
-        raise NotFound.version(package.name, version)
+        raise await missing_version(tx, package, version)
     return Scale(tuple(row.scale_classes_supported), row.scale_tested, row.scale_test_evidence_ref)

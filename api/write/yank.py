@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from api.write.package_change import changing, lock_owned, record, seen_by_readers
+from api.write.package_change import changing, lock_owned, missing_version, record, seen_by_readers
 from api.write.principal import Principal
 from api.write.queries import packages, versions
 from api.write.services import Services
-from shared.errors import NotFound
 from shared.names import PackageName
 from shared.versions import VersionText, greatest
 
@@ -24,7 +23,7 @@ async def set_yanked(
         package = await lock_owned(tx, caller, name)
         before = await versions.is_yanked(tx, package.id, version)
         if before is None:
-            raise NotFound.version(name, version)
+            raise await missing_version(tx, package, version)
         await versions.set_yanked(tx, package.id, version, yanked)
         left = await versions.not_yanked(tx, package.id)
         latest = latest_after(version, yanked, package.latest_version, left)

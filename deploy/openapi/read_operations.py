@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from api.read.answer import OF_ARCHIVES
-from api.read.routes import REDIRECTS, BlobRoute, Redirect, missing_blob, resolve
+from api.read.routes import REDIRECTS, BlobRoute, Redirect, resolve
 from deploy.openapi.operation import Answer, Operation, Parameter
 from deploy.openapi.vocabulary import PARAMETERS, path_parameters
 from deploy.openapi.write_operations import IF_NONE_MATCH, OF_EVERY_ROUTE
@@ -19,6 +19,7 @@ from indexer.catalog import CatalogPackage
 from indexer.config import IndexConfig
 from indexer.metadata import MetadataDocument
 from shared import credential_errors, errors, publish_errors
+from shared.missing_blob import missing_blob
 from shared.package_documents import AdvisoryList, OwnerList, PackagePage
 from shared.settings import Settings
 

@@ -72,7 +72,9 @@ class NotModified:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """No blob has this key."""
+    """No blob has this key. is_removed: one had it until it was removed, which BlobInfo.is_removed marks."""
+
+    is_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

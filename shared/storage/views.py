@@ -55,15 +55,17 @@ class Views:
     ) -> AsyncIterator[Opened | Missing]:
         """Stream bytes start to end of a file or view."""
         async with self._files.open(key, start=start, end=end) as opened:
-            if not isinstance(opened, Missing) or not _is_view(key):
-                yield opened
+            is_removed = isinstance(opened, Opened) and opened.info.is_removed
+            outcome = Missing(is_removed=True) if is_removed else opened
+            if isinstance(outcome, Opened) or not _is_view(key):
+                yield outcome
                 return
         found = await self.get(key)
         yield Opened(found.info, _once(found.body[start:end])) if isinstance(found, Found) else Missing()
 
     async def _file(self, key: str, if_revision: str | None) -> Found | NotModified | Missing:
         outcome = await self._files.get(key, if_revision=if_revision)
-        return Missing() if isinstance(outcome, Found) and outcome.info.is_removed else outcome
+        return Missing(is_removed=True) if isinstance(outcome, Found) and outcome.info.is_removed else outcome
 
     async def _advisories(
         self, key: str, of_version: str, if_revision: str | None
@@ -74,7 +76,7 @@ class Views:
             return outcome
         version = await self._files.head(of_version)
         if version is None or version.is_removed:
-            return Missing()
+            return outcome
         revision = f"{NO_FILE}{version.revision}"
         if revision == if_revision:
             return NotModified(revision)

@@ -157,9 +157,9 @@ async def test_a_package_is_transferred_and_a_version_removed(
     assert "removed: court order 12/2026" in (await operator.run("package", "show", "hello")).stdout
     assert [row["name"] for row in await operator.json("package", "list", "--owner", "bob")] == ["hello"]
     assert await operator.json("package", "list", "--owner", "alice") == []
-    assert "this version is removed already" in await operator.refused(*remove, "--yes")
+    assert 'version "0.2.0" of package "hello" was removed' in await operator.refused(*remove, "--yes")
     unknown = ("package", "remove-version", "hello", "0.9.0", "--reason", "none")
-    assert "there is no such version" in await operator.refused(*unknown, "--yes")
+    assert 'version "0.9.0" of package "hello" not found' in await operator.refused(*unknown, "--yes")
 
 
 async def test_audit_events_are_found_by_each_condition(operator: Operator, fs_registry: Registry) -> None:

@@ -14,6 +14,7 @@ from api.read.fast_path import FastProtocol
 from deploy.asgi import build_read_app, build_write_app
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
+from tests.http.test_removal import remove
 from tests.stack import Registry, bearer, eventually, running_registry, serving
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
@@ -96,6 +97,35 @@ async def test_a_page_follows_yanks_advisories_and_further_versions(paged: Regis
     await until_page(paged.http, "/packages/hello/0.2.0", "Does &lt;not&gt; start.")
     again = await paged.http.get("/packages/hello/0.1.0")
     assert again.headers["etag"] == first.headers["etag"]
+
+
+async def test_the_page_of_a_removed_version_goes_and_says_so(paged: Registry) -> None:
+    """A version is removed for legal reasons, so nothing of what it said may stay on any page or feed."""
+    alice = await paged.add_publisher()
+    for version in ("0.1.0", "0.2.0"):
+        archive = hello_archive(version=version, description=f"The text of {version}.")
+        assert (await paged.publish(archive, alice)).status_code == 200
+    await until_page(paged.http, "/packages/hello/0.2.0", "The text of 0.2.0.")
+    assert await remove(paged, "0.2.0", "admin", user_id=await paged.add_user("admin"))
+    for path in ("/packages/hello/0.2.0", "/packages/hello/0.2.0/files"):
+        await eventually(lambda path=path: _is_told_removed(paged, path))
+    for path in ("/", "/packages/hello", "/packages/", *FEEDS):
+        await eventually(lambda path=path: _is_without(paged, path, "The text of 0.2.0."))
+    missing = await paged.http.get("/packages/hello/0.3.0", headers=BROWSER)
+    assert missing.json()["message"] == 'path "/packages/hello/0.3.0" not found'
+
+
+async def _is_told_removed(paged: Registry, path: str) -> bool:
+    """True once a browser learns that hello 0.2.0 was removed."""
+    answer = await paged.http.get(path, headers=BROWSER)
+    was_removed = 'version "0.2.0" of package "hello" was removed'
+    return answer.status_code == 404 and answer.json()["message"] == was_removed
+
+
+async def _is_without(paged: Registry, path: str, text: str) -> bool:
+    """True if the page at a path does not have this text."""
+    answer = await paged.http.get(f"{path}?x07_refresh=1", headers=BROWSER)
+    return answer.status_code == 200 and text not in answer.text
 
 
 async def test_pages_are_served_as_all_blobs_are(paged: Registry) -> None:

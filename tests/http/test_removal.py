@@ -18,6 +18,7 @@ from tests.stack import Registry, eventually
 from worker.process import open_parts
 
 REASON = "court order 12/2026"
+WAS_REMOVED = 'version "0.2.0" of package "hello" was removed'
 
 
 async def remove(registry: Registry, version: str, *scopes: str, user_id: Any) -> bool:
@@ -32,9 +33,28 @@ async def is_gone(registry: Registry, path: str) -> bool:
     return (await registry.http.get(path)).status_code == 404
 
 
+async def everyone_is_told(registry: Registry, owner: dict[str, str]) -> None:
+    """A reader, and an owner who changes the version, learn that it was removed."""
+    path = "/v1/packages/hello/0.2.0"
+    advisory = {"kind": "security", "severity": "high", "summary": "Do not use."}
+    evidence = {"evidence_ref": "https://x07.io/evidence/hello.json"}
+    answers = [
+        *[await registry.http.get(f"{path}/{page}") for page in ("download", "metadata", "advisories")],
+        await registry.http.get(f"{path.replace('/v1/packages', '/dl')}/download"),
+        await registry.http.post(f"{path}/yank", headers=owner, json={"yanked": True}),
+        await registry.http.post(f"{path}/advisories", headers=owner, json=advisory),
+        await registry.http.post(
+            "/v1/packs/hello/versions/0.2.0/scale-evidence", headers=owner, json=evidence
+        ),
+    ]
+    for answer in answers:
+        told = (answer.status_code, answer.json()["code"], answer.json()["message"])
+        assert told == (404, "X07REG_NOT_FOUND", WAS_REMOVED), answer.url
+
+
 async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(registry: Registry) -> None:
     """Archive, metadata, index line and staged bytes are deleted; the other version is unchanged."""
-    publisher = await registry.add_publisher()
+    publisher = await registry.add_publisher("alice", "publish", "owner.manage")
     admin = await registry.add_user("admin")
     first, second = hello_archive(version="0.1.0"), hello_archive(version="0.2.0")
     for archive in (first, second):
@@ -57,6 +77,11 @@ async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(regis
     for archive in (second, hello_archive(version="0.2.0", description="Other bytes.")):
         refused = await registry.publish(archive, publisher)
         assert (refused.status_code, refused.json()["code"]) == (409, "X07REG_ALREADY_PUBLISHED")
+        assert (
+            refused.json()["message"]
+            == f"{WAS_REMOVED}, and no archive can be published as this version again"
+        )
+    await everyone_is_told(registry, publisher)
     event = (await registry.rows("SELECT * FROM audit_events WHERE action = 'version_removed'"))[0]
     assert (event.actor_user_id, event.package_name, event.package_version) == (admin, "hello", "0.2.0")
     assert event.details == {"reason": REASON, "cksum": hashlib.sha256(second).hexdigest()}

@@ -97,6 +97,11 @@ STANDINGS = """
     ORDER BY wanted.place
 """
 
+_IS_REMOVED = """
+    SELECT 1 FROM version_tombstones t JOIN packages p ON p.id = t.package_id
+    WHERE p.name = $1 AND t.version = $2
+"""
+
 # The function is in deploy/migrations/versions/0015_accept_publishes.py.
 _ACCEPT = "SELECT * FROM accept_publishes(CAST($1 AS jsonb))"
 
@@ -111,6 +116,11 @@ async def standings(tx: Connection, wanted: Sequence[Wanted]) -> list[Standing]:
         [fold_name(each.name) for each in wanted],
     )
     return [Standing(**row) for row in await fetch(tx, STANDINGS, *columns)]
+
+
+async def is_removed(tx: Connection, wanted: Wanted) -> bool:
+    """True if the version was published, and then removed (unique and primary keys)."""
+    return bool(await fetch(tx, _IS_REMOVED, wanted.name, wanted.version))
 
 
 async def accept(connection: Connection, new: Sequence[NewVersion]) -> list[int | Standing | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.tables import package_versions, version_tombstones
@@ -34,6 +34,12 @@ async def bury(tx: AsyncConnection, package_id: UUID, version: str, reason: str)
         values = {"package_id": package_id, "version": version, "cksum": cksum, "reason": reason}
         await tx.execute(insert(version_tombstones).values(values))
     return cksum
+
+
+async def has(tx: AsyncConnection, package_id: UUID, version: str) -> bool:
+    """True if the version was removed (primary key)."""
+    row = (version_tombstones.c.package_id == package_id, version_tombstones.c.version == version)
+    return bool((await tx.execute(select(exists().where(*row)))).scalar_one())
 
 
 async def of_package(tx: AsyncConnection, package_id: UUID) -> list[Tombstone]:

@@ -71,7 +71,7 @@ class AdvisoryResponse(msgspec.Struct, frozen=True, kw_only=True):
 async def advisories(request: Request) -> Response:
     """The advisories of a version."""
     name, version = path_name(request), path_version(request)
-    return await stored_document(request, advisories_key(name, version), NotFound.version(name, version))
+    return await stored_document(request, advisories_key(name, version))
 
 
 @route.post(

@@ -40,7 +40,7 @@ class AddOwnerRequest(msgspec.Struct, frozen=True, kw_only=True):
 async def owners(request: Request) -> Response:
     """List the owners of a package."""
     name = path_name(request)
-    return await stored_document(request, owners_key(name), NotFound.package(name))
+    return await stored_document(request, owners_key(name))
 
 
 @route.post(

@@ -26,4 +26,4 @@ route = Endpoints()
 async def package(request: Request) -> Response:
     """A package with its owners and versions."""
     name = path_name(request)
-    return await stored_document(request, package_key(name), NotFound.package(name))
+    return await stored_document(request, package_key(name))

@@ -191,7 +191,7 @@ async def test_what_is_remembered_of_missing_names_is_bounded(storage: FaultySto
     """The number of names is limited, and keys longer than any present name are not remembered."""
     blobs = fresh_blobs(storage)
     for number in range(10_200):
-        blobs._remember_missing(f"index/aa/aa/{number}", 0.0)
+        blobs._remember_missing(f"index/aa/aa/{number}", 0.0, Missing())
     assert len(blobs._missing) == 10_000
     long_key = "index/aa/aa/" + "a" * 5000
     await body_of(blobs, long_key)
