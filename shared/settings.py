@@ -26,7 +26,15 @@ from shared.setting_groups.storage import StorageSettings
 from shared.setting_groups.webhooks import WebhookSettings
 from shared.setting_groups.worker import WorkerSettings
 from shared.signing import LogKey
-from shared.variables import PREFIX, SettingsError, known_variables, refusal, set_by, unknown_variables
+from shared.variables import (
+    PREFIX,
+    SettingsError,
+    known_variables,
+    refusal,
+    set_by,
+    told_of,
+    unknown_variables,
+)
 
 
 # Pydantic collects fields from the last base to the first, so docs/settings.md has these from the bottom up.
@@ -81,9 +89,13 @@ class Settings(
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment; overrides (by field name) win. Raises SettingsError."""
     fields = Settings.model_fields
+    unknown = unknown_variables(os.environ, known_variables(fields))
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(refusal(dict(item), fields) for item in error.errors())) from None
-    settings._unknown_variables = unknown_variables(os.environ, known_variables(fields))
+        refusals = [refusal(dict(item), fields) for item in error.errors()]
+        raise SettingsError("\n".join([*refusals, *told_of(unknown)])) from None
+    except SettingsError as error:
+        raise SettingsError("\n".join([str(error), *told_of(unknown)])) from None
+    settings._unknown_variables = unknown
     return settings

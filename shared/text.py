@@ -26,6 +26,12 @@ _TO_SPACE = str.maketrans(dict.fromkeys(WHITE_SPACE, " "))
 _ESCAPES = {"\0": r"\0", "\t": r"\t", "\r": r"\r", "\n": r"\n", '"': r"\"", "\\": r"\\"}
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its English noun: `1 difference`, `2 differences`, `2 entries`."""
+    many = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else many}"
+
+
 def trim(text: str) -> str:
     """The text without Unicode White_Space at both ends."""
     return text.strip(WHITE_SPACE)

@@ -75,6 +75,14 @@ def unknown_variables(environment: Collection[str], known: Collection[str]) -> d
     }
 
 
+def told_of(unknown: Mapping[str, str | None]) -> list[str]:
+    """A sentence for each unknown variable. unknown: as unknown_variables finds them."""
+    return [
+        f"{name} is no setting{f', did you mean {nearest}?' if nearest else ''}"
+        for name, nearest in unknown.items()
+    ]
+
+
 def refusal(item: Mapping[str, Any], fields: Fields) -> str:
     """One line for one wrong variable. It shows the value unless the value may be a secret.
 
@@ -83,10 +91,18 @@ def refusal(item: Mapping[str, Any], fields: Fields) -> str:
     name = _field_name(str(item["loc"][0]), fields) if item["loc"] else ""
     annotation = fields[name].annotation if name else None
     given = "set" if annotation is not None and "Secret" in str(annotation) else f'"{item.get("input")}"'
-    allowed = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    if item["type"] == "literal_error":
-        allowed = allowed.replace(" or ", ", ").replace("'", "")
+    allowed = allowed_by(item)
     return f"{variable_of(name)} is {given}; allowed: {allowed}" if name else allowed
+
+
+def allowed_by(item: Mapping[str, Any]) -> str:
+    """The allowed values, without the words that pydantic puts around them. item: as of refusal."""
+    allowed = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if item["type"] == "value_error":
+        return allowed
+    if item["type"] == "literal_error":
+        return allowed.replace(" or ", ", ").replace("'", "")
+    return allowed.partition(", ")[0]  # what follows is about parsing
 
 
 def _field_name(location: str, fields: Fields) -> str:

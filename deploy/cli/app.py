@@ -5,7 +5,7 @@ Commands import their code only when they run, so that `--help` and `up` start q
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 import typer.main
@@ -41,8 +41,34 @@ from deploy.cli.settings import add_data_dir
 # The processes of a registry, and the command that makes the database of one.
 PROCESSES = ("up", "serve", "worker", "restore")
 
+
+class CommandLine(TyperGroup):
+    """The group of all commands. It refuses the value of an option in our words, not in pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named. Raises BadParameter."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = _in_our_words(error)
+            raise
+
+
+def _in_our_words(error: typer.BadParameter) -> str:
+    from pydantic import ValidationError
+
+    from shared.variables import allowed_by
+
+    if not isinstance(error.__cause__, ValidationError):
+        return error.message
+    item = dict(error.__cause__.errors()[0])
+    allowed = allowed_by(item)
+    return allowed if item["type"] == "value_error" else f'"{item["input"]}"; allowed: {allowed}'
+
+
 app = typer.Typer(
     name="x07-registry",
+    cls=CommandLine,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -20,11 +20,29 @@ Actor = Annotated[
 ]
 Package = Annotated[str | None, typer.Option(metavar="NAME", help="Only actions on this package.")]
 Action = Annotated[str | None, typer.Option(help="Only this action: publish, yank, owner_added, ….")]
+
+
+def _checked_moment(value: str | None) -> str | None:
+    if value is not None:
+        _moment(value)
+    return value
+
+
+def _moment(value: str) -> datetime:
+    """The moment that a day or an RFC 3339 time means; UTC if it has no offset. Raises BadParameter."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise typer.BadParameter("write a day or a time: 2027-01-31, or 2027-01-31T00:00:00Z") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
 Since = Annotated[
-    datetime | None,
+    str | None,
     typer.Option(
-        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S"],
-        help="Only actions since this time, in UTC.",
+        metavar="DAY|TIME",
+        help="Only actions since this time, in UTC: 2027-01-31, or 2027-01-31T00:00:00Z.",
+        callback=_checked_moment,
     ),
 ]
 
@@ -44,7 +62,7 @@ def audit(
             f'no event has the action "{action}"; the actions so far are {", ".join(known) or "none"}',
             param_hint="--action",
         )
-    from_then = since.replace(tzinfo=UTC) if since is not None else None
+    from_then = None if since is None else _moment(since)
     print_rows(
         lambda tx: queries.events(tx, actor=actor, package=package, action=action, since=from_then),
         _line,

@@ -9,6 +9,7 @@ import typer
 
 from deploy.cli.mirror_folder import BaseUrl, Directory, alone_in, archives_url
 from deploy.cli.options import AsJson
+from shared.text import counted
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -29,10 +30,10 @@ def export(
     Needs storage only. Files that DIR already has are kept, so the command may be stopped, started again, and
     run every night. Exits with 1 if a file of the registry is missing or wrong.
     """
-    from deploy.cli.settings import walk_settings
+    from deploy.cli.settings import command_settings
     from deploy.cli.stoppable import run_stoppable
 
-    settings = walk_settings()
+    settings = command_settings()
     root = directory.absolute()
     _require_apart(root, settings)
     dl = archives_url(root, base_url)
@@ -79,7 +80,8 @@ async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bo
             await run.prune()
         done = run.copied
         removed = f", {done.removed} removed" if prune else ""
-        copied = f"{done.files} files copied ({done.size_bytes} bytes), {done.kept} kept"
+        size = counted(done.size_bytes, "byte")
+        copied = f"{counted(done.files, 'file')} copied ({size}), {done.kept} kept"
         text = f"{copied}{removed}, {problems} wrong"
         findings.end(problems == 0, text, **asdict(done), wrong=problems)
     return problems

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.options import AsJson
+from shared.text import counted
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -56,7 +57,8 @@ async def _collect(settings: Settings, older_than_s: float, as_json: bool) -> No
             files = await remove_unfinished(settings, max(older_than_s, MIN_UNFINISHED_S))
             findings.end(
                 True,
-                f"{blobs} staged archives ({size_bytes} bytes) and {files} unfinished uploads removed",
+                f"{counted(blobs, 'staged archive')} ({counted(size_bytes, 'byte')}) and "
+                f"{counted(files, 'unfinished upload')} removed",
                 staged=blobs,
                 size_bytes=size_bytes,
                 unfinished=files,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.mirror_folder import open_copies
-from deploy.cli.options import AsJson, TokenFile, counted, print_json, read_token
+from deploy.cli.options import AsJson, TokenFile, print_json, read_token
+from shared.text import counted
 
 if TYPE_CHECKING:
     from indexer.log.recovery import Recovered
@@ -67,8 +68,8 @@ def recover(copies: LongerLog = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(done))
     else:
-        done_text = f"{done.taken} added to the database, {done.written} files written"
-        print(f"the log has {done.size} entries: {done_text}")
+        done_text = f"{done.taken} added to the database, {counted(done.written, 'file')} written"
+        print(f"the log has {counted(done.size, 'entry')}: {done_text}")
 
 
 async def _recover(settings: Settings, copies: Path | None) -> Recovered:
@@ -211,7 +212,7 @@ async def _verify(url: str | None, vkey: str | None, token: str | None, as_json:
             async for difference in verification.run():
                 findings.add(line_of(difference), **fields_of(difference))
                 count += 1
-            entries = f"{verification.size} " + ("entry" if verification.size == 1 else "entries")
+            entries = counted(verification.size, "entry")
             text = counted(count, "difference") if count else f"{entries}, no difference"
             findings.end(count == 0, text, differences=count, size=verification.size)
     return count

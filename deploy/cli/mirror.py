@@ -12,6 +12,7 @@ import typer
 
 from deploy.cli.mirror_folder import BaseUrl, Directory, alone_in, archives_url
 from deploy.cli.options import AsJson, TokenFile, print_json, read_token
+from shared.text import counted
 
 if TYPE_CHECKING:
     from indexer.mirror.package import Complaint
@@ -196,8 +197,8 @@ def _line_of(complaint: Complaint) -> str:
 def _summary_of(mirror: Mirror) -> str:
     """The totals so far, as one line."""
     done = mirror.packages.copied
-    vouched = (
-        f"the log has {mirror.size} entries" if mirror.is_verified else "unverified: the origin has no log"
-    )
-    copied = f"{done.files} files copied ({done.size_bytes} bytes), {done.kept} archives kept"
+    log_has = f"the log has {counted(mirror.size, 'entry')}"
+    vouched = log_has if mirror.is_verified else "unverified: the origin has no log"
+    kept = f"{counted(done.kept, 'archive')} kept"
+    copied = f"{counted(done.files, 'file')} copied ({counted(done.size_bytes, 'byte')}), {kept}"
     return f"{copied}, {done.removed} removed, {vouched}"

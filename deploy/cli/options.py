@@ -38,11 +38,6 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun: `1 difference`, `2 differences`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     print(render_json(value))

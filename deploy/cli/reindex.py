@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.options import AsJson, counted
+from deploy.cli.options import AsJson
+from shared.text import counted
 
 if TYPE_CHECKING:
     from indexer.upkeep.reindex import Reindexing
@@ -32,12 +33,12 @@ def reindex(names: Names = None, after: After = "", as_json: AsJson = False) -> 
     Needs no worker, and may run while the registry runs. When it is stopped, it tells the option with which
     the next run continues. Exits with 1 if a package could not be written.
     """
-    from deploy.cli.settings import walk_settings
+    from deploy.cli.settings import command_settings
     from deploy.cli.stoppable import run_stoppable
 
     if names and after:
         raise typer.BadParameter("give names of packages or --after, not both", param_hint="--after")
-    settings = walk_settings()
+    settings = command_settings()
     failures = run_stoppable(lambda: _reindex(settings, names or [], after, as_json))
     raise typer.Exit(1 if failures else 0)
 

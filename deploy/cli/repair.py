@@ -31,10 +31,10 @@ def repair(deep: Deep = False, as_json: AsJson = False, after: After = "", copie
     Rendered files are written again. An archive is restored only from bytes with its checksum. No row and no
     archive is ever removed. Exits with 0 if no difference is left, 1 otherwise, 130 if stopped.
     """
-    from deploy.cli.settings import walk_settings
+    from deploy.cli.settings import command_settings
     from deploy.cli.stoppable import run_stoppable
 
-    settings = walk_settings()
+    settings = command_settings()
     left = run_stoppable(lambda: _repair(settings, deep, as_json, after, copies))
     raise typer.Exit(1 if left else 0)
 

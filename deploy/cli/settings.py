@@ -60,24 +60,18 @@ _options_of_all = typer.main.get_command(_only_options)
 def command_settings(**overrides: Any) -> Settings:
     """Load the settings of this command and configure logging. Raises SettingsError, StartFailed, OSError.
 
+    A command tells people what it does, so it logs warnings only, unless X07_REGISTRY_LOG_LEVEL is set.
+
     overrides: values by field name.
     """
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
 
+    is_chosen = any(name.upper() == LOG_LEVEL for name in os.environ)
     use_local_registry()
-    settings = load_settings(**overrides)
+    settings = load_settings(**({} if is_chosen else {"log_level": "warning"}), **overrides)
     configure_logging(settings)
     return settings
-
-
-def walk_settings() -> Settings:
-    """The settings of a command that shows its progress: it logs no line for each package by default.
-
-    X07_REGISTRY_LOG_LEVEL shows them. Raises what command_settings raises.
-    """
-    is_chosen = any(name.upper() == LOG_LEVEL for name in os.environ)
-    return command_settings(**({} if is_chosen else {"log_level": "warning"}))
 
 
 def use_local_registry() -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deploy.cli.options import After, AsJson, Deep, counted
+from deploy.cli.options import After, AsJson, Deep
+from shared.text import counted
 
 if TYPE_CHECKING:
     from indexer.upkeep.differences import Difference

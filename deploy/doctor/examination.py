@@ -8,7 +8,7 @@ from typing import Any
 from deploy.doctor import addresses, clock, database, high_water, linter, log, queue, signing, storage
 from deploy.doctor.finding import Finding, examined, failed, ok
 from shared.settings import Settings, load_settings
-from shared.variables import SettingsError
+from shared.variables import SettingsError, told_of
 
 SETTINGS_MEND = "correct the variable; docs/settings.md says what each may be"
 
@@ -37,11 +37,7 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 def _about_settings(settings: Settings) -> str:
-    told = [
-        f"{name} is no setting{f', did you mean {nearest}?' if nearest else ''}"
-        for name, nearest in settings.unknown_variables.items()
-    ]
-    return "; ".join(["every variable has an allowed value", *told])
+    return "; ".join(["every variable has an allowed value", *told_of(settings.unknown_variables)])
 
 
 def read_settings(overrides: Mapping[str, Any] | None = None) -> Settings | Finding:

@@ -12,6 +12,7 @@ from shared.errors import LogDiverged
 from shared.messages import Notifier
 from shared.settings import Settings
 from shared.storage.opening import open_storage
+from shared.text import counted
 
 CHECK: Final = "transparency log"
 MEND: Final = "fix the database and storage first; the log is in both"
@@ -40,4 +41,4 @@ async def examine_log(settings: Settings) -> list[Finding]:
     if backlog.waiting_s > LATE_S:
         late = f"{backlog.waiting} published lines wait to be logged, one for {backlog.waiting_s:.0f} s"
         return [failed(CHECK, late, "start a worker that has X07_REGISTRY_LOG_KEY_B64, and read its log")]
-    return [ok(CHECK, f"{backlog.size} entries, {backlog.waiting} lines wait")]
+    return [ok(CHECK, f"{counted(backlog.size, 'entry')}, {backlog.waiting} not logged yet")]

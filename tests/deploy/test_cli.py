@@ -53,6 +53,23 @@ def test_a_misspelt_variable_is_told_with_the_nearest_name(log_format: str, tmp_
     assert answer.stderr.splitlines()[-1].startswith("x07-registry: database")
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("serve rite", "'kind': 'rite' is not one of 'write', 'read', 'all'."),
+        ("serve read --workers 0", "'--workers': \"0\"; allowed: greater than or equal to 1"),
+        ("gc --older-than x", "'--older-than': \"x\"; allowed: a valid number"),
+        ("token revoke x", "'ID': \"x\"; allowed: a valid UUID"),
+        ("audit --since now", "'--since': write a day or a time: 2027-01-31, or 2027-01-31T00:00:00Z"),
+    ],
+)
+def test_a_wrong_value_is_told_in_our_words(command: str, told: str) -> None:
+    """The library that reads the values has words of its own, such as "Value error"."""
+    answer = run(*command.split())
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1] == f"Error: Invalid value for {told}"
+
+
 def test_an_address_in_use_is_told_in_one_line() -> None:
     """The message says what to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -107,7 +107,7 @@ def test_a_variable_is_read_as_the_contract_says(
         ("PUBLIC_BASE", "registry", "http://"),
         ("S3_ENDPOINT", "minio:9000", "http://"),
         ("BIND", "8080", "HOST:PORT"),
-        ("SESSION_TTL_SECONDS", "a month", "integer"),
+        ("SESSION_TTL_SECONDS", "a month", "a valid integer"),
         ("PUBLISH_WAIT_SECONDS", "-1", "greater than or equal to 0"),
     ],
 )
@@ -120,6 +120,16 @@ def test_a_wrong_value_is_refused_by_name(
     message = str(refusal.value)
     assert message.startswith(f'X07_REGISTRY_{variable} is "{text}"; allowed: ')
     assert allowed in message
+    assert "unable" not in message
+
+
+def test_a_misspelt_variable_is_told_when_the_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The misspelling may be the reason why the setting is missing."""
+    for refused in ({"X07_REGISTRY_STORAGE": "s3"}, {"X07_REGISTRY_STORAGE": "ftp"}):
+        with pytest.raises(SettingsError) as refusal:
+            load(monkeypatch, **refused, X07_REGISTRY_S3_BUKET="packages")
+        told = "X07_REGISTRY_S3_BUKET is no setting, did you mean X07_REGISTRY_S3_BUCKET?"
+        assert str(refusal.value).splitlines()[-1] == told
 
 
 @pytest.mark.parametrize("missing", [name for name in S3 if name != "X07_REGISTRY_STORAGE"])
