@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from indexer.queries import catalog, tree
 from indexer.queries import rebuild as queries
 from indexer.queries.rebuild import StoredPackage
 from indexer.upkeep.fetch import fetch
+from indexer.upkeep.merged_trees import merged
 from indexer.upkeep.progress import Progress, pages
 from indexer.upkeep.published_tree import Release, names_in, read_manifest, read_package, read_release
 from indexer.upkeep.restoration import Finding, Plan, Thing, TreePackage, plan_of
@@ -79,9 +80,9 @@ class Rebuild:
         trees = [found for store in self._stores if (found := await read_package(store, name)) is not None]
         if not trees:
             return  # removed since it was listed
-        tree_package = _merged(trees)
         async with self.parts.database.transaction() as tx:
             stored = await queries.stored_package(tx, name)
+        tree_package, doubts = merged(trees, stored)
         for finding in await self._restore_archives(tree_package, stored):
             yield finding
         releases = [
@@ -92,6 +93,8 @@ class Rebuild:
         plan = await self._carry_out(tree_package, releases)
         for finding in plan.findings(name):
             yield finding
+        for doubt in doubts:
+            yield doubt
         for release in releases:
             if release.remark is not None:
                 yield Finding(Thing.ARCHIVE, False, name, release.line.version, release.remark)
@@ -163,20 +166,6 @@ class Rebuild:
                 return None
         detail = f"{key} exists and no row has it; its publish may have been acknowledged: publish it again"
         return Finding(Thing.UPLOAD, False, name, version, detail)
-
-
-def _merged(trees: Sequence[TreePackage]) -> TreePackage:
-    """The package in the first tree, with versions and owners that only the other tree has."""
-    first = trees[0]
-    for other in trees[1:]:
-        listed = {line.version for line in first.lines}
-        first = replace(
-            first,
-            lines=(*first.lines, *(line for line in other.lines if line.version not in listed)),
-            owners=other.owners if first.owners is None else first.owners,
-            published_at={**other.published_at, **first.published_at},
-        )
-    return first
 
 
 async def _write(

@@ -124,7 +124,7 @@ def plan_of(tree: TreePackage, stored: StoredPackage, accounts: Collection[str])
     if newer is _Newer.NOBODY_KNOWS:
         doubts += _undecided(tree, yanks, lost, withdrawn, lost_owners, former_owners)
     return Plan(
-        versions=tuple(_lines_without_row(tree, stored)),
+        versions=tuple(lines_without_row(tree, stored)),
         yanks=tuple(yanks) if is_tree else (),
         advisories=tuple(lost) if is_tree else (),
         withdrawals=tuple(withdrawn) if is_tree else (),
@@ -145,14 +145,15 @@ def _newer(tree: TreePackage, stored: StoredPackage) -> _Newer:
 
     A tree with a version that has no row is newer, because only removals delete rows.
     """
-    if tree.generation > stored.generation or any(_lines_without_row(tree, stored)):
+    if tree.generation > stored.generation or any(lines_without_row(tree, stored)):
         return _Newer.TREE
     if 0 < tree.generation < stored.generation:
         return _Newer.ROWS
     return _Newer.NOBODY_KNOWS
 
 
-def _lines_without_row(tree: TreePackage, stored: StoredPackage) -> Iterator[IndexEntry]:
+def lines_without_row(tree: TreePackage, stored: StoredPackage) -> Iterator[IndexEntry]:
+    """The lines of versions that have no row and were not removed."""
     known = stored.versions.keys() | stored.removed
     return (line for line in tree.lines if line.version not in known)
 

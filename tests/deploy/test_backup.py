@@ -217,6 +217,28 @@ async def test_a_dump_and_a_mirror_make_a_whole_registry(
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
+async def test_a_mirror_is_newer_than_what_a_worker_put_too_early(
+    registry: Registry, elsewhere: Settings, guide_of: GuideOf
+) -> None:
+    """Under `up`, a worker runs before the rows are restored from the mirror; it puts files of older rows."""
+    guide = guide_of(registry.settings)
+    backup, export = guide.commands(TAKE)
+    await guide.follow([backup])
+    await change_everything(registry)
+    before = await published_tree(registry.storage)
+    await guide.follow([export])
+    restore = guide_of(elsewhere)
+    lines = restore.commands(RESTORE)
+    await restore.follow(lines[:2])
+    assert run("reindex", **variables_of(elsewhere)).returncode == 0
+    rebuilt, *others = await restore.follow(lines[2:])
+    assert rebuilt.stdout.splitlines()[-1] == CAME_BACK.format(archives="5 archives, ")
+    assert {answer.returncode for answer in (rebuilt, *others)} == {0}
+    async with running_registry(elsewhere, with_worker=False) as again:
+        assert without_times(await published_tree(again.storage)) == without_times(before)
+
+
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
 async def test_nothing_is_changed_where_nothing_was_missing(registry: Registry) -> None:
     """No user and no generation changes, and the command says so."""
     before = await registry.rows("SELECT generation FROM index_state ORDER BY package_id")

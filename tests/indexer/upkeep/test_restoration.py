@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from indexer.entry import IndexAdvisory, IndexEntry
 from indexer.queries.rebuild import StoredAdvisory, StoredPackage, StoredVersion
+from indexer.upkeep.merged_trees import merged
 from indexer.upkeep.restoration import Finding, Thing, TreePackage, plan_of
 
 SUM = "ab" * 32
@@ -108,6 +109,31 @@ def test_a_tree_that_lists_a_version_without_a_row_is_newer_whatever_it_says() -
     removed = stored("0.1.0", generation=7, removed=frozenset({"0.2.0"}))
     plan = plan_of(tree(line("0.1.0"), line("0.2.0", advisories=(FORGOTTEN,))), removed, set())
     assert plan.is_empty
+
+
+def test_of_two_trees_the_newer_is_taken_and_both_are_joined() -> None:
+    """A worker that ran too early has put the files of restored rows, which are older than a mirror."""
+    early = tree(line("0.1.0"), line("0.3.0"), generation=5)
+    for generation in (8, 0):
+        copies = tree(line("0.1.0", yanked=True), line("0.2.0"), generation=generation, owners=("bob",))
+        for trees in ([early, copies], [copies, early]):
+            joined, doubts = merged(trees, stored("0.1.0", "0.3.0"))
+            lines = {each.version: each.yanked for each in joined.lines}
+            assert lines == {"0.1.0": True, "0.2.0": False, "0.3.0": False}
+            assert (joined.owners, joined.generation, doubts) == (("bob",), generation or 5, ())
+
+
+def test_trees_that_differ_without_a_sign_which_is_newer_are_in_doubt() -> None:
+    """A mirror that was copied without extended attributes tells no generation."""
+    copies = tree(line("0.1.0", yanked=True, advisories=(FORGOTTEN,)), generation=0, owners=("bob",))
+    joined, doubts = merged([tree(line("0.1.0")), copies], stored("0.1.0"))
+    assert (joined.lines, joined.owners) == ((line("0.1.0"),), ("alice",))
+    assert told(list(doubts)) == [
+        (Thing.YANK, False, "0.1.0"),
+        (Thing.ADVISORY, False, "0.1.0"),
+        (Thing.OWNER, False, None),
+        (Thing.OWNER, False, None),
+    ]
 
 
 def test_a_lost_package_comes_back_with_what_the_tree_says() -> None:
