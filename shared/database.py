@@ -106,13 +106,20 @@ class Database:
     Connections are opened when first needed: a registry starts without Postgres and answers 503.
     """
 
-    def __init__(self, settings: Settings, *, is_patient: bool = False) -> None:
-        """is_patient: statements have no time limit, as in migrations."""
+    def __init__(
+        self, settings: Settings, *, is_patient: bool = False, may_lack_tables: bool = False
+    ) -> None:
+        """is_patient: statements have no time limit, as in migrations.
+
+        may_lack_tables: the schema may not be migrated yet. Otherwise one without tables is refused if the
+        statements would reach those of another registry, in the schema public.
+        """
         self.schema = settings.database_schema
         self._connector = Connector(
             driver_dsn(settings.database_url.get_secret_value()),
             self.schema,
             0.0 if is_patient else settings.database_timeout_seconds,
+            may_lack_tables=may_lack_tables,
         )
         self._engine = create_async_engine(
             "postgresql+asyncpg://",

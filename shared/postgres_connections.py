@@ -30,6 +30,10 @@ _IN_FORCE: Final = " AND ".join(
 )
 
 
+# Names without a schema lead to the next schema of the path where the first one lacks the table.
+_LEADS_ELSEWHERE: Final = "SELECT to_regclass('packages') IS DISTINCT FROM to_regclass($1)"
+
+
 class SchemaNotInForce(ConnectionError):
     """The connection does not use the configured schema. Nothing was read or written over it."""
 
@@ -56,9 +60,11 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc] # the driver h
 class Connector:
     """Makes connections that use one schema. is_pooled: they go through a pooler."""
 
-    def __init__(self, dsn: str, schema: str, statement_s: float) -> None:
-        """statement_s: the time limit of a statement in seconds; 0: none."""
+    def __init__(self, dsn: str, schema: str, statement_s: float, *, may_lack_tables: bool = False) -> None:
+        """statement_s: the time limit of a statement in seconds; 0: none. may_lack_tables: as of Database."""
         self._dsn = dsn
+        self._schema = schema
+        self._may_lack_tables = may_lack_tables
         self._statement_s = statement_s
         self._parameters = {
             "search_path": f'"{schema}", public',
@@ -86,7 +92,7 @@ class Connector:
                 raise
             return None
         if await self._are_in_force(connection):
-            return connection
+            return await self._required(connection, await self._leads_elsewhere(connection))
         await connection.close()
         return None
 
@@ -96,12 +102,29 @@ class Connector:
         connection.parameters = self._parameters
         async with connection.transaction():
             is_in_force = await self._are_in_force(connection)
+            leads_elsewhere = is_in_force and await self._leads_elsewhere(connection)
         if not is_in_force:
             await connection.close()
             raise SchemaNotInForce(
                 f"the connection does not use the schema {self._parameters['search_path']}"
             )
         self.is_pooled = True
+        return await self._required(connection, leads_elsewhere)
+
+    async def _leads_elsewhere(self, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+        """True if names of tables lead to the schema public, because the configured schema has none."""
+        if self._may_lack_tables or self._schema == "public":
+            return False
+        return bool(await connection.fetchval(_LEADS_ELSEWHERE, f'"{self._schema}".packages'))
+
+    async def _required(self, connection: Any, leads_elsewhere: bool) -> Any:
+        """The connection, unless its statements would reach the tables of another registry."""
+        if leads_elsewhere:
+            await connection.close()
+            raise SchemaNotInForce(
+                f'the schema "{self._schema}" has no tables, and those of the schema "public" are another '
+                "registry's; correct X07_REGISTRY_DATABASE_SCHEMA, or run `x07-registry migrate`"
+            )
         return connection
 
     async def _open(self, kind: type[Any], parameters: dict[str, str], **options: Any) -> Any:

@@ -33,7 +33,7 @@ async def restore(settings: Settings, file: Path) -> None:
 
     Raises CommandFailed, OSError, RegistryError.
     """
-    database = Database(settings)
+    database = Database(settings, may_lack_tables=True)
     try:
         async with database.transaction() as tx:
             if await queries.has_tables(tx, settings.database_schema):

@@ -23,7 +23,7 @@ NOT_OURS: Final = ("alembic_version", "_sqlx_migrations")
 
 async def examine_database(settings: Settings) -> list[Finding]:
     """A finding for the server, its extensions, this role's rights and the schema's revision."""
-    database = Database(settings)
+    database = Database(settings, may_lack_tables=True)
     try:
         async with database.transaction() as tx:
             found = await queries.server(tx)

@@ -33,7 +33,7 @@ async def until_migrated(settings: Settings) -> None:
 
     If the database does not answer, this returns at once, because a registry starts without one.
     """
-    database = Database(settings)
+    database = Database(settings, may_lack_tables=True)
     begun, is_told = time.monotonic(), False
     try:
         while (stored := await _revision(database)) is None or stored < newest_revision():

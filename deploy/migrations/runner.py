@@ -41,7 +41,7 @@ async def migrate(settings: Settings) -> None:
     All in one transaction. Concurrent migrations wait for its lock. Raises DatabaseUnavailable,
     DatabaseFailed.
     """
-    database = Database(settings, is_patient=True)
+    database = Database(settings, is_patient=True, may_lack_tables=True)
     try:
         async with database.transaction() as tx:
             await tx.execute(text("SET LOCAL lock_timeout = 0"))

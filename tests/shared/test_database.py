@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
 
 from deploy.local.postgres import EmbeddedPostgres
+from deploy.migrations.runner import migrate
+from shared.causes import cause_of
 from shared.database import Database, driver_dsn
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
 from shared.settings import Settings
 from shared.statements import fetch
+from tests.conftest import command
 
 
 @pytest.mark.parametrize(
@@ -172,6 +176,25 @@ async def test_the_schema_of_the_settings_comes_first(postgres: EmbeddedPostgres
     async with database.transaction() as tx:
         path = (await tx.execute(text("SHOW search_path"))).scalar_one()
     assert path == '"x07_own", public'
+    await database.close()
+
+
+async def test_a_schema_without_tables_never_leads_to_those_of_public(
+    new_database: Callable[[], Awaitable[str]],
+) -> None:
+    """With a misspelt schema, a command would read and change another registry."""
+    misspelt = Settings(database_url=await new_database(), database_schema="x07_misspelt")
+    for schema_exists in (False, True):
+        if schema_exists:
+            await command(misspelt.database_url.get_secret_value(), "CREATE SCHEMA x07_misspelt")
+        database = Database(misspelt)
+        with pytest.raises(DatabaseUnavailable) as refusal:
+            await database.check()
+        assert '"x07_misspelt" has no tables' in cause_of(refusal.value)
+        await database.close()
+    await migrate(misspelt)
+    database = Database(misspelt)
+    await database.check()
     await database.close()
 
 
