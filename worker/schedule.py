@@ -38,6 +38,7 @@ from shared.busy import Turns, until_free
 from shared.concurrency import finished, raise_if_cancelled
 from shared.errors import Internal, PackageBusy, RegistryError
 from shared.names import PackageName
+from shared.settings import Settings
 from shared.tracing import Carrier, span, traced
 from worker.catalog_debounce import CatalogDebounce
 from worker.page_debounce import PageDebounce
@@ -87,7 +88,7 @@ class Schedule:
         self._packages: Batcher[PackageName, int | None] = Batcher(
             self._publish_batch,
             largest=PACKAGES_PER_BATCH,
-            at_once=1 if settings.stores_files else BATCHES_ON_S3,
+            at_once=_batches_at_once(settings),
             linger_s=COMPANY_WAIT_S,
         )
 
@@ -269,6 +270,13 @@ class Schedule:
             log.warning("publication_put_off", package=name, code=error.code, reason=error.message)
         except Exception:
             log.exception("publication_crashed", package=name)
+
+
+def _batches_at_once(settings: Settings) -> int:
+    """How many batches may be under way. Half of the connections are left to everything else."""
+    if settings.stores_files:
+        return 1
+    return max(1, min(BATCHES_ON_S3, settings.database_pool_size // 2))
 
 
 async def _taken(name: str, turn: Callable[[], Awaitable[None]]) -> None:
