@@ -3,7 +3,7 @@
 The only writer of index/ and dl/.
 
 This module chooses the packages and the transaction, and records and announces what was published;
-package_files.py renders and puts the files.
+package_files.py renders the files, and package_puts.py puts them.
 
 Every function may run twice, late, or on two workers at once, with the same resulting bytes. Files are put in
 the order that readers need: archive, metadata, index file, and later the catalog. Removal goes in the
@@ -25,13 +25,8 @@ from indexer.fence import Fence, look
 from indexer.listing import listing_of
 from indexer.log.entry import changed_lines
 from indexer.metrics import PUBLICATION_SECONDS
-from indexer.package_files import (
-    PackageFiles,
-    look_at_package,
-    put_package_files,
-    render_package_files,
-    replaced_keys_of,
-)
+from indexer.package_files import PackageFiles, render_package_files, replaced_keys_of
+from indexer.package_puts import look_at_package, put_package_files
 from indexer.parts import Parts
 from indexer.purging.wanted import want_purge
 from indexer.queries import marks, packages

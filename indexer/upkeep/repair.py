@@ -18,7 +18,7 @@ import structlog
 
 from indexer.catalog_publication import publish_catalog
 from indexer.config_publication import publish_config
-from indexer.package_files import staged_copies
+from indexer.package_puts import staged_copies
 from indexer.parts import Parts
 from indexer.publication import publish_package
 from indexer.queries import packages, tree

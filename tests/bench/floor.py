@@ -1,6 +1,6 @@
 """The lower bound of a publish: only its transactions and its object writes, one after another.
 
-The statements and files are those of api/write/publish.py and indexer/package_files.py, in their order,
+The statements and files are those of api/write/publish.py and indexer/package_puts.py, in their order,
 without HTTP, checks, queue or threads. Files are synced as these modules sync them.
 """
 
