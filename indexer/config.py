@@ -7,8 +7,10 @@ from base64 import b64encode
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from indexer.log.invalid import LogInvalid
 from indexer.log.note import NoteSigner
 from shared.blobs import CONFIG_KEY
+from shared.foreign_json import decode_foreign
 from shared.settings import Settings
 from shared.storage.interface import Found, Storage
 
@@ -91,11 +93,14 @@ class _Published(msgspec.Struct, frozen=True):
 
 
 def parse_log(config: bytes) -> LogConfig | None:
-    """The log that a config.json names, or None. Raises msgspec.MsgspecError."""
-    return msgspec.json.decode(config, type=_Published).log
+    """The log that a config.json names, or None. Raises LogInvalid."""
+    try:
+        return decode_foreign(config, _Published).log
+    except msgspec.MsgspecError as error:
+        raise LogInvalid(f"config.json cannot be read: {error}") from error
 
 
 async def published_log(storage: Storage) -> LogConfig | None:
-    """The log that the config.json in a store names, or None."""
+    """The log that the config.json in a store names, or None. Raises LogInvalid."""
     found = await storage.get(CONFIG_KEY)
     return parse_log(found.body) if isinstance(found, Found) else None

@@ -84,7 +84,7 @@ def join_lines(lines: Lines) -> bytes:
 
 def split_lines(body: bytes) -> list[bytes]:
     """The lines of an index file, each without its LF. Blank lines are skipped."""
-    return [line for line in body.splitlines() if line.strip()]
+    return [line for line in body.split(b"\n") if line.strip()]
 
 
 def render_index_file(package: PackageRow) -> bytes:

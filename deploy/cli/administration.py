@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from deploy.cli.options import print_json, render_json
+from deploy.cli.options import print_json, printable, render_json
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -91,7 +91,7 @@ def print_rows(
             if not is_titled:  # only now: the query may be refused
                 _print_line(heading)
                 is_titled = True
-            _print_line(render_json(row) if as_json else _printable(line(row)))
+            _print_line(render_json(row) if as_json else printable(line(row)))
 
     ask(each)
 
@@ -103,11 +103,6 @@ def _print_line(line: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
-
-
-def _printable(line: str) -> str:
-    """The line with control characters escaped, because users write labels and summaries."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def print_done(as_json: bool, text: str, is_visible: bool = True, **fields: Any) -> None:

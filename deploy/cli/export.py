@@ -56,6 +56,7 @@ async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bo
     from dataclasses import asdict
 
     from deploy.cli.findings import Findings
+    from deploy.cli.log_source import refusing
     from deploy.cli.progress import open_walk
     from indexer.config import published_log
     from indexer.upkeep.export import Export
@@ -67,7 +68,8 @@ async def _export(settings: Settings, root: Path, dl: str, deep: bool, prune: bo
         stack.push_async_callback(storage.close)
         progress = stack.enter_context(open_walk())
         findings = stack.enter_context(Findings("export", as_json=as_json))
-        log = await published_log(storage)
+        with refusing():
+            log = await published_log(storage)
         vkey = log.vkey if log is not None else None
         config = _config_of(settings, dl, vkey)
         private = settings.private_namespaces

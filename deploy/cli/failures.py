@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from deploy.cli.options import printable
 from deploy.errors import CommandFailed, StartFailed
 from shared.causes import cause_of, code_of
 from shared.errors import RegistryError
@@ -30,7 +31,7 @@ def reporting_failures() -> Iterator[None]:
     except OSError as error:
         _fail(EXIT_FAILED, _refused_by_system(error))
     except RegistryError as error:
-        _fail(EXIT_FAILED, f"{_described(error)} ({error.code})")
+        _fail(EXIT_FAILED, printable(f"{_described(error)} ({error.code})"))
 
 
 def _refused_by_system(error: OSError) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import msgspec
 
+from deploy.cli.options import printable
+
 
 class Findings:
     """Writes findings in constant memory.
@@ -31,7 +33,7 @@ class Findings:
         if self._as_json:
             print(",\n" if self._count else "\n", _json(fields), sep="", end="", flush=True)
         else:
-            print(text, flush=True)
+            print(printable(text), flush=True)
         self._count += 1
 
     def end(self, ok: bool, text: str, **fields: Any) -> None:

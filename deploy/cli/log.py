@@ -208,7 +208,9 @@ async def _verify(url: str | None, vkey: str | None, token: str | None, as_json:
         with refusing():
             source = await stack.enter_async_context(open_source(url, vkey, token))
         with open_walk() as progress, Findings("log verify", as_json=as_json) as findings:
-            verification = LogVerification(source.reader, source.names, source.index_file, progress)
+            verification = LogVerification(
+                source.reader, source.names, source.index_file, source.published, progress
+            )
             async for difference in verification.run():
                 findings.add(line_of(difference), **fields_of(difference))
                 count += 1

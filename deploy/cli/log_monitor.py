@@ -12,6 +12,7 @@ from typing import Final
 import typer
 
 from deploy.cli.log_source import open_address, parse_key, refusing
+from deploy.cli.options import printable
 from deploy.cli.progress import open_walk
 from deploy.cli.verify import line_of
 from indexer.log.monitoring import Forked, Monitor
@@ -40,14 +41,18 @@ class Audit:
         if self._verification is None or time.monotonic() >= self._whole_at + self.every_s:
             self._whole_at = time.monotonic()
             self._verification = LogVerification(
-                self.reader, self.address.names, self.address.index_file, self.progress
+                self.reader,
+                self.address.names,
+                self.address.index_file,
+                self.address.published_log,
+                self.progress,
             )
             differences = self._verification.run()
         else:
             differences = self._verification.run_on()
         count = 0
         async for difference in differences:
-            print(f"x07-registry: {line_of(difference)}", file=sys.stderr)
+            print(printable(f"x07-registry: {line_of(difference)}"), file=sys.stderr)
             count += 1
         return count
 
@@ -84,7 +89,8 @@ async def _look(monitor: Monitor, audit: Audit | None, *, is_last: bool) -> None
             if audit is not None and await audit.look():
                 raise typer.Exit(1)
     except Forked as error:
-        print(f"x07-registry: {error}; both checkpoints are beside {monitor.state}", file=sys.stderr)
+        evidence = f"both checkpoints are beside {monitor.state}"
+        print(printable(f"x07-registry: {error}; {evidence}"), file=sys.stderr)
         raise typer.Exit(EXIT_FORK) from None
     except StorageUnavailable as error:
         if is_last:

@@ -6,16 +6,18 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import typer
 
+from deploy.cli.options import printable
 from deploy.cli.settings import command_settings
-from indexer.config import LogConfig, published_log
+from indexer.config import published_log
 from indexer.log.invalid import LogInvalid
 from indexer.log.note import VerifierKey
 from indexer.log.reader import LogReader, fetch_from
 from indexer.upkeep.address import Address
-from indexer.upkeep.log_index import IndexFile, Names, index_file_in, names_in
+from indexer.upkeep.log_index import IndexFile, Names, PublishedLog, index_file_in, names_in
 from shared.storage.opening import open_storage
 
 
@@ -26,6 +28,7 @@ class LogSource:
     reader: LogReader
     names: Names
     index_file: IndexFile
+    published: PublishedLog
 
 
 @asynccontextmanager
@@ -41,12 +44,14 @@ async def open_source(
             settings = command_settings()
             storage = await open_storage(settings)
             stack.push_async_callback(storage.close)
-            reader = LogReader(fetch_from(storage), [_key(vkey, await published_log(storage))])
-            yield LogSource(reader, names_in(storage, settings.private_namespaces), index_file_in(storage))
+            published = partial(published_log, storage)
+            reader = LogReader(fetch_from(storage), [await _key(vkey, published)])
+            names = names_in(storage, settings.private_namespaces)
+            yield LogSource(reader, names, index_file_in(storage), published)
         else:
             address = await stack.enter_async_context(open_address(url, token))
-            reader = LogReader(address.log, [_key(vkey, await address.published_log())])
-            yield LogSource(reader, address.names, address.index_file)
+            reader = LogReader(address.log, [await _key(vkey, address.published_log)])
+            yield LogSource(reader, address.names, address.index_file, address.published_log)
 
 
 @asynccontextmanager
@@ -61,11 +66,13 @@ async def open_address(url: str, token: str | None = None) -> AsyncIterator[Addr
         raise typer.BadParameter(str(error), param_hint="--url") from None
 
 
-def _key(vkey: str | None, published: LogConfig | None) -> VerifierKey:
-    """The key that must have signed the log: the given one, or else the published one."""
-    if vkey is None and published is None:
+async def _key(vkey: str | None, published: PublishedLog) -> VerifierKey:
+    """The key that must have signed the log: the given one, or else the published one. Raises LogInvalid."""
+    if vkey is not None:
+        return VerifierKey.parse(vkey)
+    if (log := await published()) is None:
         raise LogInvalid("config.json names no log")
-    return VerifierKey.parse(vkey or (published.vkey if published else ""))
+    return VerifierKey.parse(log.vkey)
 
 
 @contextmanager
@@ -74,7 +81,7 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except LogInvalid as error:
-        print(f"x07-registry: {error}", file=sys.stderr)
+        print(printable(f"x07-registry: {error}"), file=sys.stderr)
         raise typer.Exit(1) from None
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from deploy.cli.mirror_folder import BaseUrl, Directory, alone_in, archives_url
-from deploy.cli.options import AsJson, TokenFile, print_json, read_token
+from deploy.cli.options import AsJson, TokenFile, print_json, printable, read_token
 from shared.text import counted
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except LogInvalid as error:
-        print(f"x07-registry: {error}", file=sys.stderr)
+        print(printable(f"x07-registry: {error}"), file=sys.stderr)
         raise typer.Exit(1) from None
     except Forked as error:
-        print(f"x07-registry: {error}; the evidence is in {error.evidence}", file=sys.stderr)
+        print(printable(f"x07-registry: {error}; the evidence is in {error.evidence}"), file=sys.stderr)
         raise typer.Exit(EXIT_FORK) from None
 
 
@@ -181,7 +181,7 @@ async def _follow(
     async with _opened(url, root, wishes, rate, token) as mirror:
         async for change in mirror.follow(every_s):
             if isinstance(change, StorageUnavailable):
-                print(f"x07-registry: {change.message}", file=sys.stderr, flush=True)
+                print(printable(f"x07-registry: {change.message}"), file=sys.stderr, flush=True)
             elif as_json:
                 told = {"verified": mirror.is_verified, "size": mirror.size, "wrong": change}
                 print_json({**asdict(mirror.packages.copied), **told})
@@ -191,7 +191,7 @@ async def _follow(
 
 
 def _line_of(complaint: Complaint) -> str:
-    return f"wrong  {complaint.key}: {complaint.detail}"
+    return printable(f"wrong  {complaint.key}: {complaint.detail}")
 
 
 def _summary_of(mirror: Mirror) -> str:

@@ -38,6 +38,11 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def printable(line: str) -> str:
+    """The line with control characters escaped, because users and other servers write parts of it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     print(render_json(value))

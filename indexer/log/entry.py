@@ -19,6 +19,7 @@ from indexer.entry import Lines, render_tombstone
 from indexer.log.invalid import LogInvalid
 from indexer.log.tiles import MAX_ENTRY_BYTES
 from indexer.rows import ChangedLine, PackageRow
+from shared.foreign_json import decode_foreign
 from shared.names import PackageName
 from shared.provenance import Provenance
 
@@ -52,14 +53,27 @@ def render_entry(name: str, version: str, line: bytes, provenance: Provenance | 
 
 
 def parse_entry(entry: bytes) -> LogEntry:
-    """An entry from its bytes. Raises LogInvalid."""
+    """An entry from its bytes. Raises LogInvalid.
+
+    An entry has no line breaks, because its line becomes a line of an index file, and it is UTF-8.
+    """
+    if b"\n" in entry or b"\r" in entry or not _is_utf8(entry):
+        raise LogInvalid("an entry of the log has a line break, or is not UTF-8")
     try:
-        parsed = msgspec.json.decode(entry, type=LogEntry)
+        parsed = decode_foreign(entry, LogEntry)
     except msgspec.MsgspecError as error:
         raise LogInvalid(f"an entry of the log cannot be read: {error}") from None
     if not parsed.digest:
         raise LogInvalid("an entry of the log has neither a line nor the digest of one")
     return parsed
+
+
+def _is_utf8(entry: bytes) -> bool:
+    try:
+        entry.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def changed_lines(package: PackageRow, lines: Lines) -> Iterator[ChangedLine]:

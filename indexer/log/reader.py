@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeVar
 
 from indexer.log.checkpoint import Checkpoint, open_checkpoint
@@ -83,27 +84,32 @@ class LogReader:
         return None if note is None else Head(open_checkpoint(note, self.keys, self.origin), note)
 
     async def tile(self, tile: Tile) -> bytes:
-        """A tile or bundle, unverified: the partial one, or the beginning of the full one that replaced it.
+        """The hashes of a tile, unverified: of the partial one, or from the full one that replaced it.
 
-        Raises LogInvalid if there is neither, or if it is too short.
+        Raises LogInvalid if there is neither, or if it has another length.
         """
-        body = await self.fetch(tile.path)
-        if body is None and not tile.is_full:
-            body = await self.fetch(tile.full.path)
-        if body is None:
-            raise LogInvalid(f"{tile.path} is missing")
-        if tile.level is None:
-            return body
-        if len(hashes_in(body)) < tile.width:
-            raise LogInvalid(f"{tile.path} has {len(body)} bytes, not {tile.width * HASH_BYTES}")
+        found, body = await self._found(tile)
+        if len(body) != found.width * HASH_BYTES:
+            raise LogInvalid(f"{found.path} has {len(body)} bytes, not {found.width * HASH_BYTES}")
         return body[: tile.width * HASH_BYTES]
 
     async def bundle(self, tile: Tile) -> list[bytes]:
-        """The entries of a bundle, unverified. Raises LogInvalid."""
-        entries = parse_bundle(await self.tile(tile))
-        if len(entries) < tile.width:
-            raise LogInvalid(f"{tile.path} has {len(entries)} entries, not {tile.width}")
+        """The entries of a bundle, unverified, as tile returns hashes. Raises LogInvalid."""
+        found, body = await self._found(tile)
+        entries = parse_bundle(body)
+        if len(entries) != found.width:
+            raise LogInvalid(f"{found.path} has {len(entries)} entries, not {found.width}")
         return entries[: tile.width]
+
+    async def _found(self, tile: Tile) -> tuple[Tile, bytes]:
+        """The tile or bundle that there is: this one, or the full one. Raises LogInvalid."""
+        body = await self.fetch(tile.path)
+        if body is None and not tile.is_full:
+            tile = tile.full
+            body = await self.fetch(tile.path)
+        if body is None:
+            raise LogInvalid(f"{tile.path} is missing")
+        return tile, body
 
     async def entries(
         self, start: int, end: int, size: int | None = None
@@ -112,9 +118,9 @@ class LogReader:
 
         size: of the log, if it is greater than end. Raises LogInvalid.
         """
-        bundles = list(_bundles(start, end, end if size is None else size))
-        for place in range(0, len(bundles), BUNDLES_AT_ONCE):
-            some = bundles[place : place + BUNDLES_AT_ONCE]
+        bundles = _bundles(start, end, end if size is None else size)
+        # A log may claim any size, so that its bundles are never listed before they were found.
+        while some := list(islice(bundles, BUNDLES_AT_ONCE)):
             for tile, found in zip(some, await asyncio.gather(*map(self.bundle, some)), strict=True):
                 first = tile.index * TILE_WIDTH
                 skipped = max(start - first, 0)

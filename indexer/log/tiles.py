@@ -18,6 +18,7 @@ TILE_WIDTH: Final = 256
 TILE_HEIGHT: Final = 8
 MAX_LEVEL: Final = 63
 MAX_ENTRY_BYTES: Final = 0xFFFF
+MAX_BUNDLE_BYTES: Final = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,6 +33,11 @@ class Tile:
     def is_full(self) -> bool:
         """True if the tile has all its hashes or entries."""
         return self.width == TILE_WIDTH
+
+    def is_of(self, size: int) -> bool:
+        """True if a tree of this size has the tile."""
+        index, width = divmod(size >> TILE_HEIGHT * (self.level or 0), TILE_WIDTH)
+        return self.index < index if self.is_full else (self.index, self.width) == (index, width)
 
     @property
     def full(self) -> Tile:

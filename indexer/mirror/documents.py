@@ -10,11 +10,12 @@ import msgspec
 from indexer.catalog import HEAD, TAIL
 from indexer.config import IndexConfig
 from indexer.log.invalid import LogInvalid
+from shared.foreign_json import decode_foreign
 
 
 def render_mirror_config(body: bytes, dl: str, vkey: str | None) -> bytes:
     """The origin's config.json, with archives and log in the mirror. dl: ends in `dl/`."""
-    document: dict[str, Any] = msgspec.json.decode(body)
+    document = decode_foreign(body, dict[str, Any])
     document["dl"] = dl
     document.pop("log", None)
     if vkey is not None:
@@ -46,14 +47,14 @@ class _Package(msgspec.Struct, frozen=True):
 
 def names_in_catalog(body: bytes) -> Iterator[str]:
     """The packages that a catalog lists. Raises msgspec.MsgspecError."""
-    for package in msgspec.json.decode(body, type=_Catalog).packages:
-        yield msgspec.json.decode(package, type=_Package).name
+    for package in decode_foreign(body, _Catalog).packages:
+        yield decode_foreign(package, _Package).name
 
 
 def catalog_of(body: bytes, is_there: Callable[[str], bool]) -> bytes:
     """The catalog, reduced to existing packages. Raises msgspec.MsgspecError."""
-    packages = msgspec.json.decode(body, type=_Catalog).packages
-    kept = [one for one in packages if is_there(msgspec.json.decode(one, type=_Package).name)]
+    packages = decode_foreign(body, _Catalog).packages
+    kept = [one for one in packages if is_there(decode_foreign(one, _Package).name)]
     if len(kept) == len(packages):
         return body
     return HEAD + b",".join(bytes(one) for one in kept) + TAIL

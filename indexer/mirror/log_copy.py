@@ -25,7 +25,7 @@ from indexer.upkeep.progress import pages
 from indexer.upkeep.web import Answer, Unchanged
 from shared.blobs import CHECKPOINT_KEY, log_key
 from shared.concurrency import together
-from shared.log_paths import is_full_bundle
+from shared.log_paths import TILE_PATH, is_full_bundle
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import Found
 
@@ -125,7 +125,7 @@ class LogCopy:
             async for _, entries in copy_entries(source, self.mirror, self.held, head):
                 yield [parse_entry(entry) for entry in entries]
         except LogInvalid as error:
-            await self._forget(head)
+            await self._forget()
             await self._require_no_fork(head)
             raise LogInvalid(f"{error}; the mirror shows none of it") from error
         if self.held.head is None:  # otherwise the mirror's own tiles led to the new root
@@ -152,13 +152,13 @@ class LogCopy:
 
         return fetch
 
-    async def _forget(self, head: Head) -> None:
-        """Remove copied files that do not lead to the head."""
-        for level in (None, *range(levels_of(head.size))):
-            first = (self.size >> TILE_HEIGHT * (level or 0)) // TILE_WIDTH
-            mine = set(tiles_of(self.size, level))
-            new = [tile for tile in tiles_of(head.size, level) if tile.index >= first and tile not in mine]
-            await together(*(self.mirror.delete(log_key(tile.path)) for tile in new))
+    async def _forget(self) -> None:
+        """Remove all files that are not of the mirror's own tree, because they do not lead to the head."""
+        prefix = log_key("")
+        async for info in self.mirror.list(log_key("tile/")):
+            path = info.key.removeprefix(prefix)
+            if TILE_PATH.fullmatch(path) and not Tile.parse(path).is_of(self.size):
+                await self.mirror.delete(info.key)
 
     async def _require_no_fork(self, head: Head) -> None:
         """Raise Forked unless the origin's tiles lead from the mirror's checkpoint to its own."""
@@ -193,19 +193,19 @@ class LogCopy:
 def key_of(vkey: str | None, published: str | None, remembered: str | None) -> VerifierKey | None:
     """The key that must have signed the log: the given one, or the one that the mirror began with.
 
-    published: the key in config.json now. None: the origin never had a log. Raises LogInvalid if the log is
-    gone or has another key.
+    published: the key in config.json now. None: the origin never had a log. Raises LogInvalid if config.json
+    names no log or another key.
     """
-    if vkey is not None:
-        return VerifierKey.parse(vkey)
-    if remembered is not None and published != remembered:
-        named = "no log any more" if published is None else f"another key, {published}"
-        raise LogInvalid(f"config.json names {named}; the mirror began with {remembered}")
+    demanded = vkey or remembered
+    if demanded is not None and published != demanded:
+        named = "no log" if published is None else f"another key, {published}"
+        whose = "the given one is" if vkey else "the mirror began with"
+        raise LogInvalid(f"config.json names {named}; {whose} {demanded}")
     return None if published is None else VerifierKey.parse(published)
 
 
-def complaints_of(lines: dict[str, bytes], logged: dict[str, str], removed: Sequence[str]) -> dict[str, str]:
-    """What is wrong with an index file, by version. logged: digests of the log's lines."""
+def complaints_of(lines: dict[str, bytes], logged: dict[str, str], removed: Sequence[str]) -> list[str]:
+    """What is wrong with the lines of an index file. logged: digests of the log's lines."""
     found: dict[str, str] = {}
     for version, line in lines.items():
         if version in removed:
@@ -215,4 +215,5 @@ def complaints_of(lines: dict[str, bytes], logged: dict[str, str], removed: Sequ
         elif sha256(line).hexdigest() != logged[version]:
             found[version] = "the line in the index is not the log's last one: it was changed or rolled back"
     hidden = (version for version in logged if version not in lines)
-    return found | dict.fromkeys(hidden, "the log has it, but the index does not show it")
+    found |= dict.fromkeys(hidden, "the log has it, but the index does not show it")
+    return [f"{version}: {detail}" for version, detail in found.items()]

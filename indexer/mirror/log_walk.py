@@ -126,7 +126,7 @@ class LogWalk:
 
     async def _bring(self, name: PackageName, *, is_doubted: bool) -> list[Complaint]:
         """Make the mirror show the log's lines of a package. Returns what is wrong with it at the origin."""
-        key, known, is_deep = index_key(name), self.lines.of(name), self.packages.deep
+        known, is_deep = self.lines.of(name), self.packages.deep
         shown = await self.packages.lines_of(name)
         removed = [version for version, logged in known.items() if logged.is_removed]
         live = {} if is_deep else {version: _logged(line) for version, line in shown.items()}
@@ -135,12 +135,14 @@ class LogWalk:
         if not (is_doubted or is_deep or removed) and _lines(live, {}) == shown:
             return []  # a run that was cut off did this already
         is_cached = not is_doubted and self.copy.held.head is None
+        body = await self.packages.origin.index_file(name, refresh=not is_cached)
         try:
-            theirs = parse_lines(await self.packages.origin.index_file(name, refresh=not is_cached) or b"")
+            theirs = parse_lines(body or b"")
         except msgspec.MsgspecError as error:
-            return [Complaint(key, f"it cannot be read: {error}")]
-        wrong = complaints_of(theirs, {version: one.digest for version, one in live.items()}, removed)
-        complaints = [Complaint(key, f"{version}: {detail}") for version, detail in wrong.items()]
+            theirs, wrong = {}, [f"it cannot be read: {error}"]
+        else:
+            wrong = complaints_of(theirs, {version: one.digest for version, one in live.items()}, removed)
+        complaints = [Complaint(index_key(name), detail) for detail in wrong]
         complaints += await self.packages.put(name, _lines(live, theirs), known)
         await self.packages.remove(name, removed)
         return complaints

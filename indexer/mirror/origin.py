@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from indexer.config import IndexConfig
 from indexer.log.reader import Fetch
+from indexer.log.tiles import MAX_BUNDLE_BYTES
 from indexer.upkeep.fetch import Fetched
 from indexer.upkeep.web import Answer, Unchanged, Web
 from shared.blobs import (
@@ -23,6 +24,7 @@ from shared.blobs import (
     package_key,
 )
 from shared.errors import MetadataCorrupt, StorageUnavailable
+from shared.foreign_json import decode_foreign
 from shared.names import PackageName
 from shared.versions import VersionText
 
@@ -52,7 +54,7 @@ class Origin:
     def take_config(self, body: bytes) -> None:
         """Use this config.json. Raises StorageUnavailable if it cannot be used."""
         try:
-            self.config = msgspec.json.decode(body, type=IndexConfig)
+            self.config = msgspec.convert(decode_foreign(body, dict[str, Any]), IndexConfig)
         except msgspec.MsgspecError as error:
             raise StorageUnavailable(f"{self.base}{CONFIG_KEY} cannot be read: {error}") from error
         if urlsplit(self.config.dl).scheme not in ("http", "https"):
@@ -71,7 +73,8 @@ class Origin:
         """Reads files of the log."""
 
         async def fetch(path: str) -> bytes | None:
-            return _body(await self.web.get(f"{self.base}{log_key(path)}"))
+            url = f"{self.base}{log_key(path)}"
+            return _body(await self.web.get(url, most_bytes=MAX_BUNDLE_BYTES))
 
         return fetch
 
@@ -134,6 +137,6 @@ def _etag(digest: str | None) -> str | None:
 
 def _code_of(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Refusal).code
+        return decode_foreign(body, _Refusal).code
     except msgspec.MsgspecError:
         return ""

@@ -28,6 +28,7 @@ from shared.blobs import (
     package_key,
 )
 from shared.concurrency import together
+from shared.foreign_json import decode_foreign
 from shared.names import PackageName
 from shared.publish_errors import InvalidVersion
 from shared.signing import verify
@@ -109,7 +110,7 @@ class Packages:
         """Copy archive and metadata of a version. Returns what is wrong with it, or None."""
         key = archive_key(name, VersionText(version))
         try:
-            entry, text = msgspec.json.decode(line, type=IndexEntry), parse_version(version)
+            entry, text = decode_foreign(line, IndexEntry), parse_version(version)
         except (msgspec.MsgspecError, InvalidVersion) as error:
             return Complaint(index_key(name), f"the line of {version} cannot be read: {error}")
         if (entry.name, entry.version) != (name, version):
@@ -200,8 +201,17 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 def parse_lines(body: bytes) -> dict[str, bytes]:
-    """The lines of an index file by version. Raises msgspec.MsgspecError for one that names none."""
-    return {msgspec.json.decode(line, type=_Version).version: line for line in split_lines(body)}
+    """The lines of an index file by version. Raises msgspec.MsgspecError for a line that names none.
+
+    So does a second line of a version: clients might believe either of them.
+    """
+    found: dict[str, bytes] = {}
+    for line in split_lines(body):
+        version = decode_foreign(line, _Version).version
+        if version in found:
+            raise msgspec.ValidationError(f"it has two lines of {version}")
+        found[version] = line
+    return found
 
 
 def wrong_signature(entry: IndexEntry, config: IndexConfig) -> str | None:

@@ -14,9 +14,11 @@ import msgspec
 
 from indexer.config import LogConfig, parse_log
 from indexer.log.reader import Fetch
+from indexer.log.tiles import MAX_BUNDLE_BYTES
 from indexer.upkeep.web import Answer, Web
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, LOG_PREFIX
 from shared.errors import StorageUnavailable
+from shared.foreign_json import decode_foreign
 
 
 class _Package(msgspec.Struct, frozen=True):
@@ -57,7 +59,9 @@ class Address:
         """A file, or None if it does not exist. refresh: bypass caches. Raises StorageUnavailable."""
         if self.web is None:
             return await asyncio.to_thread(_read, Path(unquote(urlsplit(self.base).path)) / path)
-        answer = await self.web.get(f"{self.base}{path}{'?x07_refresh=1' if refresh else ''}")
+        most_bytes = MAX_BUNDLE_BYTES if path.startswith(LOG_PREFIX) else None
+        url = f"{self.base}{path}{'?x07_refresh=1' if refresh else ''}"
+        answer = await self.web.get(url, most_bytes=most_bytes)
         return answer.body if isinstance(answer, Answer) else None
 
     @property
@@ -73,14 +77,14 @@ class Address:
         """The packages that the catalog lists. Raises StorageUnavailable if the catalog cannot be read."""
         body = await self.get(CATALOG_KEY)
         try:
-            catalog = msgspec.json.decode(body or b"", type=_Catalog)
+            catalog = decode_foreign(body or b"", _Catalog)
         except msgspec.MsgspecError as error:
             raise StorageUnavailable(f"{self.base}{CATALOG_KEY} is not a catalog: {error}") from error
         for package in catalog.packages:
             yield package.name
 
     async def published_log(self) -> LogConfig | None:
-        """The log that config.json names, or None."""
+        """The log that config.json names, or None. Raises LogInvalid, StorageUnavailable."""
         body = await self.get(CONFIG_KEY)
         return None if body is None else parse_log(body)
 

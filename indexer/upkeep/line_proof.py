@@ -17,14 +17,14 @@ async def prove_line(reader: LogReader, index_file: IndexFile, name: str, versio
     Raises LogInvalid if the index has no such line, or if the log's last entry is another one.
     """
     body = await index_file(index_key(PackageName(name)), True) if is_name(name) else None
-    digest = line_digests(body or b"").get(version)
-    if digest is None:
-        raise LogInvalid(f"the index has no line for {name} {version}")
+    digests = [digest for shown, digest in line_digests(body or b"") if shown == version]
+    if len(digests) != 1:
+        raise LogInvalid(f"the index has {len(digests) or 'no'} lines for {name} {version}")
     head = await reader.head()
     if head is None:
         raise LogInvalid("there is no log here")
     found = await reader.find(name, version, head.size)
-    if found is None or parse_entry(found[1]).digest != digest:
+    if found is None or parse_entry(found[1]).digest != digests[0]:
         raise LogInvalid(f"the last log entry of {name} {version} is not the line in the index")
     index, entry = found
     proof = TlogProof(entry, index, tuple(await reader.prove_inclusion(index, head.size)), head.note)

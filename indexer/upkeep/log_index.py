@@ -7,7 +7,10 @@ from hashlib import sha256
 
 import msgspec
 
+from indexer.config import LogConfig
+from indexer.entry import split_lines
 from indexer.upkeep.tree_keys import DOCUMENTS, place_of
+from shared.foreign_json import decode_foreign
 from shared.names import parse_name
 from shared.private_names import is_private
 from shared.publish_errors import InvalidName
@@ -17,6 +20,8 @@ Names = Callable[[], AsyncIterator[str]]
 """Called to list the packages in the index."""
 IndexFile = Callable[[str, bool], Awaitable[bytes | None]]
 """Called with a key and whether to bypass caches: an index file."""
+PublishedLog = Callable[[], Awaitable[LogConfig | None]]
+"""Called to read the log that config.json names; raises LogInvalid."""
 
 
 def names_in(storage: Storage, private: Collection[str]) -> Names:
@@ -54,14 +59,14 @@ def is_name(text: str) -> bool:
     return True
 
 
-def line_digests(body: bytes) -> dict[str, str]:
-    """The digest of each version's line."""
-    found: dict[str, str] = {}
-    for line in body.splitlines():
+def line_digests(body: bytes) -> list[tuple[str, str]]:
+    """Version and digest of each line, in order. A version may have several lines if the file is wrong."""
+    found: list[tuple[str, str]] = []
+    for line in split_lines(body):
         try:
-            found[msgspec.json.decode(line, type=_Line).version] = sha256(line).hexdigest()
+            found.append((decode_foreign(line, _Line).version, sha256(line).hexdigest()))
         except msgspec.MsgspecError:
-            found[f"(a line that cannot be read: {line[:40]!r})"] = ""
+            found.append((f"(a line that cannot be read: {line[:40]!r})", ""))
     return found
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from indexer.config import published_log
 from indexer.log.entry import LogEntry, parse_entry
 from indexer.log.invalid import LogInvalid
 from indexer.log.reader import Head, LogReader, fetch_from
@@ -23,10 +26,19 @@ from indexer.log.tiles import Edge, Tile
 from indexer.log.tree import leaf_hash
 from indexer.parts import Parts
 from indexer.upkeep.differences import Difference, Kind
-from indexer.upkeep.log_index import IndexFile, Names, index_file_in, is_name, line_digests, names_in
+from indexer.upkeep.log_index import (
+    IndexFile,
+    Names,
+    PublishedLog,
+    index_file_in,
+    is_name,
+    line_digests,
+    names_in,
+)
 from indexer.upkeep.progress import Progress, pages
-from shared.blobs import CHECKPOINT_KEY, index_key, log_key
+from shared.blobs import CHECKPOINT_KEY, CONFIG_KEY, index_key, log_key
 from shared.errors import LogDiverged
+from shared.foreign_json import decode_foreign
 from shared.names import PackageName
 
 PACKAGES_AT_ONCE: Final = 16
@@ -49,12 +61,14 @@ class _Version:
 class LogVerification:
     """Compares a log with itself and with the index. names, index_file: read the index.
 
+    published: reads the key that config.json names.
     It keeps what it has read, so that a monitor can continue from there.
     """
 
     reader: LogReader
     names: Names
     index_file: IndexFile
+    published: PublishedLog
     progress: Progress
     size: int = 0
     _edge: Edge = field(default_factory=Edge)
@@ -86,9 +100,23 @@ class LogVerification:
             yield difference
         known = set(self._changed)
         if is_whole:
+            for difference in await self._key():
+                yield difference
             known |= set(self._versions) | {name async for name in self.names() if is_name(name)}
         async for difference in self._index(known):
             yield difference
+
+    async def _key(self) -> Iterable[Difference]:
+        """What is wrong with the key that config.json names, from which new readers take it."""
+        try:
+            log = await self.published()
+        except LogInvalid as error:
+            return [Difference(Kind.WRONG_LOG, CONFIG_KEY, str(error))]
+        if log is None:
+            return [Difference(Kind.WRONG_LOG, CONFIG_KEY, "it names no log")]
+        if log.vkey not in map(str, self.reader.keys):
+            return [Difference(Kind.WRONG_LOG, CONFIG_KEY, f"it names another key of the log, {log.vkey}")]
+        return ()
 
     async def _log_to(self, head: Head) -> AsyncIterator[Difference]:
         """Read the entries that were not read yet, and compare the tiles that follow from them."""
@@ -189,11 +217,17 @@ class LogVerification:
         logged = self._versions.get(name, {})
         found = [
             Difference(kind, key, detail, name, version)
-            for version, digest in lines.items()
+            for version, digest in lines
             if (wrong := _wrong_line(digest, logged.get(version))) is not None
             for kind, detail in [wrong]
         ]
-        hidden = (version for version, one in logged.items() if not one.is_removed and version not in lines)
+        shown = Counter(version for version, _ in lines)
+        found += [
+            Difference(Kind.UNLIKE_LOG, key, f"the index has {count} lines of it", name, version)
+            for version, count in shown.items()
+            if count > 1
+        ]
+        hidden = (version for version, one in logged.items() if not one.is_removed and version not in shown)
         found += [
             Difference(Kind.HIDDEN, key, "the log has it, but the index does not show it", name, version)
             for version in hidden
@@ -216,7 +250,8 @@ async def differences_of_log(parts: Parts, progress: Progress) -> AsyncIterator[
         return
     reader = LogReader(fetch_from(parts.storage), [sequencer.signer.verifier])
     names = names_in(parts.storage, parts.settings.private_namespaces)
-    walk = LogVerification(reader, names, index_file_in(parts.storage), progress)
+    index_file, published = index_file_in(parts.storage), partial(published_log, parts.storage)
+    walk = LogVerification(reader, names, index_file, published, progress)
     async for difference in walk.run():
         yield difference
 
@@ -245,7 +280,7 @@ def _named_in(entry: LogEntry) -> _Named | None:
     if not isinstance(entry.line, msgspec.Raw):
         return _Named(entry.name, entry.version)
     try:
-        return msgspec.json.decode(entry.line, type=_Named)
+        return decode_foreign(entry.line, _Named)
     except msgspec.MsgspecError:
         return None
 

@@ -26,8 +26,13 @@ LONGEST_PAUSE_S: Final = 60.0
 CONNECTIONS: Final = 16
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 GONE: Final = frozenset({404, 410})
-# Far more than an entry bundle or a sane index file has; protects our memory from the server.
+# Far more than a sane index file has; protects our memory from the server.
 MAX_DOCUMENT_BYTES: Final = 64 << 20
+# The largest archive that X07_REGISTRY_MAX_ARCHIVE_BYTES allows; protects our disk from the server.
+MAX_DOWNLOAD_BYTES: Final = 1 << 30
+# An answer that brings less than this, on average after the first minute, will not end either.
+LEAST_BYTES_PER_S: Final = 1 << 10
+PATIENCE_S: Final = 60.0
 USER_AGENT: Final = "x07-registry"
 
 T = TypeVar("T")
@@ -104,19 +109,25 @@ class Web:
             yield web
 
     async def get(
-        self, url: str, *, etag: str | None = None, accepted: Collection[int] = ()
+        self,
+        url: str,
+        *,
+        etag: str | None = None,
+        accepted: Collection[int] = (),
+        most_bytes: int | None = None,
     ) -> Answer | Unchanged | None:
         """A document, or None if it does not exist. etag: of the copy that the caller has.
 
-        accepted: statuses besides 200 whose body is a document. Raises StorageUnavailable.
+        accepted: statuses besides 200 whose body is a document. most_bytes: None: MAX_DOCUMENT_BYTES. Raises
+        StorageUnavailable, also for a redirect to another host: no checksum tells whose document that is.
         """
 
         async def take(response: httpx.Response) -> Answer:
+            if response.url.host != httpx.URL(url).host:
+                raise _Refused(f"it is redirected to another host, {response.url.host}", is_final=True)
             body = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in _chunks(response, most_bytes or MAX_DOCUMENT_BYTES):
                 body += chunk
-                if len(body) > MAX_DOCUMENT_BYTES:
-                    raise StorageUnavailable(f"{url} has more than {MAX_DOCUMENT_BYTES} bytes")
             return Answer(response.status_code, bytes(body), _lasting_etag(response))
 
         return await self._read(url, take, etag, accepted)
@@ -127,7 +138,7 @@ class Web:
         async def take(response: httpx.Response) -> Fetched:
             digest, size_bytes = hashlib.sha256(), 0
             with path.open("wb") as file:
-                async for chunk in response.aiter_bytes():
+                async for chunk in _chunks(response, MAX_DOWNLOAD_BYTES):
                     digest.update(chunk)
                     size_bytes += file.write(chunk)
             return Fetched(path, digest.hexdigest(), size_bytes, 0, _lasting_etag(response))
@@ -198,6 +209,18 @@ class Web:
         self.requests += 1
         if begins > now:
             await asyncio.sleep(begins - now)
+
+
+async def _chunks(answer: httpx.Response, most_bytes: int) -> AsyncIterator[bytes]:
+    """The body of an answer. Raises _Refused for one that is too long, or that comes too slowly to end."""
+    began, size = time.monotonic(), 0
+    async for chunk in answer.aiter_bytes():
+        size += len(chunk)
+        if size > most_bytes:
+            raise _Refused(f"it has more than {most_bytes} bytes", is_final=True)
+        if time.monotonic() - began > PATIENCE_S + size / LEAST_BYTES_PER_S:
+            raise _Refused(f"only {size} bytes came in {PATIENCE_S:.0f} s", is_final=True)
+        yield chunk
 
 
 def _lasting_etag(answer: httpx.Response) -> str | None:

@@ -167,7 +167,7 @@ async def test_a_log_that_goes_away_or_changes_its_key_is_told(registry: Registr
     assert (await mirror(registry.url, made))[0] == 0
     config = json.loads(await body_of(registry.storage, "index/config.json"))
     other = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
-    for log, told in (({"url": "http://x/log/", "vkey": other}, "another key"), (None, "no log any more")):
+    for log, told in (({"url": "http://x/log/", "vkey": other}, "another key"), (None, "no log")):
         changed = {**config, "log": log} if log else {key: config[key] for key in config if key != "log"}
         await overwrite(registry.storage, "index/config.json", json.dumps(changed).encode())
         status, report = await mirror(registry.url, made)
