@@ -36,18 +36,24 @@ from shared.telemetry import configure_logging
 from shared.versions import VersionText
 from tests.archives import hello_archive
 from tests.faults.power_disk import Event, cut_after
-from tests.faults.power_judge import Judge, Verdicts, whole_bodies
+from tests.faults.power_judge import Cut, Judge, Verdicts, whole_bodies
+from tests.faults.power_log import checkpoints_in
 from tests.faults.power_recording import Recorder
 from tests.faults.power_rows import AllRows
 from tests.faults.power_syncs import kinds_of_syncs, without
 from tests.faults.servers import Servers
+from tests.log.logs import LOGGING, add_lines
 from tests.memory import servers_directory
 from tests.stack import Registry, running_registry
 
 NOTHING_LEFT = """
 SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM index_state WHERE generation > published_generation)
            AND NOT EXISTS (SELECT 1 FROM catalog_changes)
+           AND NOT EXISTS (SELECT 1 FROM log_pending)
+           AND (SELECT max(entry_index) + 1 FROM log_entries) = (SELECT size FROM log_state)
 """
+EARLIER_ENTRIES = 250
+"""The first tile becomes full in the recorded run."""
 ADVISORY = {"kind": "broken", "severity": "high", "summary": "Does not start."}
 SHOWN_COMPLAINTS = 5
 
@@ -98,6 +104,7 @@ def settings_of(redis_url: str, database_url: str, root: Path) -> Settings:
         catalog_debounce_seconds=0.02,
         sweep_seconds=0.5,
         log_level="error",
+        **LOGGING,
     )
 
 
@@ -124,6 +131,8 @@ async def recording(settings: Settings, packages: int) -> tuple[list[Event], int
                 alice = await registry.add_publisher("alice", "publish", "owner.manage")
                 admin = await registry.add_user("admin")
                 await registry.add_user("bob")
+                await add_lines(registry, EARLIER_ENTRIES)
+                await registry.until_row(NOTHING_LEFT)
                 start = len(recorder.events)
                 names = [f"hello{number}" for number in range(packages)]
                 await asyncio.gather(*(use(registry, name, alice, admin) for name in names))
@@ -178,7 +187,8 @@ async def try_cuts(
     for number in range(tries):
         end = start + number * (len(events) - start) // max(tries - 1, 1)
         rows, files = cut_after(events, end, random.Random(f"{seed}-{number}"))
-        await judge.look(verdicts, f"after event {end}", rows, files)
+        cut = Cut(rows, files, checkpoints_in(events[:end]))
+        await judge.look(verdicts, f"after event {end}", cut)
         if stop and verdicts.complaints:
             break
     return verdicts

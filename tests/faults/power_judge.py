@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,18 +20,28 @@ from shared.storage.attributes import ATTRIBUTE, unpack
 from shared.storage.filesystem import FileSystemStorage
 from shared.versions import VersionText
 from tests.faults.power_disk import Content, Event, FileSynced
+from tests.faults.power_log import require_one_history, wrong_log
 from tests.faults.power_rows import AllRows
 from tests.faults.promises import tree_equals_rows
 from tests.stack import Registry
 from worker.schedule import Schedule
 
-SHOWN = ("index/", "dl/")
+SHOWN = ("index/", "dl/", "log/")
 
 
 class _Line(msgspec.Struct):
     name: str
     version: str
     cksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a power cut left: rows and files. checkpoints: that readers could see before, oldest first."""
+
+    rows: str
+    files: Mapping[str, Content]
+    checkpoints: Sequence[bytes]
 
 
 @dataclass(slots=True)
@@ -56,24 +66,25 @@ class Judge:
     whole: Collection[str]
     _seen: set[str] = field(default_factory=set)
 
-    async def look(self, verdicts: Verdicts, where: str, rows: str, files: Mapping[str, Content]) -> None:
+    async def look(self, verdicts: Verdicts, where: str, cut: Cut) -> None:
         """Judge one state, unless the same was judged before."""
         verdicts.tried += 1
-        fingerprint = _fingerprint(rows, files)
+        fingerprint = _fingerprint(cut)
         if fingerprint in self._seen:
             return
         self._seen.add(fingerprint)
         verdicts.judged += 1
-        found = served_torn(files, self.whole) or await self._after_the_worker(rows, files)
+        found = served_torn(cut.files, self.whole) or await wrong_log(whole_files(cut.files))
+        found = found or await self._after_the_worker(cut)
         if found:
             verdicts.complaints.append(f"{where}: {found}")
 
-    async def _after_the_worker(self, rows: str, files: Mapping[str, Content]) -> str | None:
+    async def _after_the_worker(self, cut: Cut) -> str | None:
         """What differs from the rows when a worker has swept, as it does when it starts."""
         registry = self.registry
         root = registry.settings.data_dir
-        lay_out(root, files)
-        await self.rows.put(rows)
+        lay_out(root, cut.files)
+        await self.rows.put(cut.rows)
         storage = FileSystemStorage(root)
         try:
             parts = make_parts(registry.settings, registry.database, storage, self.notifier)
@@ -81,6 +92,8 @@ class Judge:
             await schedule._publish_all()
             await publish_catalog(parts)
             await schedule.close()
+            names = [row.name for row in await registry.rows("SELECT name FROM packages")]
+            await require_one_history(parts, names, cut.checkpoints)
             await tree_equals_rows(registry)
         except Exception as error:
             return f"{type(error).__name__}: {str(error)[:300]}"
@@ -92,7 +105,7 @@ class Judge:
 def served_torn(files: Mapping[str, Content], whole: Collection[str]) -> str | None:
     """What a reader gets wrong before anything is mended: torn bytes, or a line without its archive."""
     shown = {path: content for path, content in files.items() if path.startswith(SHOWN)}
-    served = {path: content for path, content in shown.items() if _is_whole(content)}
+    served = whole_files(shown)
     for path, content in served.items():
         digest = _sha256(content.body)
         known = None if content.attribute is None else unpack(content.attribute)
@@ -102,6 +115,11 @@ def served_torn(files: Mapping[str, Content], whole: Collection[str]) -> str | N
         if path.startswith("index/") and "." not in path and (wrong := _without_archive(content, served)):
             return wrong
     return None
+
+
+def whole_files(files: Mapping[str, Content]) -> dict[str, Content]:
+    """The files that readers get."""
+    return {path: content for path, content in files.items() if _is_whole(content)}
 
 
 def _is_whole(content: Content) -> bool:
@@ -141,10 +159,10 @@ def _sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _fingerprint(rows: str, files: Mapping[str, Content]) -> str:
-    digest = hashlib.sha256(rows.encode())
-    for path in sorted(files):
+def _fingerprint(cut: Cut) -> str:
+    digest = hashlib.sha256(b"\0".join((cut.rows.encode(), *cut.checkpoints[-1:])))
+    for path in sorted(cut.files):
         if not path.startswith("tmp/"):
-            content = files[path]
+            content = cut.files[path]
             digest.update(b"\0".join((path.encode(), content.body, content.attribute or b"")))
     return digest.hexdigest()

@@ -16,6 +16,9 @@ FILES = (
     (r"dl/[^/]+/package", "a package page"),
     (r"index/catalog\.json.*", "the catalog"),
     (r"index/config\.json", "config.json"),
+    (r"log/checkpoint", "the checkpoint"),
+    (r"log/tile/entries/.*", "an entry bundle"),
+    (r"log/tile/.*", "a tile"),
     (r".*\.(?:gz|zst)", "a variant of an index file"),
     (r"index/.*", "an index file"),
 )
@@ -25,6 +28,8 @@ FOLDERS = (
     (r"tmp.*", "tmp/"),
     (r"index", "index/"),
     (r"index/.*", "a shard of index/"),
+    (r"log", "log/"),
+    (r"log/tile.*", "log/tile/"),
     (r"dl", "dl/"),
     (r"dl/[^/]+", "dl/NAME/"),
     (r"dl/[^/]+/[^/]+", "dl/NAME/VERSION/"),
