@@ -17,14 +17,12 @@ from indexer.log.files import bundles_of, lasting_files, replace_tiles
 from indexer.log.invalid import LogInvalid
 from indexer.log.reader import Head, LogReader, fetch_from
 from indexer.log.sequencer import Sequencer
-from indexer.log.standing import read_published
 from indexer.log.tiles import TILE_WIDTH, Edge
 from indexer.log.tree import EMPTY_ROOT, leaf_hash
 from indexer.queries import log as rows
 from indexer.queries.log_filling import begin_log
 from indexer.queries.log_recovery import end_recovery, give_places_up, take_entries
 from indexer.rows import LoggedEntry
-from shared.blobs import CHECKPOINT_KEY
 from shared.database import Database
 from shared.errors import LogDiverged
 from shared.storage.interface import Storage
@@ -134,6 +132,6 @@ async def _write_files(sequencer: Sequencer, state: rows.LogState, head: Head | 
         raise LogDiverged(FORK.format(size=earlier))
     if edge.root() != state.root:
         raise LogDiverged("the entries in the database are not those that were signed")
-    published = read_published(await sequencer.storage.get(CHECKPOINT_KEY))
+    published = await sequencer.published()
     await sequencer.publish(state.size, state.root, published)
     return written

@@ -85,7 +85,7 @@ class Sequencer:
 
     async def _turn(self, lock: Driver, work: rows.LogWork) -> int:
         """One turn. Returns how many entries it signed."""
-        published = read_published(await self.storage.get(CHECKPOINT_KEY))
+        published = await self.published()
         state = await rows.log_state(lock)
         is_published = require_agreement(state, published, self.origin)
         if state is None or not state.is_backfilled:
@@ -98,6 +98,10 @@ class Sequencer:
             settings = self.settings
             await filling.catch_up(self.database, settings.official_handle, settings.private_namespaces)
         return await self._grow(state, published)
+
+    async def published(self) -> Published:
+        """The checkpoint in storage. Raises LogDiverged if it is not this log's."""
+        return read_published(await self.storage.get(CHECKPOINT_KEY), self.signer.verifier)
 
     async def _grow(self, state: rows.LogState, published: Published) -> int:
         """Sign a tree with more entries, if lines wait."""
@@ -163,7 +167,7 @@ class Sequencer:
     async def check(self) -> None:
         """Raise LogDiverged if storage and Postgres disagree about the log (for readiness and doctor)."""
         for is_last in (False, True):
-            published = read_published(await self.storage.get(CHECKPOINT_KEY))
+            published = await self.published()
             try:
                 require_agreement(await self.state(), published, self.origin)
             except LogDiverged:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from indexer.log.checkpoint import Checkpoint
 from indexer.log.invalid import LogInvalid
-from indexer.log.note import Note
+from indexer.log.note import Note, VerifierKey
 from indexer.queries.log import LogState
 from shared.errors import LogDiverged
 from shared.storage.interface import BlobInfo, Found, Missing, NotModified
@@ -22,14 +22,25 @@ class Published:
     head: Checkpoint | None
 
 
-def read_published(found: Found | NotModified | Missing) -> Published:
-    """The checkpoint in storage; its signature is not verified. Raises LogDiverged if it cannot be read."""
+def read_published(found: Found | NotModified | Missing, key: VerifierKey) -> Published:
+    """The checkpoint in storage. key: of the log.
+
+    Raises LogDiverged if it cannot be read, or if the key did not sign it: a worker with a wrong key would
+    replace it by one that no client accepts.
+    """
     if not isinstance(found, Found):
         return Published(None, None)
     try:
-        return Published(found.info, Checkpoint.parse(Note.parse(found.body).text))
+        note = Note.parse(found.body)
+        head = Checkpoint.parse(note.text)
     except LogInvalid as error:
         raise LogDiverged(f"the checkpoint in storage cannot be read: {error}; {RECOVER}") from error
+    if head.origin == key.name:  # another origin has another key; require_agreement tells
+        try:
+            note.require_signed_by([key])
+        except LogInvalid as error:
+            raise LogDiverged(f"X07_REGISTRY_LOG_KEY_B64 is not the key of the log: {error}") from error
+    return Published(found.info, head)
 
 
 def require_agreement(state: LogState | None, published: Published, origin: str) -> bool:

@@ -57,7 +57,7 @@ class Origin:
             self.config = msgspec.convert(decode_foreign(body, dict[str, Any]), IndexConfig)
         except msgspec.MsgspecError as error:
             raise StorageUnavailable(f"{self.base}{CONFIG_KEY} cannot be read: {error}") from error
-        if urlsplit(self.config.dl).scheme not in ("http", "https"):
+        if not _is_on_the_web(self.config.dl):
             raise StorageUnavailable(f"archives are at {self.config.dl}, which is not on the web")
 
     async def catalog(self, path: Path, etag: str | None) -> Fetched | Unchanged | None:
@@ -123,6 +123,13 @@ class Origin:
 
 def _body(answer: Answer | Unchanged | None) -> bytes | None:
     return answer.body if isinstance(answer, Answer) else None
+
+
+def _is_on_the_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def _folder(url: str) -> str:

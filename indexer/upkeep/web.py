@@ -7,6 +7,7 @@ import hashlib
 import ssl
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ MAX_DOWNLOAD_BYTES: Final = 1 << 30
 # An answer that brings less than this, on average after the first minute, will not end either.
 LEAST_BYTES_PER_S: Final = 1 << 10
 PATIENCE_S: Final = 60.0
+PIECE_BYTES: Final = 1 << 16
+GZIP_WINDOW_BITS: Final = 31
 USER_AGENT: Final = "x07-registry"
 
 T = TypeVar("T")
@@ -102,7 +105,7 @@ class Web:
                 client = httpx.AsyncClient(
                     timeout=TIMEOUT_S,
                     follow_redirects=True,
-                    headers={"user-agent": USER_AGENT},
+                    headers={"user-agent": USER_AGENT, "accept-encoding": "gzip"},
                     verify=trusted,
                 )
                 web._free.put_nowait(await stack.enter_async_context(client))
@@ -214,13 +217,36 @@ class Web:
 async def _chunks(answer: httpx.Response, most_bytes: int) -> AsyncIterator[bytes]:
     """The body of an answer. Raises _Refused for one that is too long, or that comes too slowly to end."""
     began, size = time.monotonic(), 0
-    async for chunk in answer.aiter_bytes():
+    async for chunk in _decoded(answer):
         size += len(chunk)
         if size > most_bytes:
             raise _Refused(f"it has more than {most_bytes} bytes", is_final=True)
         if time.monotonic() - began > PATIENCE_S + size / LEAST_BYTES_PER_S:
             raise _Refused(f"only {size} bytes came in {PATIENCE_S:.0f} s", is_final=True)
         yield chunk
+
+
+async def _decoded(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The body without its content coding, in small pieces. httpx would expand a whole chunk at once.
+
+    Raises _Refused for a coding that was not asked for, and for one that is damaged.
+    """
+    coding = answer.headers.get("content-encoding", "identity").lower()
+    if coding not in ("identity", "gzip"):
+        raise _Refused("its content coding was not asked for", is_final=True)
+    inflate = zlib.decompressobj(GZIP_WINDOW_BITS)
+    async for chunk in answer.aiter_raw():
+        if coding == "identity":
+            yield chunk
+            continue
+        try:
+            while piece := inflate.decompress(chunk, PIECE_BYTES):
+                yield piece
+                chunk = inflate.unconsumed_tail
+        except zlib.error as error:
+            raise _Refused(f"its content coding is damaged: {error}") from error
+    if coding == "gzip" and not inflate.eof:
+        raise _Refused("its content coding ends too early")
 
 
 def _lasting_etag(answer: httpx.Response) -> str | None:

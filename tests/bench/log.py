@@ -158,7 +158,7 @@ def _bytes(log: Path) -> list[list[str]]:
 
 def _verified(tree: Path, vkey: str) -> list[str]:
     """Run `log verify` on the log and an index with the same lines."""
-    _write_index(tree)
+    _write_index(tree, vkey)
     command = [sys.executable, "-m", "deploy.cli", "log", "verify", "--url", tree.as_uri(), "--vkey", vkey]
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
@@ -168,8 +168,8 @@ def _verified(tree: Path, vkey: str) -> list[str]:
     return [f"`log verify` of it and the index ({memory})", f"{wall_s:.1f} s", f"{cpu_s:.1f} s", ""]
 
 
-def _write_index(tree: Path) -> None:
-    """Write index files and a catalog with the lines in the log."""
+def _write_index(tree: Path, vkey: str) -> None:
+    """Write index files and a catalog with the lines in the log, and config.json with its key."""
     lines: dict[str, list[bytes]] = {}
     for tile in tiles_of(PACKAGES * VERSIONS, None):
         for raw in parse_bundle((tree / "log" / tile.path).read_bytes()):
@@ -181,6 +181,7 @@ def _write_index(tree: Path) -> None:
         path.write_bytes(b"\n".join([*some, b""]))
     catalog = {"packages": [{"name": name} for name in lines]}
     (tree / "index/catalog.json").write_text(json.dumps(catalog))
+    (tree / "index/config.json").write_text(json.dumps({"log": {"url": "log/", "vkey": vkey}}))
 
 
 async def _costs_of_publishes(parts: Parts, sequencer: Sequencer, connection: Any) -> Iterable[list[str]]:

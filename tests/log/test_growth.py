@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from indexer.log.sequencer import Sequencer
-from indexer.log.standing import read_published
 from shared.blobs import CHECKPOINT_KEY
 from shared.errors import LogDiverged
 from shared.storage.interface import Found
@@ -240,10 +241,24 @@ async def test_two_sequencers_at_once_make_one_history(quiet_registry: Registry)
     assert (await read_log(registry.storage)).head.size == 20
 
 
+async def test_a_worker_with_another_key_signs_nothing(quiet_registry: Registry) -> None:
+    """It would replace the checkpoint by one that no client accepts."""
+    registry = quiet_registry
+    await sequence(registry)
+    before = await registry.storage.get(CHECKPOINT_KEY)
+    await add_lines(registry, 3)
+    other = SecretStr(b64encode(bytes(32)).decode())
+    settings = with_log(registry.settings).model_copy(update={"log_key_b64": other})
+    async with open_parts(settings) as parts:
+        with pytest.raises(LogDiverged, match="X07_REGISTRY_LOG_KEY_B64 is not the key of the log"):
+            await sequencer_of(parts).run()
+    assert await registry.storage.get(CHECKPOINT_KEY) == before
+    assert await sequence(registry) == 3
+
+
 async def _seen(sequencer: Sequencer) -> tuple[object, object]:
     """The state that a turn reads at its beginning."""
-    published = read_published(await sequencer.storage.get(CHECKPOINT_KEY))
-    return published, await sequencer.require_state()
+    return await sequencer.published(), await sequencer.require_state()
 
 
 async def test_a_checkpoint_that_did_not_reach_storage_is_put_by_the_next_turn(

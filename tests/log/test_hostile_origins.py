@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -240,6 +241,25 @@ def drip(origin: Origin) -> None:
     origin.answers[INDEX] = answer
 
 
+def compress_twice(origin: Origin) -> None:
+    """64 KiB on the wire would be gigabytes in memory."""
+
+    async def answer(_: Request) -> Response:
+        body = gzip.compress(gzip.compress(bytes(4 * MANY_BYTES)))
+        return Response(body, headers={"content-encoding": "gzip, gzip"})
+
+    origin.answers[INDEX] = answer
+
+
+def compress_much(origin: Origin) -> None:
+    """A few KiB on the wire."""
+
+    async def answer(_: Request) -> Response:
+        return Response(gzip.compress(bytes(4 * MANY_BYTES)), headers={"content-encoding": "gzip"})
+
+    origin.answers[INDEX] = answer
+
+
 # The change, and what `log verify`, `log monitor` and `mirror` say of it.
 CHANGES: list[tuple[Change, str, str, str]] = [
     (show_another_line_first, *["has 2 lines of it"] * 2, "it has two lines of 0.1.0"),
@@ -264,6 +284,8 @@ CHANGES: list[tuple[Change, str, str, str]] = [
     (cut_a_bundle_short, *["an entry bundle ends within an entry"] * 3),
     (lead_elsewhere, *["it is redirected to another host, localhost"] * 3),
     (go_on_and_on, *["it has more than 1048576 bytes"] * 3),
+    (compress_twice, *["its content coding was not asked for"] * 3),
+    (compress_much, *["it has more than 1048576 bytes"] * 3),
     (drip, *["bytes came in 1 s"] * 3),
 ]
 
