@@ -271,7 +271,7 @@ CHANGES: list[tuple[Change, str, str, str]] = [
     (nest_the_catalog_deeply, *["catalog.json is not a catalog"] * 2, "catalog.json: it cannot be read"),
     (name_another_key, *["names another key of the log"] * 2, "config.json names another key"),
     (name_no_log, *["it names no log"] * 2, "config.json names no log"),
-    (claim_any_size, *["tile/entries/000 is missing"] * 3),
+    (claim_any_size, *["is missing"] * 3),
     (sign_for_another_origin, *["the checkpoint is of other.example, not of bench.example"] * 3),
     (log_a_path, *["'../../x' is not a name"] * 2, "the entry of '../../x' '1.0.0' is no line"),
     (log_two_lines_in_one, *["has a line break, or is not UTF-8"] * 3),
