@@ -211,9 +211,10 @@ async def _verify(url: str | None, vkey: str | None, token: str | None, as_json:
             verification = LogVerification(
                 source.reader, source.names, source.index_file, source.published, progress
             )
-            async for difference in verification.run():
-                findings.add(line_of(difference), **fields_of(difference))
-                count += 1
+            with refusing():
+                async for difference in verification.run():
+                    findings.add(line_of(difference), **fields_of(difference))
+                    count += 1
             entries = counted(verification.size, "entry")
             text = counted(count, "difference") if count else f"{entries}, no difference"
             findings.end(count == 0, text, differences=count, size=verification.size)

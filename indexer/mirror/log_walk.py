@@ -26,8 +26,9 @@ from shared.concurrency import for_each
 from shared.errors import StorageUnavailable
 from shared.names import PackageName
 
-# After this many unreadable packages in a row, the origin counts as unavailable.
-UNREACHABLE_IN_A_ROW: Final = 10
+# After this many different packages that cannot be read, and none that can, the origin counts as
+# unavailable.
+MOST_UNREACHABLE: Final = 10
 # A line is in the log within this time of its publication; a difference that lasts longer is wrong.
 LATE_S: Final = 10.0
 
@@ -51,7 +52,7 @@ class LogWalk:
     patterns: Sequence[str]
     jobs: int
     _doubts: dict[PackageName, Doubt] = field(default_factory=dict)
-    _unreachable: int = 0
+    _unreachable: set[PackageName] = field(default_factory=set)
 
     async def begin(self, again: Collection[str], *, is_whole: bool) -> None:
         """Queue packages that an earlier run left in doubt. is_whole: all packages of the log."""
@@ -111,10 +112,10 @@ class LogWalk:
         doubt = self._doubts.get(name)
         try:
             complaints = await self._bring(name, is_doubted=doubt is not None)
-            self._unreachable = 0
+            self._unreachable.clear()
         except StorageUnavailable as error:
-            self._unreachable += 1
-            if self._unreachable >= UNREACHABLE_IN_A_ROW:
+            self._unreachable.add(name)
+            if len(self._unreachable) >= MOST_UNREACHABLE:
                 raise
             complaints = [Complaint(index_key(name), error.message)]
         if complaints:
@@ -135,10 +136,9 @@ class LogWalk:
         if not (is_doubted or is_deep or removed) and _lines(live, {}) == shown:
             return []  # a run that was cut off did this already
         is_cached = not is_doubted and self.copy.held.head is None
-        body = await self.packages.origin.index_file(name, refresh=not is_cached)
         try:
-            theirs = parse_lines(body or b"")
-        except msgspec.MsgspecError as error:
+            theirs = parse_lines(await self.packages.origin.index_file(name, refresh=not is_cached) or b"")
+        except (msgspec.MsgspecError, StorageUnavailable) as error:
             theirs, wrong = {}, [f"it cannot be read: {error}"]
         else:
             wrong = complaints_of(theirs, {version: one.digest for version, one in live.items()}, removed)

@@ -22,6 +22,7 @@ from indexer.log.files import bundles_of
 from indexer.log.note import NoteSigner
 from indexer.log.tiles import Edge, parse_bundle
 from indexer.log.tree import leaf_hash
+from indexer.mirror import run as mirroring
 from indexer.upkeep import web
 from tests.bench.mirror_origin import BenchOrigin
 from tests.deploy import forked_commands
@@ -44,6 +45,12 @@ def patience() -> None:
     web.MAX_DOCUMENT_BYTES = web.MAX_DOWNLOAD_BYTES = MANY_BYTES
     web.PATIENCE_S = 1.0
     web.ATTEMPTS = 1
+
+
+def hurry() -> None:
+    """Ask many times within a second."""
+    patience()
+    mirroring.PAUSE_S = 0.02
 
 
 run = partial(forked_commands.run, prepare=patience)
@@ -322,6 +329,19 @@ def origin_lines(made: Path) -> set[bytes]:
         for entry in parse_bundle(bundle.read_bytes()):
             found.add(entry.partition(b'"line":')[2][:-1])
     return found
+
+
+async def test_one_package_that_cannot_be_read_keeps_no_other_from_a_mirror(tmp_path: Path) -> None:
+    """However often it was asked for."""
+    async with Origin(tmp_path / "tree").running() as origin:
+        lead_elsewhere(origin)
+        origin.answers["dl/hello/0.1.0/metadata"] = origin.answers.pop(INDEX)
+        made = tmp_path / "mirror"
+        answer = await asyncio.to_thread(
+            forked_commands.run, "mirror", origin.url, str(made), "--json", prepare=hurry
+        )
+        assert (answer.returncode, json.loads(answer.stdout)["wrong"]) == (1, 1), answer.stdout
+    assert (made / "index/ot/he/other").exists()
 
 
 async def test_control_characters_of_an_origin_are_escaped(tmp_path: Path) -> None:
