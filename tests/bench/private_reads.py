@@ -83,9 +83,8 @@ def seconds(protocol: FastProtocol) -> float:
     return time.process_time() - began
 
 
-async def measure(root: Path) -> None:
-    """Print the time of an answer on each side, and the rates of the others to that of the public one."""
-    storage = FileSystemStorage(root)
+async def fill(storage: FileSystemStorage) -> None:
+    """Create the tree: one index file, and a list of 10,001 tokens with TOKEN among them."""
     await storage.create()
     tokens = {sha256_of(TOKEN): Grant(time.time() + 86_400)} | {
         sha256_of(str(number)): Grant(None) for number in range(10_000)
@@ -96,6 +95,12 @@ async def measure(root: Path) -> None:
         (ACCESS_KEY, render_access(tokens)),
     ):
         await storage.put(key, body, content_type=JSON_TYPE, digest=sha256_of(key))
+
+
+async def measure(root: Path) -> None:
+    """Print the time of an answer on each side, and the rates of the others to that of the public one."""
+    storage = FileSystemStorage(root)
+    await fill(storage)
     overrides: list[dict[str, Any]] = [{}, {"reads": "token"}, {"private_namespaces": "acme-*:alice"}]
     sides = [await side(storage, each) for each in overrides]
     times: list[list[float]] = [[] for _ in sides]
