@@ -94,7 +94,7 @@ def render_index_file(package: PackageRow) -> bytes:
 
 def render_line(name: PackageName, row: VersionRow) -> bytes:
     """The line of one version, without its LF. Raises DatabaseCorrupt as render_lines does."""
-    return msgspec.json.encode(_entry(name, row))
+    return row.once("line", lambda: msgspec.json.encode(_entry(name, row)))
 
 
 def render_tombstone(name: PackageName, row: RemovedRow) -> bytes:
@@ -103,13 +103,14 @@ def render_tombstone(name: PackageName, row: RemovedRow) -> bytes:
 
 
 def _entry(name: str, row: VersionRow) -> IndexEntry:
+    manifest = row.manifest
     return IndexEntry(
         name=name,
         version=row.version,
         cksum=row.cksum,
         yanked=row.yanked,
-        description=text_field(row.manifest, "description"),
-        docs=text_field(row.manifest, "docs"),
+        description=text_field(manifest, "description"),
+        docs=text_field(manifest, "docs"),
         signature=_signature(row.signature) if row.signature else UNSET,
         advisories=tuple(_advisory(name, row.version, advisory) for advisory in row.advisories) or UNSET,
     )

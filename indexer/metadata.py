@@ -55,7 +55,8 @@ class MetadataDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 def render_metadata(package: PackageRow, row: VersionRow) -> bytes:
     """The document of one version. Raises MetadataCorrupt when its manifest lacks a required field."""
-    manifest = row.manifest if row.array is None else row.array
+    array = row.array
+    manifest = row.manifest if array is None else array
     return msgspec.json.encode(
         MetadataDocument(
             package=_manifest(manifest),

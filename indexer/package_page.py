@@ -6,6 +6,8 @@ database is lost (indexer/upkeep/rebuild.py; contract, 2.2).
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 from msgspec import UNSET
 
@@ -20,18 +22,24 @@ def render_package_page(package: PackageRow) -> bytes:
     """The page of a package. It never raises, because it shows manifest fields as they are."""
     rows: dict[str, VersionRow] = {row.version: row for row in package.versions}
     meta = None if package.latest is None else package.latest.manifest.get("meta")
+    newest_first = (rows[version] for version in reversed(sort_ascending(rows)))
     page = PackagePage(
         name=package.name,
         latest_version=package.latest_version,
         is_official=package.is_official,
         owners=package.owners,
-        versions=tuple(_version(rows[version]) for version in reversed(sort_ascending(rows))),
+        # msgspec writes what is encoded already as it is.
+        versions=cast(tuple[PageVersion, ...], tuple(map(_version, newest_first))),
         facets=tuple(facets_of(package.name, meta)) or UNSET,
     )
     return msgspec.json.encode(page)
 
 
-def _version(row: VersionRow) -> PageVersion:
+def _version(row: VersionRow) -> msgspec.Raw:
+    return msgspec.Raw(row.once("page", lambda: msgspec.json.encode(_page_version(row))))
+
+
+def _page_version(row: VersionRow) -> PageVersion:
     return PageVersion(
         version=row.version,
         cksum=row.cksum,

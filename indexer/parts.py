@@ -9,6 +9,7 @@ from functools import partial
 
 from indexer.queries import catalog
 from indexer.recent_publications import RecentPublications
+from indexer.version_memory import VersionMemory
 from shared.database import Database
 from shared.high_water import HighWater
 from shared.messages import Notifier
@@ -23,6 +24,7 @@ class Parts:
 
     high_water: tells whether the database is as new as storage. in_doubt: packages whose publication failed
     while it put files. recent: packages published lately, whose files are checked again; None except on S3.
+    versions: remembered of packages with many.
     """
 
     settings: Settings
@@ -32,6 +34,7 @@ class Parts:
     high_water: HighWater
     in_doubt: set[str] = field(default_factory=set)
     recent: RecentPublications | None = None
+    versions: VersionMemory = field(default_factory=VersionMemory)
 
     @asynccontextmanager
     async def putting(self) -> AsyncIterator[tuple[Driver, set[str]]]:

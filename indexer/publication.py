@@ -87,7 +87,7 @@ async def _publish(parts: Parts, names: Sequence[PackageName]) -> dict[PackageNa
     seen = await _look_before(parts, names)
     async with parts.putting() as (tx, doubtful):
         fence = Fence(parts.storage, partial(require_open, tx), seen)
-        states = await packages.lock_states(tx, names, parts.settings.official_handle)
+        states = await packages.lock_states(tx, names, parts.settings.official_handle, parts.versions)
         outcomes = dict.fromkeys(names, None) | {state.package.name: _without_work(state) for state in states}
         dirty = [state for state in states if state.is_locked and not state.is_clean]
         done, has_event = await _put(parts, fence, dirty, outcomes, doubtful), False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shared.blobs import staging_key
+from shared.manifest import stored_array, stored_manifest
 from shared.names import PackageName
 from shared.provenance import Provenance
+from shared.strict_json import parse_stored_json
 from shared.versions import VersionText
 
 
@@ -41,9 +43,8 @@ class SignatureRow:
 class VersionRow:
     """One version with everything that readers see of it.
 
-    cksum: SHA-256 of the archive, 64 hex digits. manifest: as uploaded; empty if it is not an object.
-    array: the fields by name, if the manifest is an array of them. advisories: those in force, oldest first.
-    ever_advised: all advisories, withdrawn ones included, newest first.
+    cksum: SHA-256 of the archive, 64 hex digits. manifest_json: as uploaded, as Postgres writes JSON.
+    advisories: those in force, oldest first. ever_advised: all, withdrawn ones included, newest first.
     published_at: UTC. staged: the archive is still in staging. upload_id: of the staged archive; None if an
     older release staged it. metadata_digest: of the document that was put last, if any.
     line_digest: SHA-256, 32 bytes, of the line that was last handed to the transparency log, if any.
@@ -53,8 +54,7 @@ class VersionRow:
     version: VersionText
     cksum: str
     yanked: bool
-    manifest: Mapping[str, Any]
-    array: Mapping[str, Any] | None = None
+    manifest_json: str
     signature: SignatureRow | None = None
     advisories: tuple[AdvisoryRow, ...] = ()
     ever_advised: tuple[AdvisoryRow, ...] = ()
@@ -67,11 +67,28 @@ class VersionRow:
     metadata_digest: str | None = None
     line_digest: bytes | None = None
     provenance: Provenance | None = None
+    _rendered: dict[str, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def staging_key(self) -> str:
         """The key of the archive in staging."""
         return staging_key(self.cksum, self.upload_id)
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The manifest, parsed anew; empty if it is not an object."""
+        return stored_manifest(parse_stored_json(self.manifest_json))
+
+    @property
+    def array(self) -> Mapping[str, Any] | None:
+        """The fields by name, if the manifest is an array of them."""
+        return stored_array(parse_stored_json(self.manifest_json))
+
+    def once(self, kind: str, render: Callable[[], bytes]) -> bytes:
+        """Bytes of one kind that depend on nothing but this row; they are rendered once."""
+        if (rendered := self._rendered.get(kind)) is None:
+            rendered = self._rendered[kind] = render()
+        return rendered
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Set as AbstractSet
 from itertools import accumulate
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -96,11 +96,15 @@ def parse_stored_json(text: str) -> Json:
     jsonb writes numbers without exponents. A number beyond the range of a double, which only foreign SQL can
     have stored, becomes infinite and is rendered as null.
     """
-    return cast(Json, json.loads(text, parse_int=_stored_integer))
+    return cast(Json, _STORED.decode(text))
 
 
 def _stored_integer(lexeme: str) -> int | float:
     return float(lexeme) if len(lexeme) > _MAX_INTEGER_CHARS else _integer(lexeme)
+
+
+# Made once, because json.loads makes one at each call if it has any option.
+_STORED: Final = json.JSONDecoder(parse_int=_stored_integer)
 
 
 class _RootPairs:

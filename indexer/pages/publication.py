@@ -98,7 +98,7 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPa
     site = site_of(parts.settings)
     names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
     await pages.note_build(tx)
-    states = await packages.states_of(tx, names, parts.settings.official_handle)
+    states = await packages.states_of(tx, names, parts.settings.official_handle, parts.versions)
     clean = [state.package for state in states if state.is_clean]
     visible = [package for package in clean if site.shows(package.name)]
     releases = [release for package in visible for release in _new_releases(package)]
@@ -129,7 +129,7 @@ async def _required_by(parts: Parts, tx: AsyncConnection, names: Sequence[Packag
     """The other packages that these require, if they are visible."""
     shows = site_of(parts.settings).shows
     required = [name for name in await pages.required_by(tx, names) if name not in names and shows(name)]
-    states = await packages.states_of(tx, required, parts.settings.official_handle)
+    states = await packages.states_of(tx, required, parts.settings.official_handle, parts.versions)
     return [state.package for state in states if state.is_clean]
 
 

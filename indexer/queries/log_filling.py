@@ -74,7 +74,10 @@ async def mark_all_compared(tx: AsyncConnection) -> None:
 
 _PAST = text(
     """
-    SELECT p.name, v.*, false AS staged, NULL AS upload_id, NULL AS metadata_digest, NULL AS line_digest,
+    SELECT p.name, v.package_id, v.version, v.cksum, v.yanked, CAST(v.manifest AS text) AS manifest_json,
+           v.signature_kind, v.signature_key_id, v.signature_bytes, v.scale_classes_supported,
+           v.scale_tested, v.scale_test_evidence_ref, v.published_at,
+           false AS staged, NULL AS upload_id, NULL AS metadata_digest, NULL AS line_digest,
            b.provenance,
            EXISTS (SELECT 1 FROM package_version_advisories a
                    WHERE a.package_id = v.package_id AND a.withdrawn_at IS NULL) AS has_advisories

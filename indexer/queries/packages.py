@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.rows import AdvisoryRow, PackageRow, PackageState, RemovedRow, SignatureRow, VersionRow
-from shared.manifest import stored_array, stored_manifest
+from indexer.version_memory import Facts, VersionMemory
 from shared.names import PackageName
 from shared.provenance import stored_provenance
 from shared.statements import Connection, Row, fetch
@@ -24,7 +24,7 @@ _VERSION: Final = (
     "version",
     "cksum",
     "yanked",
-    "manifest",
+    "manifest_json",
     "signature_kind",
     "signature_key_id",
     "signature_bytes",
@@ -35,9 +35,11 @@ _VERSION: Final = (
 )
 _STATE: Final = ("staged", "upload_id", "metadata_digest")
 _NO_STATE: Final = (False, None, None)
+_VERSION_COLUMNS: Final = (*_VERSION, *_STATE, "line_digest", "provenance")
 
 # {lock}: a common table expression; {is_locked}: whether the transaction has locked the package in it. The
-# arrays are joined here: Postgres expects few versions of a package, and would compare each with each.
+# arrays are joined here: Postgres expects few versions of a package, and would compare each with each. The
+# manifest comes as text, because of most versions nobody reads it.
 _HEADS = """
     {lock}
     SELECT p.id, p.name, p.latest_version, COALESCE(s.generation, 1) AS generation,
@@ -45,8 +47,9 @@ _HEADS = """
            EXTRACT(epoch FROM now() - s.dirty_since)::float8 AS dirty_s,
            ARRAY(SELECT u.handle FROM package_owners o JOIN users u ON u.id = o.user_id
                  WHERE o.package_id = p.id ORDER BY u.handle COLLATE "C") AS owners,
-           ARRAY(SELECT (version, cksum, yanked, manifest, signature_kind, signature_key_id, signature_bytes,
-                         scale_classes_supported, scale_tested, scale_test_evidence_ref, published_at)
+           ARRAY(SELECT (version, cksum, yanked, manifest::text, signature_kind, signature_key_id,
+                         signature_bytes, scale_classes_supported, scale_tested, scale_test_evidence_ref,
+                         published_at)
                  FROM package_versions WHERE package_id = p.id) AS versions,
            ARRAY(SELECT (version, staged, upload_id, metadata_digest)
                  FROM version_state WHERE package_id = p.id) AS states,
@@ -80,33 +83,39 @@ _LOCKED_PACKAGES = _HEADS.format(
 )
 
 
-async def states_of(tx: Connection, names: Sequence[str], official_handle: str) -> list[PackageState]:
+async def states_of(
+    tx: Connection, names: Sequence[str], official_handle: str, memory: VersionMemory | None = None
+) -> list[PackageState]:
     """The packages with all their rows, in byte order of names; unknown names are left out.
 
     One statement, which reads one snapshot. Served by packages_name_key and the primary keys.
+    memory: gives and takes versions that are as they were read before.
     """
-    return [_state(head, official_handle) for head in await fetch(tx, _PACKAGES, list(names))]
+    return [_state(head, official_handle, memory) for head in await fetch(tx, _PACKAGES, list(names))]
 
 
-async def lock_states(tx: Connection, names: Sequence[str], official_handle: str) -> list[PackageState]:
+async def lock_states(
+    tx: Connection, names: Sequence[str], official_handle: str, memory: VersionMemory | None = None
+) -> list[PackageState]:
     """Lock the index_state rows of packages until the transaction ends; their states, in byte order of names.
 
     A package that somebody else has locked is not waited for; is_locked is false in its state. Writers raise
     the generation in this row, so no change of a package commits while it is locked, and the states contain
     everything that was committed before. The commit does not wait for the disk. Served by packages_name_key
-    and the primary keys.
+    and the primary keys. memory: as of states_of.
     """
     heads = await fetch(tx, _LOCKED_PACKAGES, list(names))
-    states = [_state(head, official_handle) for head in heads]
+    states = [_state(head, official_handle, memory) for head in heads]
     if outdated := [head["name"] for head in heads if head["is_outdated"]]:
-        newer = {state.package.name: state for state in await states_of(tx, outdated, official_handle)}
+        again = await states_of(tx, outdated, official_handle, memory)
+        newer = {state.package.name: state for state in again}
         states = [
             replace(newer.get(state.package.name, state), is_locked=state.is_locked) for state in states
         ]
     return states
 
 
-def _state(head: Row, official_handle: str) -> PackageState:
+def _state(head: Row, official_handle: str, memory: VersionMemory | None) -> PackageState:
     lines = dict(head["lines"])
     package = PackageRow(
         id=head["id"],
@@ -114,7 +123,7 @@ def _state(head: Row, official_handle: str) -> PackageState:
         latest_version=head["latest_version"],
         is_official=official_handle in head["owners"],
         generation=head["generation"],
-        versions=_versions(head, lines),
+        versions=_versions(head, lines, memory),
         removed=tuple(RemovedRow(version, cksum, lines.get(version)) for version, cksum in head["removed"]),
         owners=tuple(head["owners"]),
     )
@@ -123,20 +132,28 @@ def _state(head: Row, official_handle: str) -> PackageState:
     )
 
 
-def _versions(head: Row, lines: Mapping[str, bytes]) -> tuple[VersionRow, ...]:
+def _versions(head: Row, lines: Mapping[str, bytes], memory: VersionMemory | None) -> tuple[VersionRow, ...]:
     states = {version: state for version, *state in head["states"]}
     builds = dict(head["builds"])
     advisories: defaultdict[str, list[AdvisoryRow]] = defaultdict(list)
     for version, *advisory in head["advisories"]:
         advisories[version].append(AdvisoryRow(*advisory))
-    rows = []
+    facts: dict[str, Facts] = {}
     for columns in head["versions"]:
-        row = dict(zip(_VERSION, columns, strict=True))
-        version = row["version"]
-        row |= zip(_STATE, states.get(version, _NO_STATE), strict=True)
-        row |= {"line_digest": lines.get(version), "provenance": builds.get(version)}
-        rows.append(version_row(row, advisories.get(version, ())))
-    return tuple(rows)
+        version = columns[0]
+        state = states.get(version, _NO_STATE)
+        values = (*columns, *state, lines.get(version), builds.get(version))
+        facts[version] = (head["name"], values, tuple(advisories.get(version, ())))
+    return (
+        tuple(map(_version_of, facts.values()))
+        if memory is None
+        else memory.rows(head["id"], facts, _version_of)
+    )
+
+
+def _version_of(facts: Facts) -> VersionRow:
+    _, values, advisories = facts
+    return version_row(dict(zip(_VERSION_COLUMNS, values, strict=True)), advisories)
 
 
 def version_row(row: Row, advisories: Sequence[AdvisoryRow]) -> VersionRow:
@@ -149,8 +166,7 @@ def version_row(row: Row, advisories: Sequence[AdvisoryRow]) -> VersionRow:
         version=row["version"],
         cksum=row["cksum"],
         yanked=row["yanked"],
-        manifest=stored_manifest(row["manifest"]),
-        array=stored_array(row["manifest"]),
+        manifest_json=row["manifest_json"],
         signature=signature,
         advisories=tuple(advisory for advisory in advisories if advisory.withdrawn_at is None),
         ever_advised=tuple(reversed(advisories)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,10 @@ CASES = sorted(path.name for path in GOLDEN.iterdir())
 
 def load_rows(case: str) -> PackageRow:
     """The rows of a golden case."""
-    return msgspec.json.decode((GOLDEN / case / "rows.json").read_bytes(), type=PackageRow)
+    rows = json.loads((GOLDEN / case / "rows.json").read_bytes())
+    for version in rows["versions"]:
+        version["manifest_json"] = json.dumps(version.pop("manifest"))
+    return msgspec.convert(rows, PackageRow)
 
 
 def rendered(package: PackageRow) -> dict[str, bytes]:
@@ -63,7 +67,7 @@ versions = st.builds(
         version=f"{major}.0.0{pre}",
         cksum="0" * 64,
         yanked=yanked,
-        manifest={"description": pre},
+        manifest_json=json.dumps({"description": pre}),
         published_at=NOW,
     ),
     st.integers(0, 30),
@@ -82,7 +86,9 @@ def test_the_order_of_rows_does_not_change_the_index_file(rows: list[VersionRow]
 def test_every_text_survives_rendering_and_parsing(description: str, docs: str) -> None:
     """parse(render(x)) == x for any text, one line each."""
     manifest = {"description": description, "docs": docs}
-    body = render_index_file(package_of([VersionRow("1.0.0", "0" * 64, False, manifest, published_at=NOW)]))
+    body = render_index_file(
+        package_of([VersionRow("1.0.0", "0" * 64, False, json.dumps(manifest), published_at=NOW)])
+    )
     assert body.count(b"\n") == 1
     line = msgspec.json.decode(body)
     assert (line["description"], line["docs"]) == (description, docs)
@@ -103,7 +109,7 @@ def test_a_corrupt_stored_signature_is_not_published(field: str, value: dict[str
         "version": "1.0.0",
         "cksum": "0" * 64,
         "yanked": False,
-        "manifest": {},
+        "manifest_json": "{}",
         "published_at": NOW,
         field: value,
     }
@@ -114,7 +120,7 @@ def test_a_corrupt_stored_signature_is_not_published(field: str, value: dict[str
 def test_metadata_of_a_manifest_without_modules_is_corrupt() -> None:
     """Old manifests may lack texts, but not the fields that clients need."""
     manifest = {"schema_version": "x07.package@0.1.0", "name": "a"}
-    row = VersionRow("1.0.0", "0" * 64, False, manifest, published_at=NOW)
+    row = VersionRow("1.0.0", "0" * 64, False, json.dumps(manifest), published_at=NOW)
     with pytest.raises(MetadataCorrupt):
         render_metadata(package_of([row]), row)
 

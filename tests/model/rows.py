@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -76,7 +77,9 @@ class ModelRows:
             "module_root": "modules",
             "modules": ["hello"],
         }
-        self.versions[text] = VersionRow(text, digest, False, manifest, published_at=NEVER, staged=True)
+        self.versions[text] = VersionRow(
+            text, digest, False, json.dumps(manifest), published_at=NEVER, staged=True
+        )
         self.generation += 1
 
     def set_yanked(self, version: str, yanked: bool) -> None:
@@ -153,7 +156,7 @@ class ModelRows:
         """True if the actor has a transaction that can be cut off."""
         return any(tx.actor is actor for tx in self._open)
 
-    async def lock_states(self, tx: Transaction, _: Sequence[str], __: str) -> list[PackageState]:
+    async def lock_states(self, tx: Transaction, *_: object) -> list[PackageState]:
         """Stands in for indexer.queries.packages.lock_states."""
         return [await self.statement(tx, "lock and read", lambda: self._read(is_locked=self._lock(tx)))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -86,7 +87,11 @@ def test_the_feed_of_a_package_has_its_versions_newest_first_without_yanked_ones
     """By the time of publication, so that a fix of an old release appears as new."""
     rows = tuple(
         VersionRow(
-            version, "0" * 64, yanked, {"description": HOSTILE}, published_at=NOW + timedelta(days=day)
+            version,
+            "0" * 64,
+            yanked,
+            json.dumps({"description": HOSTILE}),
+            published_at=NOW + timedelta(days=day),
         )
         for version, yanked, day in (("1.0.0", False, 2), ("2.0.0", False, 1), ("3.0.0", True, 3))
     )

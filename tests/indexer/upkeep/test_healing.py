@@ -43,7 +43,7 @@ def test_every_document_is_checked_within_a_known_number_of_rounds(
 ) -> None:
     """Up to 1,400 versions that is a week; one look never checks more than 100 documents."""
     rows = [
-        VersionRow(VersionText(f"0.0.{n}"), "", False, {}, published_at=NOW, metadata_digest="d")
+        VersionRow(VersionText(f"0.0.{n}"), "", False, "{}", published_at=NOW, metadata_digest="d")
         for n in range(versions)
     ]
     checked = [documents_of_round(rows, number) for number in range(7, 7 + rounds)]
