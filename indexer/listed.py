@@ -10,7 +10,7 @@ from shared.versions import VersionText
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One package of a list. page: the number of its page, counted from 1 in the order of creation."""
+    """One package of a list. page: the number of its page, counted from 1."""
 
     page: int
     name: PackageName

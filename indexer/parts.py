@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from indexer.known_pages import KnownPages
 from indexer.queries import catalog
 from indexer.recent_publications import RecentPublications
 from indexer.version_memory import VersionMemory
@@ -24,7 +25,7 @@ class Parts:
 
     high_water: tells whether the database is as new as storage. in_doubt: packages whose publication failed
     while it put files. recent: packages published lately, whose files are checked again; None except on S3.
-    versions: remembered of packages with many.
+    versions: remembered of packages with many. pages: of versions that are remembered.
     """
 
     settings: Settings
@@ -35,6 +36,7 @@ class Parts:
     in_doubt: set[str] = field(default_factory=set)
     recent: RecentPublications | None = None
     versions: VersionMemory = field(default_factory=VersionMemory)
+    pages: KnownPages = field(default_factory=KnownPages)
 
     @asynccontextmanager
     async def putting(self) -> AsyncIterator[tuple[Driver, set[str]]]:

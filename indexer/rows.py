@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from shared.blobs import staging_key
@@ -49,6 +49,7 @@ class VersionRow:
     older release staged it. metadata_digest: of the document that was put last, if any.
     line_digest: SHA-256, 32 bytes, of the line that was last handed to the transparency log, if any.
     provenance: the build that published it, None for a person.
+    memo: what is known of this row as long as the object is remembered, by kind.
     """
 
     version: VersionText
@@ -67,7 +68,7 @@ class VersionRow:
     metadata_digest: str | None = None
     line_digest: bytes | None = None
     provenance: Provenance | None = None
-    _rendered: dict[str, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
+    memo: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def staging_key(self) -> str:
@@ -86,9 +87,9 @@ class VersionRow:
 
     def once(self, kind: str, render: Callable[[], bytes]) -> bytes:
         """Bytes of one kind that depend on nothing but this row; they are rendered once."""
-        if (rendered := self._rendered.get(kind)) is None:
-            rendered = self._rendered[kind] = render()
-        return rendered
+        if (rendered := self.memo.get(kind)) is None:
+            rendered = self.memo[kind] = render()
+        return cast(bytes, rendered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ rows that readers see already: of a package with an unpublished change, the page
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,7 +26,7 @@ from indexer.pages.feeds import render_advisories_feed, render_new_feed, render_
 from indexer.pages.home_html import render_home_html
 from indexer.pages.list_html import render_lists
 from indexer.pages.package_html import render_package_html
-from indexer.pages.page_files import empty, put_all
+from indexer.pages.page_files import empty, put_all, put_differing
 from indexer.pages.site_files import site_files
 from indexer.pages.version_pages import put_version_pages
 from indexer.pages.views import releases_of
@@ -71,6 +72,8 @@ async def publish_pages(parts: Parts, *, anew: bool = False) -> bool:
     async with parts.database.transaction("REPEATABLE READ") as tx:
         if not await pages.try_pages_lock(tx):
             return False
+        build = uuid4()
+        parts.pages.begin(build, await pages.begin_build(parts.database, build))
         put = await _put_changed(parts, tx, Fence(parts.storage, partial(require_open, tx)))
         stop_at("after_pages_put", parts.settings.test_stop_at)
         await want_purge(tx, parts.settings, (*put.keys, *put.may_have_changed))
@@ -97,12 +100,12 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPa
     """Take changes and put the pages that they change: those of packages first, which the others link to."""
     site = site_of(parts.settings)
     names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
-    await pages.note_build(tx)
     states = await packages.states_of(tx, names, parts.settings.official_handle, parts.versions)
     clean = [state.package for state in states if state.is_clean]
     visible = [package for package in clean if site.shows(package.name)]
     releases = [release for package in visible for release in _new_releases(package)]
     await pages.put_releases(tx, [package.id for package in clean], releases)
+    await page_lists.place(tx, {package.id: len(package.versions) for package in visible})
     dependents = await pages.dependents_of(tx, [package.name for package in visible])
     keys = await _put_pages(visible, lambda each: _put_package(parts, fence, each, dependents[each.name]))
     required = await _required_by(parts, tx, names)
@@ -111,7 +114,7 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPa
     if names or await parts.storage.head(list_key(None)) is None:
         listed = await page_lists.changed_pages(tx, names)
         keys += await put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
-    keys += await put_all(fence, site_files(site))
+    keys += await put_differing(fence, await asyncio.to_thread(site_files, site))
     keys += await put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
     of_packages = [page_key(package_path(each.name)) for each in (*clean, *required)]
     of_all = [HOME_KEY] if visible else []
@@ -128,7 +131,9 @@ def _overviews(site: Site, home: Home) -> Iterator[tuple[str, bytes]]:
 async def _required_by(parts: Parts, tx: AsyncConnection, names: Sequence[PackageName]) -> list[PackageRow]:
     """The other packages that these require, if they are visible."""
     shows = site_of(parts.settings).shows
-    required = [name for name in await pages.required_by(tx, names) if name not in names and shows(name)]
+    all_required = await pages.required_by(tx, names)
+    await pages.count_dependents(tx, sorted({*names, *all_required}))
+    required = [name for name in all_required if name not in names and shows(name)]
     states = await packages.states_of(tx, required, parts.settings.official_handle, parts.versions)
     return [state.package for state in states if state.is_clean]
 
@@ -168,7 +173,7 @@ async def _put_package(
 ) -> list[str]:
     """Put the pages of the versions of a package, then its own, and its feed."""
     site = site_of(parts.settings)
-    keys = await put_version_pages(parts.storage, site, package, fence)
+    keys = await put_version_pages(parts, site, package, fence)
     return keys + await put_all(
         fence, chain(_package_page(site, package, dependents), _versions_feed(site, package))
     )

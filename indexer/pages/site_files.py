@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cache
 
+from indexer.fence import Rendered
 from indexer.pages.api_html import render_api_html
+from indexer.pages.page_files import page_file
 from indexer.pages.site_html import render_help_html
 from shared.http.openapi import openapi_document
 from shared.page_paths import API_KEY, HELP_KEY
@@ -12,14 +14,17 @@ from shared.pages.assets import ASSET_BODIES, ICON, asset_path
 from shared.pages.site import Site
 
 
-def site_files(site: Site) -> Iterator[tuple[str, bytes]]:
-    """The key and the bytes of each file."""
-    for name, body in ASSET_BODIES.items():
-        yield f"pages{asset_path(name)}", body
-    yield "pages/favicon.ico", ASSET_BODIES[ICON]
-    yield "pages/robots.txt", robots_text(site).encode()
-    yield HELP_KEY, render_help_html(site)
-    yield API_KEY, render_api_html(site, openapi_document(site.root)[0])
+@cache
+def site_files(site: Site) -> tuple[Rendered, ...]:
+    """The files. Rendered once, because they change only with the program and its settings."""
+    files = {
+        **{f"pages{asset_path(name)}": body for name, body in ASSET_BODIES.items()},
+        "pages/favicon.ico": ASSET_BODIES[ICON],
+        "pages/robots.txt": robots_text(site).encode(),
+        HELP_KEY: render_help_html(site),
+        API_KEY: render_api_html(site, openapi_document(site.root)[0]),
+    }
+    return tuple(page_file(key, body) for key, body in files.items())
 
 
 def robots_text(site: Site) -> str:

@@ -18,6 +18,7 @@ from indexer.pages.files_html import render_files_html
 from indexer.pages.package_html import render_version_html
 from indexer.pages.page_files import PAGES_AT_ONCE, page_file, put_differing
 from indexer.pages.views import releases_of
+from indexer.parts import Parts
 from indexer.rows import PackageRow, VersionRow
 from shared.blobs import archive_key
 from shared.names import PackageName
@@ -30,12 +31,14 @@ MAX_ARCHIVE_BYTES: Final = 64 << 20
 IN_MEMORY_BYTES: Final = 4 << 20
 
 
-async def put_version_pages(storage: Storage, site: Site, package: PackageRow, fence: Fence) -> list[str]:
+async def put_version_pages(parts: Parts, site: Site, package: PackageRow, fence: Fence) -> list[str]:
     """Put the pages that differ from those in storage. Returns their keys."""
-    rows = _rows_with_pages(package)
+    rows = [row for row in _rows_with_pages(package) if not parts.pages.has(row)]
     keys: list[str] = []
     for start in range(0, len(rows), PAGES_AT_ONCE):
-        keys += await _put_some(storage, site, package.name, rows[start : start + PAGES_AT_ONCE], fence)
+        some = rows[start : start + PAGES_AT_ONCE]
+        keys += await _put_some(parts.storage, site, package.name, some, fence)
+        parts.pages.note(some)
     return keys
 
 

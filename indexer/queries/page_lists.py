@@ -1,12 +1,13 @@
 """SQL of the pages that list all packages.
 
-Packages are numbered in the order of their creation, 100 a page, so that a new one changes the last page.
-Private packages have no listing and no number; otherwise gaps in the pages would tell how many there are.
+A package keeps the place that it got when its first page was rendered, 100 a page, so that a new one changes
+the last page alone. A private package has no place; otherwise gaps would tell how many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,35 +16,72 @@ from indexer.listed import Listed
 
 PER_PAGE = 100
 
-_RANKED = """
-    ranked AS (
-        SELECT p.id, p.name, (row_number() OVER (ORDER BY p.created_at, p.name) - 1) / :per_page + 1 AS page
-        FROM packages p JOIN package_listings l ON l.package_id = p.id
+_PLACE = text(
+    """
+    WITH counted AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:counts AS integer[]))
+             AS counted (package_id, versions)
+    ), known AS MATERIALIZED (
+        SELECT package_id, p.versions AS before, counted.versions
+        FROM page_positions p JOIN counted USING (package_id)
+    ), new AS MATERIALIZED (
+        SELECT c.package_id, row_number() OVER (ORDER BY p.created_at, p.name) AS number, c.versions
+        FROM counted c JOIN packages p ON p.id = c.package_id
+        WHERE c.package_id NOT IN (SELECT package_id FROM known)
+    ), placed AS (
+        INSERT INTO page_positions (package_id, position, versions)
+        SELECT package_id, (SELECT COALESCE(max(position), 0) FROM page_positions) + number, versions FROM new
+    ), counted_again AS (
+        UPDATE page_positions p SET versions = known.versions FROM known
+        WHERE p.package_id = known.package_id AND p.versions <> known.versions
     )
-"""
-_LISTED = """
-    SELECT r.page, r.name, l.latest_version, l.description, l.is_official
-    FROM ranked r JOIN index_state s ON s.package_id = r.id AND s.published_generation > 0
-    JOIN package_listings l ON l.package_id = r.id
-"""
-_CHANGED = text(
-    f"""
-    WITH {_RANKED}, wanted AS (
-        SELECT page FROM ranked WHERE name = ANY(CAST(:names AS text[]))
-        UNION SELECT max(page) - 1 FROM ranked UNION SELECT max(page) FROM ranked
-    )
-    {_LISTED} WHERE r.page IN (SELECT page FROM wanted) ORDER BY r.page, r.name
-    """  # noqa: S608 - constants of this module
+    UPDATE page_totals SET
+        packages = packages + (SELECT count(*) FROM new),
+        versions = versions + (SELECT COALESCE(sum(versions), 0) FROM new)
+                            + (SELECT COALESCE(sum(versions - before), 0) FROM known)
+    """
 )
-_LAST = text(f"WITH {_RANKED} SELECT COALESCE(max(page), 0) FROM ranked")  # noqa: S608 - as above
+
+
+async def place(tx: AsyncConnection, versions: Mapping[UUID, int]) -> None:
+    """Give packages places behind all others unless they have some, and count their versions (primary keys).
+
+    versions: how many each package has. Only the holder of the pages' lock does this.
+    """
+    await tx.execute(_PLACE, {"ids": list(versions), "counts": list(versions.values())})
+
+
+# OFFSET 0 has Postgres look up the packages of each page.
+_CHANGED = text(
+    """
+    WITH last AS (SELECT max(position) AS position FROM page_positions), wanted AS (
+        SELECT (position - 1) / :per_page AS page
+        FROM packages p JOIN page_positions ON package_id = p.id
+        WHERE p.name = ANY(CAST(:names AS text[]))
+        UNION SELECT (position - 1) / :per_page FROM last
+        UNION SELECT (position - 1) / :per_page - 1 FROM last
+    )
+    SELECT wanted.page + 1 AS page, p.name, l.latest_version, l.description, l.is_official
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT package_id FROM page_positions
+        WHERE position > wanted.page * :per_page AND position <= (wanted.page + 1) * :per_page
+        OFFSET 0) placed
+    JOIN packages p ON p.id = placed.package_id
+    JOIN index_state s ON s.package_id = p.id AND s.published_generation > 0
+    JOIN package_listings l ON l.package_id = p.id
+    ORDER BY wanted.page, p.name
+    """
+)
+_LAST = text("SELECT (COALESCE(max(position), 0) + :per_page - 1) / :per_page FROM page_positions")
 
 
 async def changed_pages(tx: AsyncConnection, names: Sequence[str]) -> list[Listed]:
-    """The packages of the pages that list one of these, and of the last two. It numbers all packages."""
+    """The packages of the pages that list one of these, and of the last two (page_positions_position_key)."""
     rows = await tx.execute(_CHANGED, {"names": list(names), "per_page": PER_PAGE})
     return [Listed(**row) for row in rows.mappings()]
 
 
 async def last_page(tx: AsyncConnection) -> int:
-    """The number of the last page; 0 without packages."""
+    """The number of the last page; 0 without packages (page_positions_position_key)."""
     return int((await tx.execute(_LAST, {"per_page": PER_PAGE})).scalar_one())

@@ -52,9 +52,22 @@ async def take_changes(tx: AsyncConnection, count: int) -> list[PackageName]:
     return list((await tx.execute(_TAKE, {"count": count})).scalars())
 
 
-async def note_build(tx: AsyncConnection) -> None:
-    """Note that pages were rendered in this transaction."""
-    await tx.execute(text("UPDATE page_state SET built_at = now()"))
+_BEGIN = text(
+    """
+    WITH before AS (SELECT build FROM page_state)
+    UPDATE page_state SET built_at = now(), build = :build RETURNING (SELECT build FROM before) AS before
+    """
+)
+
+
+async def begin_build(database: Database, build: UUID) -> UUID | None:
+    """Note that pages are about to be put, in a transaction of its own. Returns the build before, if any.
+
+    Only the holder of the pages' lock does this.
+    """
+    async with database.transaction() as tx:
+        before: UUID | None = (await tx.execute(_BEGIN, {"build": build})).scalar_one()
+        return before
 
 
 # A publication that began before the last build may have ended after it.
@@ -70,14 +83,27 @@ _ADD_MISSED = text(
 )
 
 
+# The totals to which place() adds, without packages that are gone or have become private.
+_COUNT_PLACES = text(
+    """
+    UPDATE page_totals SET (packages, versions) = (
+        SELECT count(*), COALESCE(sum(x.versions), 0)
+        FROM page_positions x JOIN packages p ON p.id = x.package_id
+        WHERE NOT EXISTS (SELECT FROM private_packages h WHERE h.package_id = p.id))
+    """
+)
+
+
 async def begin_edition(database: Database, edition: str) -> None:
     """Have pages rendered: of all packages in a new edition, else of those published since the last build.
 
-    Those were published by workers that rendered no pages.
+    Those were published by workers that rendered no pages. It reads all packages, once for each worker.
     """
     async with database.transaction() as tx:
         await tx.execute(_ADD_MISSED, {"edition": edition})
         await tx.execute(text("UPDATE page_state SET edition = :edition"), {"edition": edition})
+        if await try_pages_lock(tx):  # else the totals change meanwhile
+            await tx.execute(_COUNT_PLACES)
 
 
 _PUT_RELEASES = text(
@@ -127,10 +153,22 @@ _NEWEST = text(
 # Private packages take no place among the first so many; a list that is too short would tell of them.
 _REQUIRED = text(
     """
-    SELECT r.required AS name, count(DISTINCT r.package_id) AS dependents
-    FROM package_requirements r JOIN packages p ON p.name = r.required
-    WHERE NOT EXISTS (SELECT FROM private_packages h WHERE h.package_id = p.id)
-    GROUP BY r.required ORDER BY dependents DESC, name LIMIT :count
+    SELECT r.name, r.dependents FROM page_required r
+    CROSS JOIN LATERAL (SELECT id FROM packages WHERE name = r.name OFFSET 0) p
+    WHERE r.dependents > 0 AND NOT EXISTS (SELECT FROM private_packages h WHERE h.package_id = p.id)
+    ORDER BY r.dependents DESC, r.name LIMIT :count
+    """
+)
+_COUNT_DEPENDENTS = text(
+    """
+    INSERT INTO page_required (name, dependents)
+    SELECT asked.name, counted.dependents
+    FROM unnest(CAST(:names AS text[])) AS asked (name)
+    CROSS JOIN LATERAL (SELECT count(DISTINCT r.package_id) AS dependents
+                        FROM package_requirements r WHERE r.required = asked.name) counted
+    WHERE counted.dependents > 0 OR EXISTS (SELECT FROM page_required r WHERE r.name = asked.name)
+    ON CONFLICT (name) DO UPDATE SET dependents = EXCLUDED.dependents
+    WHERE page_required.dependents <> EXCLUDED.dependents
     """
 )
 # Of a package with a change that readers do not see yet, the advisories wait for its publication.
@@ -159,30 +197,29 @@ _REQUIRED_BY = text(
     WHERE p.name = ANY(CAST(:names AS text[]))
     """
 )
-_COUNTS = text(
-    """
-    SELECT (SELECT count(*) FROM index_state WHERE published_generation > 0) AS packages,
-           (SELECT count(*) FROM package_versions) AS versions
-    """
-)
 
 
 async def home(tx: AsyncConnection, shows: Callable[[str], bool]) -> Home:
-    """What the home page and the feeds show. It reads all advisories, and counts versions and requirements.
+    """What the home page and the feeds show. It reads all advisories.
 
     shows: tells which packages; it knows of a pattern that has just become private.
     """
-    counts = (await tx.execute(_COUNTS)).one()
+    totals = (await tx.execute(text("SELECT packages, versions FROM page_totals"))).one()
     newest = [NewVersion(**row) for row in (await tx.execute(_NEWEST, {"count": KEPT_RELEASES})).mappings()]
     required = [Required(**row) for row in (await tx.execute(_REQUIRED, {"count": LOOKED_AT})).mappings()]
     advised = [NewAdvisory(**row) for row in (await tx.execute(_ADVISORIES, {"count": LOOKED_AT})).mappings()]
     return Home(
-        counts.packages,
-        counts.versions,
+        totals.packages,
+        totals.versions,
         tuple(each for each in newest if shows(each.name)),
         tuple(each for each in required if shows(each.name)),
         tuple(each for each in advised if shows(each.name)),
     )
+
+
+async def count_dependents(tx: AsyncConnection, names: Sequence[str]) -> None:
+    """Count anew what requires these packages, for the home page (package_requirements_pkey)."""
+    await tx.execute(_COUNT_DEPENDENTS, {"names": list(names)})
 
 
 async def dependents_of(tx: AsyncConnection, names: Sequence[str]) -> dict[str, list[Dependent]]:

@@ -26,7 +26,14 @@ from shared.tables.older_server import (
     users,
     web_sessions,
 )
-from shared.tables.pages import page_changes, page_releases, page_state
+from shared.tables.pages import (
+    page_changes,
+    page_positions,
+    page_releases,
+    page_required,
+    page_state,
+    page_totals,
+)
 from shared.tables.publication import (
     catalog_changes,
     collected_uploads,
@@ -60,8 +67,11 @@ __all__ = [
     "package_versions",
     "packages",
     "page_changes",
+    "page_positions",
     "page_releases",
+    "page_required",
     "page_state",
+    "page_totals",
     "private_packages",
     "scrub_findings",
     "scrub_progress",

@@ -7,11 +7,13 @@ import re
 from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
 from api.read.fast_path import FastProtocol
 from deploy.asgi import build_read_app, build_write_app
+from indexer.queries import page_lists
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
 from tests.http.test_removal import remove
@@ -164,29 +166,38 @@ def require_closed(answer: httpx.Response) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_every_package_is_on_a_list_and_in_a_sitemap(paged: Registry) -> None:
-    """The list has 100 packages a page, in the order of creation; crawlers find the same."""
+async def test_every_package_is_on_a_list_and_in_a_sitemap(
+    paged: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list has so many packages a page, each at the place that it got first; crawlers find the same."""
+    monkeypatch.setattr(page_lists, "PER_PAGE", 10)
     await paged.rows(
         """
         WITH alice AS (INSERT INTO users (handle) VALUES ('alice') RETURNING id), put AS (
             INSERT INTO packages (name, created_by, created_at)
             SELECT 'pkg-' || n, id, now() - interval '1 day' + n * interval '1 second'
-            FROM alice, generate_series(1, 205) n RETURNING id
+            FROM alice, generate_series(1, 25) n RETURNING id
         )
         INSERT INTO index_state (package_id) SELECT id FROM put RETURNING 1
         """
     )
-    await until_page(paged.http, "/packages/", ">pkg-205<")
-    await until_page(paged.http, "/packages/~1", ">pkg-1<", ">pkg-100<", 'href="/packages/~2"')
-    await until_page(paged.http, "/packages/~2", ">pkg-101<", ">pkg-200<", 'href="/packages/~1"')
-    last = await until_page(paged.http, "/packages/~3", ">pkg-201<", 'href="/packages/"')
-    assert ">pkg-200<" not in last.text
+    await until_page(paged.http, "/", "25 packages")
+    pages = [
+        await until_page(paged.http, "/packages/~1", 'href="/packages/~2"'),
+        await until_page(paged.http, "/packages/~2", 'href="/packages/~1"', 'href="/packages/~3"'),
+        await until_page(paged.http, "/packages/~3", 'href="/packages/"'),
+    ]
+    listed = [re.findall(">(pkg-[0-9]+)<", page.text) for page in pages]
+    assert list(map(len, listed)) == [10, 10, 5]
+    assert {name for names in listed for name in names} == {f"pkg-{number}" for number in range(1, 26)}
+    newest = await until_page(paged.http, "/packages/", *(f">{name}<" for name in listed[2]))
+    assert re.findall(">(pkg-[0-9]+)<", newest.text) == [*listed[2], *listed[1]]
     index = await paged.http.get("/sitemap.xml")
     assert index.headers["content-type"] == "application/xml"
     found = re.findall(f"<loc>{BASE}(.*?)</loc>", index.text)
     assert found == [f"/packages/~{number}/sitemap.xml" for number in (1, 2, 3)]
     names = [name for path in found for name in re.findall("pkg-[0-9]+", (await paged.http.get(path)).text)]
-    assert sorted(names) == sorted(f"pkg-{number}" for number in range(1, 206))
+    assert sorted(names) == sorted(f"pkg-{number}" for number in range(1, 26))
 
 
 async def test_a_package_lists_what_it_requires_and_what_requires_it(paged: Registry) -> None:

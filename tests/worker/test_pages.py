@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import pytest_asyncio
 
+from indexer import version_memory
 from indexer.home import Dependent
 from indexer.pages import publication as page_publication
 from indexer.pages import version_pages
@@ -15,7 +16,7 @@ from indexer.pages.edition import begin_edition
 from indexer.pages.publication import publish_pages
 from indexer.parts import Parts
 from indexer.publication import publish_package
-from indexer.rows import PackageRow
+from indexer.rows import PackageRow, VersionRow
 from shared.names import PackageName
 from shared.pages.site import Site
 from shared.storage.interface import Storage
@@ -169,6 +170,53 @@ async def test_a_package_that_becomes_private_loses_its_pages(quiet: Registry) -
     assert not any("hidden" in key for key in keys)
     for key in keys:
         assert b"hidden" not in await body_of(quiet.storage, key)
+
+
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
+async def test_a_version_has_its_page_rendered_when_it_changed_and_not_when_another_did(
+    quiet: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package with many versions would otherwise have all of them rendered at each publish.
+
+    A worker knows what it put itself, as long as no other worker has put pages in between.
+    """
+    rendered: list[str] = []
+    good = version_pages.render_version_html
+
+    def render(site: Site, name: PackageName, row: VersionRow) -> bytes:
+        rendered.append(row.version)
+        return good(site, name, row)
+
+    async def rendered_by(worker: Parts) -> list[str]:
+        rendered.clear()
+        await publish_package(worker, PackageName("hello"))
+        assert await publish_pages(worker)
+        return sorted(rendered)
+
+    async def yank(version: str, *, yanked: bool) -> None:
+        path = f"/v1/packages/hello/{version}/yank"
+        assert (await quiet.http.post(path, json={"yanked": yanked}, headers=alice)).status_code == 200
+
+    monkeypatch.setattr(version_pages, "render_version_html", render)
+    monkeypatch.setattr(version_memory, "MANY_VERSIONS", 1)
+    alice = await quiet.add_publisher("alice", "publish", "owner.manage")
+    async with open_parts(quiet.settings) as one, open_parts(quiet.settings) as other:
+        await quiet.publish(hello_archive(version="0.1.0"), alice)
+        assert await rendered_by(one) == ["0.1.0"]
+        await quiet.publish(hello_archive(version="0.2.0"), alice)
+        assert await rendered_by(one) == ["0.2.0"]
+        await quiet.publish(hello_archive(version="0.3.0"), alice)
+        assert await rendered_by(one) == ["0.3.0"]
+        await yank("0.1.0", yanked=True)
+        assert await rendered_by(one) == ["0.1.0"]
+        await yank("0.1.0", yanked=False)
+        await yank("0.3.0", yanked=True)
+        assert await rendered_by(other) == ["0.1.0", "0.2.0", "0.3.0"]
+        await yank("0.3.0", yanked=False)
+        assert await rendered_by(one) == ["0.1.0", "0.2.0", "0.3.0"]
+        await yank("0.3.0", yanked=True)
+        assert await rendered_by(one) == ["0.3.0"]
+    assert b"This version is yanked" in await body_of(quiet.storage, "pages/packages/hello/0.3.0/index.html")
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
