@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import zstandard
 
 from indexer.fence import Fence, Rendered
+from indexer.kept_blocks import KeptBlocks
 from shared.encodings import MIN_COMPRESSED_BYTES, SUFFIXES, Coding, variant_key
 from shared.storage.interface import Storage
 
@@ -53,15 +54,26 @@ def variant_keys(key: str) -> list[str]:
 
 
 async def put_variants(
-    fence: Fence, file: Rendered, size_bytes: int, chunks: Chunks, generation: int
+    fence: Fence,
+    file: Rendered,
+    size_bytes: int,
+    chunks: Chunks,
+    generation: int,
+    kept: KeptBlocks | None = None,
 ) -> None:
     """Put the variants of a file that are worth their bytes, and replace those that are there already.
 
     A variant is never deleted: a delete that arrives late would take a newer one. file: the identity body, of
-    size_bytes; chunks: reads it.
+    size_bytes; chunks: reads it. kept: the blocks of large bodies, whose chunks are then compressed apart.
     """
+
+    def compress(coding: Coding) -> bytes:
+        if kept is not None and coding == "gzip" and size_bytes >= IN_THREAD_FROM_BYTES:
+            return kept.member(chunks())
+        return compressed(chunks(), coding)
+
     await asyncio.gather(
-        *(_put_variant(fence, file, coding, size_bytes, chunks, generation) for coding in SUFFIXES)
+        *(_put_variant(fence, file, coding, size_bytes, compress, generation) for coding in SUFFIXES)
     )
 
 
@@ -83,7 +95,12 @@ def small_variants(fence: Fence, file: Rendered, body: bytes) -> list[Rendered] 
 
 
 async def _put_variant(
-    fence: Fence, file: Rendered, coding: Coding, size_bytes: int, chunks: Chunks, generation: int
+    fence: Fence,
+    file: Rendered,
+    coding: Coding,
+    size_bytes: int,
+    compress: Callable[[Coding], bytes],
+    generation: int,
 ) -> None:
     """Put one variant, if it saves bytes or if there is one."""
     key = variant_key(file.key, coding)
@@ -91,9 +108,9 @@ async def _put_variant(
     if size_bytes < MIN_COMPRESSED_BYTES and not is_there:
         return
     if size_bytes >= IN_THREAD_FROM_BYTES:
-        body = await asyncio.to_thread(lambda: compressed(chunks(), coding))
+        body = await asyncio.to_thread(compress, coding)
     else:
-        body = compressed(chunks(), coding)
+        body = compress(coding)
     if len(body) < size_bytes or is_there:
         digest = hashlib.sha256(body).hexdigest()
         await fence.put(Rendered(key, body, file.content_type, digest, file.digest), generation)

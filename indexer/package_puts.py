@@ -9,6 +9,7 @@ from __future__ import annotations
 from indexer.encodings import put_variants, small_variants
 from indexer.entry import join_lines
 from indexer.fence import Fence, Rendered
+from indexer.kept_blocks import pieces_of
 from indexer.known_versions import require_known_versions
 from indexer.package_files import PackageFiles
 from indexer.parts import Parts
@@ -51,7 +52,7 @@ async def put_package_files(parts: Parts, fence: Fence, files: PackageFiles) -> 
         await _put_rest(parts, fence, files)
     elif not await _put_in_order(fence, files):
         await _put_new(parts, fence, files)
-        await _put_replaced(fence, files)
+        await _put_replaced(parts, fence, files)
     stop_at("after_index_put", parts.settings.test_stop_at)
     await _put_removed(parts.storage, fence, files)
     return files
@@ -85,29 +86,34 @@ async def _put_rest(parts: Parts, fence: Fence, files: PackageFiles) -> None:
     file, so where there is none of the latter, there are none.
     """
     if fence.has_looked_at([files.index.key]):
-        await _put_replaced(fence, files)
+        await _put_replaced(parts, fence, files)
         return
     generation = files.package.generation
     first = (fence.put_first(file, generation) for file in (files.page, files.index))
     if not all(await together(*first)):
         await _look(parts, fence, files)
         await fence.prove()
-        await _put_replaced(fence, files)
+        await _put_replaced(parts, fence, files)
         return
-    body = join_lines(files.lines)
-    await put_variants(fence, files.index, len(body), lambda: (body,), generation)
+    await _put_variants(parts, fence, files)
 
 
-async def _put_replaced(fence: Fence, files: PackageFiles) -> None:
+async def _put_replaced(parts: Parts, fence: Fence, files: PackageFiles) -> None:
     """Put the files that may replace others: first those that the index file needs."""
     generation = files.package.generation
     await together(*(fence.put(file, generation) for file in _replaced_documents(fence, files)))
-    body = join_lines(files.lines)
     await together(
         fence.put(files.page, generation),
         fence.put(files.index, generation),
-        put_variants(fence, files.index, len(body), lambda: (body,), generation),
+        _put_variants(parts, fence, files),
     )
+
+
+async def _put_variants(parts: Parts, fence: Fence, files: PackageFiles) -> None:
+    lines = files.lines.values()
+    size_bytes = sum(len(line) + 1 for line in lines)
+    generation = files.package.generation
+    await put_variants(fence, files.index, size_bytes, lambda: pieces_of(lines), generation, parts.blocks)
 
 
 def _replaced_documents(fence: Fence, files: PackageFiles) -> list[Rendered]:

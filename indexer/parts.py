@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from indexer.kept_blocks import KeptBlocks
 from indexer.known_pages import KnownPages
 from indexer.queries import catalog
 from indexer.recent_publications import RecentPublications
@@ -26,6 +27,7 @@ class Parts:
     high_water: tells whether the database is as new as storage. in_doubt: packages whose publication failed
     while it put files. recent: packages published lately, whose files are checked again; None except on S3.
     versions: remembered of packages with many. pages: of versions that are remembered.
+    blocks: of large index files.
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class Parts:
     recent: RecentPublications | None = None
     versions: VersionMemory = field(default_factory=VersionMemory)
     pages: KnownPages = field(default_factory=KnownPages)
+    blocks: KeptBlocks = field(default_factory=KeptBlocks)
 
     @asynccontextmanager
     async def putting(self) -> AsyncIterator[tuple[Driver, set[str]]]:
