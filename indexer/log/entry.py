@@ -41,6 +41,15 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
             return sha256(self.line).hexdigest()
         return self.line_sha256 if isinstance(self.line_sha256, str) else ""
 
+    @property
+    def is_tombstone(self) -> bool:
+        """True if the version was removed. Raises msgspec.MsgspecError if the line is none."""
+        return isinstance(self.line, msgspec.Raw) and decode_foreign(self.line, _Removal).removed
+
+
+class _Removal(msgspec.Struct, frozen=True):
+    removed: bool = False
+
 
 def render_entry(name: str, version: str, line: bytes, provenance: Provenance | None = None) -> bytes:
     """The entry of a line, which has no LF."""

@@ -16,15 +16,10 @@ import msgspec
 
 from indexer.log.entry import LogEntry
 from indexer.log.invalid import LogInvalid
-from shared.foreign_json import decode_foreign
 from shared.names import PackageName, parse_name
 from shared.publish_errors import InvalidName
 
 NAMES_AT_ONCE: Final = 500
-
-
-class _Removal(msgspec.Struct, frozen=True):
-    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class Logged:
             parse_name(entry.name)  # the name becomes part of paths
             if not isinstance(entry.line, msgspec.Raw):
                 return cls(entry.digest, None)
-            is_removed = decode_foreign(entry.line, _Removal).removed
+            is_removed = entry.is_tombstone
         except (InvalidName, msgspec.MsgspecError) as error:
             raise LogInvalid(f"the entry of {entry.name!r} {entry.version!r} is no line: {error}") from error
         return cls(entry.digest, bytes(entry.line), is_removed)

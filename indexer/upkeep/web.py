@@ -19,6 +19,7 @@ from typing import Final, Self, TypeVar
 import httpx
 
 from indexer.upkeep.fetch import Fetched
+from shared.causes import cause_of
 from shared.errors import StorageUnavailable
 
 TIMEOUT_S: Final = 30.0
@@ -161,7 +162,7 @@ class Web:
             try:
                 return await self._ask(url, take, etag, accepted)
             except httpx.HTTPError as error:
-                refused = _Refused(type(error).__name__)
+                refused = _Refused(cause_of(error))
             except _Refused as error:
                 refused = error
             if refused.is_final or attempt == ATTEMPTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from shared.errors import LogDiverged
 from shared.storage.interface import Found
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
+from tests.deploy.forked_commands import run
 from tests.http.test_removal import remove
 from tests.indexer.upkeep.walks import settle
 from tests.log.go_reader import MISSING, GoReader
@@ -85,6 +87,8 @@ async def test_each_change_of_a_line_is_one_entry(logging_registry: Registry) ->
         "cksum": hashlib.sha256(hello_archive(version="0.2.0")).hexdigest(),
         "removed": True,
     }
+    refused = await asyncio.to_thread(run, "log", "prove", "hello", "0.2.0", "--url", registry.url)
+    assert (refused.returncode, refused.stderr) == (1, "x07-registry: hello 0.2.0 was removed\n")
     lines = await index_lines_of(registry.storage, "hello")
     assert list(lines) == [("hello", "0.1.0")]
     for release, line in lines.items():
