@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -100,6 +101,11 @@ class Forked:
         """Let a stopped process continue."""
         os.kill(self._process.pid or 0, signal.SIGCONT)
 
+    def tell_where(self) -> None:
+        """Have the process write into its log where each of its threads is, once it runs."""
+        if self.is_running:
+            os.kill(self._process.pid or 0, signal.SIGUSR1)
+
     async def ended(self) -> str:
         """Wait for the end. Returns how it ended: `exit status 2` or `SIGKILL`."""
         status = await asyncio.shield(self._ending)
@@ -162,6 +168,7 @@ def _run(
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for path, descriptor in ((stdout, 1), (stderr, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), descriptor)
+    faulthandler.register(signal.SIGUSR1, file=2)
     if prepare is not None:
         prepare()
     from deploy.cli.app import main

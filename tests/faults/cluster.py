@@ -41,6 +41,14 @@ class Child(Protocol):
 
 Launch = Callable[[Sequence[str], Mapping[str, str], Path], Child]
 START_DEADLINE_S = 30.0
+SESSIONS = """
+SELECT pid, state, wait_event_type, wait_event, pg_blocking_pids(pid) AS blocked_by,
+       now() - state_change AS since,
+       left(query, 200) AS query
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+# Time for the processes to write where they are; a paused one does not.
+TELLING_S = 1.0
 CRASH = "Traceback (most recent call last)"
 
 
@@ -142,6 +150,17 @@ class Cluster:
         """End the remaining processes at once."""
         await asyncio.gather(*(process.close() for process in self._processes))
 
+    async def tell(self) -> None:
+        """Print for a failed test: each log with the place of every thread, and what Postgres is doing."""
+        for process in self._processes:
+            if isinstance(process.child, Forked):
+                process.child.tell_where()
+        await asyncio.sleep(TELLING_S)
+        for log in self.logs():
+            print(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
+        for row in await self.registry.rows(SESSIONS):
+            print(f"--- {row}")
+
     def logs(self) -> list[Path]:
         """The logs of all processes."""
         return sorted(self._directory.glob("*.log"))
@@ -172,8 +191,7 @@ async def open_cluster(values: Mapping[str, Any], directory: Path, **behind: Any
         try:
             yield cluster
         except BaseException:
-            for log in sorted(directory.glob("*.log")):
-                print(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
+            await cluster.tell()
             raise
         finally:
             await cluster.close()
