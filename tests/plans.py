@@ -162,4 +162,6 @@ def _nodes(plan: dict[str, Any]) -> Iterator[tuple[int, str]]:
             f"{plan['Node Type']} that compares {plan.get('Join Filter')}",
         )
     for inner in plan.get("Plans", ()):
-        yield from _nodes(inner)
+        # The scan of the heap counts the rows that are there; the index also has those that were replaced.
+        if (plan["Node Type"], inner["Node Type"]) != ("Bitmap Heap Scan", "Bitmap Index Scan"):
+            yield from _nodes(inner)

@@ -51,7 +51,7 @@ async def place(tx: AsyncConnection, versions: Mapping[UUID, int]) -> None:
     await tx.execute(_PLACE, {"ids": list(versions), "counts": list(versions.values())})
 
 
-# OFFSET 0 has Postgres look up the packages of each page.
+# OFFSET 0 has Postgres look up each package of a page. Otherwise it reads all of them.
 _CHANGED = text(
     """
     WITH last AS (SELECT max(position) AS position FROM page_positions), wanted AS (
@@ -67,9 +67,9 @@ _CHANGED = text(
         SELECT package_id FROM page_positions
         WHERE position > wanted.page * :per_page AND position <= (wanted.page + 1) * :per_page
         OFFSET 0) placed
-    JOIN packages p ON p.id = placed.package_id
-    JOIN index_state s ON s.package_id = p.id AND s.published_generation > 0
-    JOIN package_listings l ON l.package_id = p.id
+    CROSS JOIN LATERAL (SELECT id, name FROM packages WHERE id = placed.package_id OFFSET 0) p
+    CROSS JOIN LATERAL (SELECT * FROM package_listings WHERE package_id = p.id OFFSET 0) l
+    WHERE EXISTS (SELECT FROM index_state s WHERE s.package_id = p.id AND s.published_generation > 0)
     ORDER BY wanted.page, p.name
     """
 )

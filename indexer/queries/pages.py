@@ -142,11 +142,14 @@ async def put_releases(
     await tx.execute(_KEEP_NEWEST, {"kept": KEPT_RELEASES})
 
 
+# OFFSET 0 has Postgres look up each package. Otherwise it reads all of them.
 _NEWEST = text(
     """
     SELECT p.name, r.version, r.published_at, l.description
-    FROM page_releases r JOIN packages p ON p.id = r.package_id
-    LEFT JOIN package_listings l ON l.package_id = r.package_id
+    FROM page_releases r
+    CROSS JOIN LATERAL (SELECT name FROM packages WHERE id = r.package_id OFFSET 0) p
+    LEFT JOIN LATERAL (
+        SELECT description FROM package_listings WHERE package_id = r.package_id OFFSET 0) l ON true
     ORDER BY r.published_at DESC, p.name LIMIT :count
     """
 )
@@ -175,8 +178,10 @@ _COUNT_DEPENDENTS = text(
 _ADVISORIES = text(
     """
     SELECT a.id, p.name, a.version, a.kind, a.severity, a.summary, a.created_at, a.withdrawn_at
-    FROM package_version_advisories a JOIN packages p ON p.id = a.package_id
-    JOIN index_state s ON s.package_id = p.id AND s.generation = s.published_generation
+    FROM package_version_advisories a
+    CROSS JOIN LATERAL (SELECT id, name FROM packages WHERE id = a.package_id OFFSET 0) p
+    CROSS JOIN LATERAL (
+        SELECT FROM index_state WHERE package_id = p.id AND generation = published_generation OFFSET 0) s
     WHERE NOT EXISTS (SELECT FROM private_packages h WHERE h.package_id = p.id)
     ORDER BY COALESCE(a.withdrawn_at, a.created_at) DESC, a.id LIMIT :count
     """

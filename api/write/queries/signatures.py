@@ -19,11 +19,13 @@ _UNSIGNED = """
 _COUNT = text(
     f"SELECT count(*) AS total, count(*) FILTER (WHERE {_UNSIGNED}) AS unsigned FROM package_versions v"  # noqa: S608
 )
+# OFFSET 0 has Postgres walk packages by name until the page is full. It expects few unsigned versions, and
+# would read all.
 _PAGE = text(
     f"""
     SELECT p.id AS package_id, p.name, v.version, v.cksum
-    FROM packages p JOIN package_versions v ON v.package_id = p.id
-    WHERE {_UNSIGNED}
+    FROM packages p CROSS JOIN LATERAL (SELECT * FROM package_versions WHERE package_id = p.id OFFSET 0) v
+    WHERE {_UNSIGNED} AND p.name COLLATE "C" >= CAST(:name AS text)
       AND (p.name COLLATE "C", v.version COLLATE "C") > (CAST(:name AS text), CAST(:version AS text))
     ORDER BY p.name COLLATE "C", v.version COLLATE "C" LIMIT :limit
     """  # noqa: S608 - no value is in the text
