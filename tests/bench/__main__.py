@@ -23,6 +23,7 @@ PROGRAMS = {
     "search": "searches among 100,000 packages beside a plain LIKE",
     "log": "the transparency log of 100,000 packages, and how soon a publish is in it",
     "index_rebuild": "an index file of 1, 100 and 1,000 versions made and published again",
+    "long_packages": "one more version of a package of 1 to 5,000 versions",
     "mirror": "first run of a mirror beside export and wget --mirror; changes followed",
 }
 
