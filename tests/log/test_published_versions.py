@@ -53,6 +53,7 @@ async def registry(make_settings: MakeSettings) -> AsyncIterator[Registry]:
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_go_accepts_the_log_of_all_published_versions_with_yanks_advisories_and_a_removal(
     registry: Registry, go_reader: GoReader | None, request: pytest.FixtureRequest, tmp_path: Path
