@@ -28,9 +28,10 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	@$(LINK)
 	@touch $@
 
+# The lock names everything, also what [tool.uv] in pyproject.toml leaves out on purpose.
 $(DEV_STAMP): requirements-dev.lock pyproject.toml | $(BIN)/python
 	@echo "==> installing what tests and checks need (requirements-dev.lock, hashes checked)"
-	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@$(INSTALL) --no-deps --require-hashes -r requirements-dev.lock
 	@$(LINK)
 	@touch $@ $(RUN_STAMP)
 
