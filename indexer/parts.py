@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from indexer.archive_sizes import ArchiveSizes
 from indexer.kept_blocks import KeptBlocks
 from indexer.known_pages import KnownPages
 from indexer.queries import catalog
@@ -37,6 +38,7 @@ class Parts:
     high_water: HighWater
     in_doubt: set[str] = field(default_factory=set)
     recent: RecentPublications | None = None
+    archive_sizes: ArchiveSizes = field(default_factory=ArchiveSizes)
     versions: VersionMemory = field(default_factory=VersionMemory)
     pages: KnownPages = field(default_factory=KnownPages)
     blocks: KeptBlocks = field(default_factory=KeptBlocks)

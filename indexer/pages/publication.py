@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ from indexer.metrics import PAGES_SECONDS
 from indexer.pages.feeds import render_advisories_feed, render_new_feed, render_versions_feed
 from indexer.pages.home_html import render_home_html
 from indexer.pages.list_html import render_lists
-from indexer.pages.package_html import render_package_html
+from indexer.pages.package_html import render_package_html, shown_versions
 from indexer.pages.page_files import empty, put_all, put_differing
 from indexer.pages.site_files import site_files
 from indexer.pages.version_pages import put_version_pages
@@ -109,7 +109,7 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPa
     dependents = await pages.dependents_of(tx, [package.name for package in visible])
     keys = await _put_pages(visible, lambda each: _put_package(parts, fence, each, dependents[each.name]))
     required = await _required_by(parts, tx, names)
-    keys += await _put_required(site, tx, fence, required)
+    keys += await _put_required(parts, tx, fence, required)
     keys += await _remove_pages(site, fence, clean)
     if names or await parts.storage.head(list_key(None)) is None:
         listed = await page_lists.changed_pages(tx, names)
@@ -139,13 +139,15 @@ async def _required_by(parts: Parts, tx: AsyncConnection, names: Sequence[Packag
 
 
 async def _put_required(
-    site: Site, tx: AsyncConnection, fence: Fence, required: Sequence[PackageRow]
+    parts: Parts, tx: AsyncConnection, fence: Fence, required: Sequence[PackageRow]
 ) -> list[str]:
     """Put the pages of packages that others require, which list those. Returns the keys."""
+    site = site_of(parts.settings)
     dependents = await pages.dependents_of(tx, [package.name for package in required])
 
     async def put(package: PackageRow) -> list[str]:
-        return await put_all(fence, _package_page(site, package, dependents[package.name]))
+        sizes = await _sizes(parts, package)
+        return await put_all(fence, _package_page(site, package, dependents[package.name], sizes))
 
     return await _put_pages(required, put)
 
@@ -174,16 +176,20 @@ async def _put_package(
     """Put the pages of the versions of a package, then its own, and its feed."""
     site = site_of(parts.settings)
     keys = await put_version_pages(parts, site, package, fence)
-    return keys + await put_all(
-        fence, chain(_package_page(site, package, dependents), _versions_feed(site, package))
-    )
+    page = _package_page(site, package, dependents, await _sizes(parts, package))
+    return keys + await put_all(fence, chain(page, _versions_feed(site, package)))
+
+
+async def _sizes(parts: Parts, package: PackageRow) -> Mapping[VersionText, int]:
+    """The sizes of the archives that the page of a package shows."""
+    return await parts.archive_sizes.of(parts.storage, package.name, shown_versions(package))
 
 
 def _package_page(
-    site: Site, package: PackageRow, dependents: Sequence[Dependent]
+    site: Site, package: PackageRow, dependents: Sequence[Dependent], sizes: Mapping[VersionText, int]
 ) -> Iterator[tuple[str, bytes]]:
     if key := page_key(package_path(package.name)):
-        yield key, render_package_html(site, package, dependents)
+        yield key, render_package_html(site, package, dependents, sizes)
 
 
 def _versions_feed(site: Site, package: PackageRow) -> Iterator[tuple[str, bytes]]:

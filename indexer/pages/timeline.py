@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +17,16 @@ LANE: Final = 22
 APART: Final = 18
 LANES: Final = 5
 MAX_YEARS: Final = 12
+LEAST_RADIUS, MIDDLE_RADIUS, MOST_RADIUS = 4, 6, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A version in the picture. x, y: its centre."""
+    """A version in the picture. x, y: its centre. radius: grows with the logarithm of its archive's size."""
 
     x: int
     y: int
+    radius: int
     release: Release
 
 
@@ -54,8 +57,10 @@ def time_line(releases: Sequence[Release]) -> TimeLine | None:
     first, last = shown[0].published_at, shown[-1].published_at
     lanes = list(_lanes([_place(each.published_at, first, last) for each in shown]))
     base = MARGIN + LANE * max(lane for _, lane in lanes)
+    radii = _radii([each.size_bytes for each in shown])
     marks = tuple(
-        Mark(x, base - LANE * lane, release) for (x, lane), release in zip(lanes, shown, strict=True)
+        Mark(x, base - LANE * lane, radius, release)
+        for (x, lane), radius, release in zip(lanes, radii, shown, strict=True)
     )
     return TimeLine(WIDTH, base + 2 * MARGIN, base, marks, tuple(_ticks(first, last)))
 
@@ -65,6 +70,20 @@ def _place(moment: datetime, first: datetime, last: datetime) -> int:
     whole = (last - first).total_seconds()
     part = (moment - first).total_seconds() / whole if whole else 0.5
     return MARGIN + round(part * (WIDTH - 2 * MARGIN))
+
+
+def _radii(sizes: Sequence[int | None]) -> list[int]:
+    """The radius of each mark. An unknown size, and sizes that are all the same, have the middle one."""
+    known = [math.log(size) for size in sizes if size]
+    least, most = min(known, default=0.0), max(known, default=0.0)
+    if most == least:
+        return [MIDDLE_RADIUS] * len(sizes)
+    return [
+        LEAST_RADIUS + round((MOST_RADIUS - LEAST_RADIUS) * (math.log(size) - least) / (most - least))
+        if size
+        else MIDDLE_RADIUS
+        for size in sizes
+    ]
 
 
 def _lanes(places: Sequence[int]) -> Iterator[tuple[int, int]]:

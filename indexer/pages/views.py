@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -55,12 +56,13 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version in the table of its package."""
+    """A version in the table of its package. size_bytes: of its archive, None if unknown."""
 
     version: VersionText
     published_at: datetime
     yanked: bool
     advisories: tuple[AdvisoryRow, ...]
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,14 @@ class PackageView:
     advisories: tuple[AdvisoryView, ...]
 
 
-def package_view(package: PackageRow) -> PackageView:
-    """What the page of a package shows."""
+def package_view(package: PackageRow, sizes: Mapping[VersionText, int]) -> PackageView:
+    """What the page of a package shows. sizes: of archives in bytes, as far as they are known."""
     latest = None if package.latest is None else version_view(package.name, package.latest)
     return PackageView(
         name=package.name,
         is_official=package.is_official,
         owners=package.owners,
-        versions=releases_of(package),
+        versions=tuple(replace(each, size_bytes=sizes.get(each.version)) for each in releases_of(package)),
         latest=package.latest_version,
         description=latest.description if latest else None,
         license=latest.license if latest else None,

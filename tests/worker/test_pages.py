@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from indexer import version_memory
-from indexer.home import Dependent
 from indexer.pages import publication as page_publication
 from indexer.pages import version_pages
 from indexer.pages.archive_files import Listing
@@ -136,10 +136,10 @@ async def test_a_package_whose_pages_cannot_be_made_stops_no_other(
     alice = await quiet.add_publisher()
     good = page_publication.render_package_html
 
-    def render(site: Site, package: PackageRow, dependents: Sequence[Dependent]) -> bytes:
+    def render(site: Site, package: PackageRow, *others: Any) -> bytes:
         if package.name == "bad":
             raise RuntimeError("a template that does not know this row")
-        return good(site, package, dependents)
+        return good(site, package, *others)
 
     monkeypatch.setattr(page_publication, "render_package_html", render)
     async with open_parts(quiet.settings) as parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -49,6 +50,19 @@ def test_versions_of_one_day_stand_above_each_other() -> None:
     assert line is not None
     assert len({(mark.x, mark.y) for mark in line.marks}) == 4
     assert [tick.year for tick in line.ticks] == [2021]
+
+
+@given(st.lists(st.none() | st.integers(0, 2**40), min_size=2, max_size=SHOWN))
+def test_a_larger_archive_never_has_a_smaller_dot(sizes: list[int | None]) -> None:
+    """Also if sizes differ by powers of ten, or are not known."""
+    releases = [
+        replace(release(number, timedelta(days=number)), size_bytes=size) for number, size in enumerate(sizes)
+    ]
+    line = time_line(releases)
+    assert line is not None
+    known = sorted((mark.release.size_bytes, mark.radius) for mark in line.marks if mark.release.size_bytes)
+    assert all(smaller[1] <= larger[1] for smaller, larger in pairwise(known))
+    assert all(timeline.LEAST_RADIUS <= mark.radius <= timeline.MOST_RADIUS for mark in line.marks)
 
 
 @given(st.integers(0, 20), st.integers(0, 20))
