@@ -115,8 +115,8 @@ browser-test: $(DEV_STAMP) ## A person's way in a real browser; installs Debian'
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
 	$(BIN)/python -m pytest -q -n0 tests/webui/walk.py tests/webui/pages.py
 
-pages: $(DEV_STAMP) ## Write screenshots of every page into gallery/, three widths, light and dark; needs Chromium
-	$(BIN)/python -m tests.webui.gallery
+pages: $(DEV_STAMP) ## Write screenshots of every page into gallery/, three widths, light and dark; KEEP=1 renews the kept ones
+	$(BIN)/python -m tests.webui.gallery $(if $(KEEP),--keep)
 
 bench: $(DEV_STAMP) ## Print the figures of tests/bench beside their peers
 	$(BIN)/python -m tests.bench

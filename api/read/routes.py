@@ -31,12 +31,12 @@ from shared.blobs import (
     private_catalog_key,
 )
 from shared.errors import NotFound
-from shared.http.page_headers import PAGE_FIELDS
+from shared.http.page_headers import API_FIELDS, PAGE_FIELDS
 from shared.http.path import decode_path
 from shared.http.service import OPENAPI_PATH
 from shared.log_paths import CHECKPOINT_PATH, TILE_PATH, is_full_bundle
 from shared.names import PackageName, parse_index_path, parse_name, shard_path
-from shared.page_paths import HOME_KEY, PAGES_PREFIX, STARTS, page_key, page_path, page_pattern
+from shared.page_paths import API_KEY, HOME_KEY, PAGES_PREFIX, STARTS, page_key, page_path, page_pattern
 from shared.versions import parse_version
 
 INDEX: Final = b"/index/"
@@ -93,6 +93,8 @@ class FixedPage(Enum):
 Route = BlobRoute | Redirect | FixedPage
 
 VARY_ON_ACCEPT: Final = (b"vary", b"accept")
+FIELDS_OF_PAGES: Final = {HOME_KEY: (*PAGE_FIELDS, VARY_ON_ACCEPT), API_KEY: API_FIELDS}
+"""The further headers of the pages whose headers are not those of all others."""
 # Below /index/: the catalog of the private packages that a pattern covers.
 PRIVATE_CATALOG: Final = re.compile(r"private/([a-z0-9_-]{1,128}\*?)/catalog\.json")
 
@@ -249,7 +251,7 @@ def _html_blob(key: str) -> BlobRoute:
         content_type_of(key),
         ARCHIVE_MAX_AGE if is_asset else ASK_EACH_TIME,
         has_variants=True,
-        fields=(*PAGE_FIELDS, VARY_ON_ACCEPT) if key == HOME_KEY else PAGE_FIELDS,
+        fields=FIELDS_OF_PAGES.get(key, PAGE_FIELDS),
         depends_on_accept=key == HOME_KEY,
     )
 

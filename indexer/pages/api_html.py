@@ -1,4 +1,7 @@
-"""Renders the OpenAPI document as a page that needs no script. Pure: the document's bytes to bytes."""
+"""Renders the OpenAPI document as a page that needs no script. Pure: the document's bytes to bytes.
+
+In browsers that run scripts, Swagger UI takes the place of the list.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from indexer.pages.api_viewer import viewer_files
 from indexer.pages.docs_text import render_docs
+from shared.http.service import OPENAPI_PATH
 from shared.pages.rendering import render_page
 from shared.pages.site import Site
 
@@ -48,6 +53,8 @@ def render_api_html(site: Site, document: bytes) -> bytes:
         release=parsed["info"]["version"],
         text=render_docs(parsed["info"]["description"]),
         tags=[(tag, found) for tag, found in tags if found],
+        viewer=[site.root + path for path in viewer_files()],
+        document=site.root + OPENAPI_PATH,
     )
 
 

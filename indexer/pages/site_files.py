@@ -6,6 +6,7 @@ from functools import cache
 
 from indexer.fence import Rendered
 from indexer.pages.api_html import render_api_html
+from indexer.pages.api_viewer import viewer_files
 from indexer.pages.page_files import page_file
 from indexer.pages.site_html import render_help_html
 from shared.http.openapi import openapi_document
@@ -19,6 +20,7 @@ def site_files(site: Site) -> tuple[Rendered, ...]:
     """The files. Rendered once, because they change only with the program and its settings."""
     files = {
         **{f"pages{asset_path(name)}": body for name, body in ASSET_BODIES.items()},
+        **{f"pages{path}": body for path, body in viewer_files().items()},
         "pages/favicon.ico": ASSET_BODIES[ICON],
         "pages/robots.txt": robots_text(site).encode(),
         HELP_KEY: render_help_html(site),

@@ -13,10 +13,13 @@ FOLDER: Final = resources.files("shared.pages") / "static"
 STYLESHEET: Final = "style.css"
 SCRIPT: Final = "copy.js"
 ICON: Final = "icon.svg"
+API_STYLESHEET: Final = "api.css"
+API_SCRIPT: Final = "api.js"
+NAMES: Final = (STYLESHEET, SCRIPT, ICON, API_STYLESHEET, API_SCRIPT)
 
 
 def _bodies() -> Mapping[str, bytes]:
-    return {name: (FOLDER / name).read_bytes() for name in (STYLESHEET, SCRIPT, ICON)}
+    return {name: (FOLDER / name).read_bytes() for name in NAMES}
 
 
 ASSET_BODIES: Final = _bodies()
@@ -25,5 +28,10 @@ ASSET_BODIES: Final = _bodies()
 
 def asset_path(name: str) -> str:
     """The path of an asset. A page of an older release names an older path, whose file is never removed."""
+    return hashed_path(name, ASSET_BODIES[name])
+
+
+def hashed_path(name: str, body: bytes) -> str:
+    """The path of an asset with these bytes."""
     stem, _, extension = name.rpartition(".")
-    return f"{ASSETS}{stem}.{hashlib.sha256(ASSET_BODIES[name]).hexdigest()[:16]}.{extension}"
+    return f"{ASSETS}{stem}.{hashlib.sha256(body).hexdigest()[:16]}.{extension}"

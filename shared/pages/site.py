@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shared.page_paths import files_path, list_path, package_path, version_path, versions_feed_path
-from shared.pages.assets import ICON, SCRIPT, STYLESHEET, asset_path
+from shared.pages.assets import API_SCRIPT, API_STYLESHEET, ICON, SCRIPT, STYLESHEET, asset_path
 from shared.private_names import is_private
 from shared.settings import Settings
 
@@ -46,6 +46,16 @@ class Site:
     def script(self) -> str:
         """The path of the script."""
         return self.root + asset_path(SCRIPT)
+
+    @property
+    def api_stylesheet(self) -> str:
+        """The path of the stylesheet of the API page."""
+        return self.root + asset_path(API_STYLESHEET)
+
+    @property
+    def api_script(self) -> str:
+        """The path of the script of the API page."""
+        return self.root + asset_path(API_SCRIPT)
 
     @property
     def icon(self) -> str:

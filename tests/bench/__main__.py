@@ -9,6 +9,7 @@ PROGRAMS = {
     "reads": "reads of index files and archives beside nginx and others; misses, freshness, memory",
     "private_reads": "processor time of a fast answer in a private registry, beside a public one",
     "private_rates": "rate of reads with a token by wrk in a private registry, beside a public one",
+    "html_pages": "HTML pages of 100,000 packages: processor time, files and bytes",
     "pages": "package pages, owners and advisories at 32 connections",
     "fairness": "p50 and p99 at 64 connections of the routes that ask Postgres",
     "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",

@@ -247,7 +247,13 @@ async def test_feeds_follow_publishes_and_advisories(paged: Registry) -> None:
 async def test_help_and_status_are_there_from_the_start(paged: Registry) -> None:
     """Nobody has to publish before the links at the top lead somewhere."""
     await until_page(paged.http, "/help", f"sparse+{BASE}/index/", "x07 pkg publish")
-    await until_page(paged.http, "/docs/api", "/v1/packages/{name}/{version}/yank", "&#34;yanked&#34;: true")
+    api = await until_page(
+        paged.http, "/docs/api", "/v1/packages/{name}/{version}/yank", "&#34;yanked&#34;: true"
+    )
+    require_closed(api)
+    viewer = re.search(r'src="(/assets/swagger-ui-bundle[^"]+)"', api.text)
+    assert viewer is not None
+    assert (await paged.http.get(viewer[1])).headers["content-type"] == "text/javascript; charset=utf-8"
     await until_page(paged.http, "/status", "A worker wrote this page on")
     await until_page(paged.http, "/packages/", "There are no packages yet")
 

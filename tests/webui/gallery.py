@@ -1,9 +1,15 @@
-"""Writes a screenshot of every page into gallery/, so that a reviewer sees what changed (`make pages`)."""
+"""Writes a screenshot of every page into gallery/, so that a reviewer sees what changed (`make pages`).
+
+`make pages KEEP=1` also renews the small screenshots in tests/webui/kept/, with which the browser test
+compares.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +20,14 @@ from deploy.migrations.runner import migrate
 from shared.settings import Settings
 from tests.memory import servers_directory
 from tests.stack import Registry
-from tests.webui.paged import PATHS, fill, paged_registry
+from tests.webui.likeness import keep
+from tests.webui.paged import FRESH, PATHS, fill, paged_registry, shots
 from tests.webui.webdriver import Chromium, chromium
 
 GALLERY: Final = Path("gallery")
-WIDTHS: Final = (320, 768, 1280)
 
 
-async def main() -> None:
+async def main(*, keeps: bool) -> None:
     """Start a registry, fill it, and take the screenshots."""
     with tempfile.TemporaryDirectory(prefix="x07-gallery-", dir=servers_directory()) as directory:
         root = Path(directory)
@@ -35,27 +41,26 @@ async def main() -> None:
                     paged_registry(postgres.url, valkey.url, root) as registry,
                     chromium() as window,
                 ):
-                    await shoot(registry, window, ("/",), "fresh")
+                    await shoot(registry, window, FRESH, "fresh", keeps=keeps)
                     await fill(registry)
-                    await shoot(registry, window, PATHS, "")
+                    await shoot(registry, window, PATHS, "", keeps=keeps)
             finally:
                 await valkey.stop()
                 await postgres.stop()
 
 
-async def shoot(registry: Registry, window: Chromium, paths: tuple[str, ...], prefix: str) -> None:
-    """Take each page at each width, light and dark."""
+async def shoot(
+    registry: Registry, window: Chromium, paths: Sequence[str], prefix: str, *, keeps: bool
+) -> None:
+    """Take each page at each width, light and dark. keeps: also as what the browser test compares with."""
     GALLERY.mkdir(exist_ok=True)
-    for path in paths:
-        await window.open(registry.url + path)
-        words = f"{prefix}/{path}".replace("?", "/").replace("=", "-").split("/")
-        for width in WIDTHS:
-            for scheme in ("light", "dark"):
-                await window.show_as(width, scheme)
-                name = "-".join(filter(None, words)) or "home"
-                (GALLERY / f"{name}-{width}-{scheme}.png").write_bytes(await window.screenshot())
-    print(f"{len(paths)} pages in {GALLERY.absolute()}")
+    kept_bytes = 0
+    async for name, screenshot in shots(registry, window, paths, prefix):
+        (GALLERY / f"{name}.png").write_bytes(screenshot)
+        if keeps:
+            kept_bytes += keep(name, screenshot)
+    print(f"{len(paths)} pages in {GALLERY.absolute()}; kept {kept_bytes} bytes")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(keeps="--keep" in sys.argv))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.stack import Registry, eventually, running_registry
+from tests.webui.webdriver import Chromium
 
 DOCS: Final = """\
 # Greetings
@@ -30,12 +32,23 @@ Call `greeting.hello` with a *name*. [The guide](https://x07.io/guide) has more.
 | --- | --- |
 | world | Hello, world! |
 """
+WIDTHS: Final = (320, 768, 1280)
+SCHEMES: Final = ("light", "dark")
+# So that the time line is the same picture each time.
+PUBLISHED: Final = {
+    "0.1.0": "2024-03-01",
+    "0.2.0": "2024-11-15",
+    "0.3.0-rc.1": "2026-02-01",
+    "0.3.0": "2026-02-20",
+}
+FRESH: Final = ("/", "/packages/")
 PATHS: Final = (
     "/",
     "/packages/",
     "/packages/hello",
     "/packages/hello/0.1.0",
     "/packages/hello/0.2.0",
+    "/packages/hello/0.3.0/files",
     "/search?q=hello",
     "/search?q=nothing-like-it",
     "/help",
@@ -45,7 +58,9 @@ PATHS: Final = (
 
 
 @asynccontextmanager
-async def paged_registry(database_url: str, redis_url: str, directory: Path) -> AsyncIterator[Registry]:
+async def paged_registry(
+    database_url: str, redis_url: str, directory: Path, *, catalog_debounce_seconds: float = 0.02
+) -> AsyncIterator[Registry]:
     """A fresh registry whose public address is its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = Settings(
@@ -54,13 +69,29 @@ async def paged_registry(database_url: str, redis_url: str, directory: Path) -> 
             redis_namespace=directory.name,
             data_dir=directory / "tree",
             pages="on",
-            catalog_debounce_seconds=0.02,
+            catalog_debounce_seconds=catalog_debounce_seconds,
             sweep_seconds=0.5,
             publish_wait_seconds=30,
             public_base=f"http://127.0.0.1:{listener.getsockname()[1]}",
         )
         async with running_registry(settings, listener=listener) as registry:
             yield registry
+
+
+async def shots(
+    registry: Registry, window: Chromium, paths: Sequence[str], prefix: str = ""
+) -> AsyncIterator[tuple[str, bytes]]:
+    """The name of each page at each width, light and dark, and its screenshot. It is open meanwhile."""
+    for path in paths:
+        await window.open(registry.url + path)
+        if path == "/docs/api":
+            await window.until_text("#viewer", "webhooks")
+        words = f"{prefix}/{path}".replace("?", "/").replace("=", "-").split("/")
+        name = "-".join(filter(None, words)) or "home"
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                await window.show_as(width, scheme)
+                yield f"{name}-{width}-{scheme}", await window.screenshot()
 
 
 async def fill(registry: Registry) -> None:
@@ -71,6 +102,13 @@ async def fill(registry: Registry) -> None:
         await registry.publish(hello_archive(name, "1.2.0", description=f"The {name} of the tests."), alice)
     for version in ("0.1.0", "0.2.0", "0.3.0-rc.1", "0.3.0"):
         await registry.publish(hello_archive(version=version, docs=DOCS, meta=meta), alice)
+    for version, day in PUBLISHED.items():
+        await registry.rows(
+            "UPDATE package_versions SET published_at = CAST(:day AS timestamptz) WHERE version = :version "
+            "AND package_id = (SELECT id FROM packages WHERE name = 'hello') RETURNING 1",
+            day=datetime.fromisoformat(day).replace(tzinfo=UTC),
+            version=version,
+        )
     await registry.http.post("/v1/packages/hello/0.2.0/yank", json={"yanked": True}, headers=alice)
     advisory = {
         "kind": "security",
@@ -82,7 +120,8 @@ async def fill(registry: Registry) -> None:
     await registry.http.post("/v1/packages/hello/0.2.0/advisories", json=advisory, headers=alice)
 
     async def is_written() -> bool:
-        page = await registry.http.get("/packages/hello/0.2.0")
-        return "A long name overflows." in page.text
+        # A batch of pages ends with this one.
+        feed = await registry.http.get("/feeds/advisories.atom")
+        return "A long name overflows." in feed.text
 
     await eventually(is_written)

@@ -73,9 +73,9 @@ class Chromium:
         """The result of a script."""
         return await self._command("POST", "/execute/sync", {"script": script, "args": []})
 
-    async def run_async(self, script: str) -> Any:
-        """What a script passes to the function that is its last argument."""
-        return await self._command("POST", "/execute/async", {"script": script, "args": []})
+    async def run_async(self, script: str, *arguments: Any) -> Any:
+        """What a script passes to the function that is its last argument, behind these."""
+        return await self._command("POST", "/execute/async", {"script": script, "args": list(arguments)})
 
     async def show_as(self, width: int, scheme: str) -> None:
         """Give the page a width in pixels and a colour scheme, `light` or `dark`."""
@@ -84,9 +84,9 @@ class Chromium:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         await self._devtools("Emulation.setEmulatedMedia", {"features": [feature]})
 
-    async def without_scripts(self) -> None:
-        """Run no script of the pages that are opened from now on."""
-        await self._devtools("Emulation.setScriptExecutionDisabled", {"value": True})
+    async def with_scripts(self, *, allowed: bool) -> None:
+        """Run the scripts of the pages that are opened from now on, or none."""
+        await self._devtools("Emulation.setScriptExecutionDisabled", {"value": not allowed})
 
     async def screenshot(self) -> bytes:
         """The whole page as a PNG, also what is below the window."""

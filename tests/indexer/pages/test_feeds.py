@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
+
+import feedparser
+import pytest
+from lxml import etree
 
 from indexer.home import NewAdvisory, NewVersion
 from indexer.pages.feeds import SHOWN, render_advisories_feed, render_new_feed, render_versions_feed
@@ -15,14 +21,26 @@ from shared.pages.site import Site
 
 SITE = Site("https://registry.example/x07", "/x07", "https://web.example", is_private=False)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 120000, tzinfo=UTC)
+XML_ONLY = etree.XMLParser(resolve_entities=False, no_network=True)
+SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).parent / "atom.rng"))
+ATOM_TYPE = "application/atom+xml; charset=utf-8"
 ATOM = "{http://www.w3.org/2005/Atom}"
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
 HOSTILE = "<script>&amp;]]>\x00\x08\x1b\ufffe\uffff\u202e \U0001f600 é"
 
 
 def require_valid(feed: bytes) -> ElementTree.Element:
-    """Fail unless the feed keeps the rules that W3C's validator checks. Returns its root."""
+    """Fail unless the feed keeps the rules that W3C's validator checks. Returns its root.
+
+    lxml compares it with the schema of the standard, feedparser reads it as feed readers do, and what neither
+    knows is below.
+    """
+    SCHEMA.assertValid(etree.fromstring(feed, XML_ONLY))
+    read = feedparser.parse(io.BytesIO(feed), response_headers={"content-type": ATOM_TYPE})
+    assert (read.bozo, read.version, read.encoding) == (False, "atom10", "utf-8"), read.get("bozo_exception")
     root = ElementTree.fromstring(feed)  # noqa: S314 - our own
+    assert len(read.entries) == len(root.findall(f"{ATOM}entry"))
+    assert all(entry.updated_parsed and entry.published_parsed and entry.link for entry in read.entries)
     assert root.tag == f"{ATOM}feed"
     require_once(root, "id", "title", "updated", "author")
     assert root.find(f"{ATOM}author/{ATOM}name").text
@@ -50,6 +68,25 @@ def require_once(element: ElementTree.Element, *names: str) -> None:
             assert DATE.fullmatch(found[0].text or "")
         if name == "id":
             assert (found[0].text or "").startswith("https://registry.example/x07/")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"<updated>", b"<updated>yesterday, "),
+        (b"</updated>", b"</updated><updated>2026-01-02T03:04:05Z</updated>"),
+        (b"<author>", b"<writer/><author>"),
+        (b'type="text/html"', b'type="html"'),
+        (b"<entry>", b"<entry><title>again</title>"),
+        (b"<id>", b"<id/><id>"),
+    ],
+)
+def test_the_rules_notice_a_feed_that_breaks_one(good: bytes, bad: bytes) -> None:
+    """Otherwise they would prove nothing."""
+    feed = render_new_feed(SITE, [NewVersion("hello", "0.1.0", NOW, HOSTILE)])
+    require_valid(feed)
+    assert good in feed
+    assert not SCHEMA.validate(etree.fromstring(feed.replace(good, bad, 1), XML_ONLY))
 
 
 def test_a_feed_without_entries_is_valid() -> None:
