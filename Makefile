@@ -112,7 +112,7 @@ model: $(DEV_STAMP) ## Explore every order of publications, faults and pauses in
 browser-test: $(DEV_STAMP) ## A person's way in a real browser; installs Debian's Chromium where it is missing
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 		echo "==> installing chromium and chromium-driver (Debian)"; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core; }
 	$(BIN)/python -m pytest -q -n0 tests/webui/walk.py tests/webui/pages.py
 
 pages: $(DEV_STAMP) ## Write screenshots of every page into gallery/, three widths, light and dark; KEEP=1 renews the kept ones
