@@ -37,7 +37,7 @@ IS_TOO_WIDE = "return document.documentElement.scrollWidth > document.documentEl
 BROKEN = (
     "document.querySelector('link[rel=stylesheet]').disabled = true",
     "document.querySelector('main').style.maxWidth = '30rem'",
-    "document.querySelector('table').hidden = true",
+    "document.querySelector('[aria-labelledby=versions] table').hidden = true",
     "document.documentElement.style.setProperty('--paper', '#d7d7ff')",
 )
 OTHER_FONT = "document.body.style.fontFamily = 'serif'"

@@ -20,12 +20,15 @@ FLAGS = (
     "--headless",
     "--no-sandbox",  # without it, Chromium refuses to run as root
     "--disable-gpu",
+    "--hide-scrollbars",  # they take 15 pixels of a screenshot's width
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 )
+# The second frame begins when the first one is painted.
+PAINTED = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
 DEADLINE_S = 30.0
 
 
@@ -83,6 +86,7 @@ class Chromium:
         await self._devtools("Emulation.setDeviceMetricsOverride", metrics)
         feature = {"name": "prefers-color-scheme", "value": scheme}
         await self._devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+        await self.run_async(PAINTED)
 
     async def with_scripts(self, *, allowed: bool) -> None:
         """Run the scripts of the pages that are opened from now on, or none."""
