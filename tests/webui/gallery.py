@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.memory import servers_directory
 from tests.stack import Registry
 from tests.webui.likeness import keep
-from tests.webui.paged import FRESH, PATHS, fill, paged_registry, shots
+from tests.webui.paged import FRESH, PATHS, fill, open_when, paged_registry, shots
 from tests.webui.webdriver import Chromium, chromium
 
 GALLERY: Final = Path("gallery")
@@ -41,6 +41,7 @@ async def main(*, keeps: bool) -> None:
                     paged_registry(postgres.url, valkey.url, root) as registry,
                     chromium() as window,
                 ):
+                    await open_when(window, registry.url + "/", "Publish the first package")
                     await shoot(registry, window, FRESH, "fresh", keeps=keeps)
                     await fill(registry)
                     await shoot(registry, window, PATHS, "", keeps=keeps)

@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from indexer.pages.status import publish_status
+from shared.page_paths import STATUS_KEY
 from shared.settings import Settings
 from tests.archives import hello_archive
 from tests.stack import Registry, eventually, running_registry
 from tests.webui.webdriver import Chromium
+from worker.process import open_parts
 
 DOCS: Final = """\
 # Greetings
@@ -105,6 +108,16 @@ async def shots(
                 yield f"{name}-{width}-{scheme}", await window.screenshot()
 
 
+async def open_when(window: Chromium, url: str, text: str) -> None:
+    """Open a page again and again until it shows a text."""
+
+    async def is_shown() -> bool:
+        await window.open(url)
+        return text in await window.text("body")
+
+    await eventually(is_shown)
+
+
 async def fill(registry: Registry) -> None:
     """Publish packages with documentation, requirements, a yank and an advisory, and wait for their pages."""
     alice = await registry.add_publisher("alice", "publish", "owner.manage")
@@ -130,9 +143,15 @@ async def fill(registry: Registry) -> None:
     }
     await registry.http.post("/v1/packages/hello/0.2.0/advisories", json=advisory, headers=alice)
 
+    # The worker would write it a minute after the one before.
+    await registry.storage.delete(STATUS_KEY)
+    async with open_parts(registry.settings) as parts:
+        await publish_status(parts)
+
     async def is_written() -> bool:
         # A batch of pages ends with this one.
         feed = await registry.http.get("/feeds/advisories.atom")
-        return "A long name overflows." in feed.text
+        status = await registry.http.get("/status")
+        return "A long name overflows." in feed.text and "Newest version" in status.text
 
     await eventually(is_written)

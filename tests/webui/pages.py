@@ -18,9 +18,9 @@ import pytest
 import pytest_asyncio
 
 from shared.settings import Settings
-from tests.stack import Registry, eventually
+from tests.stack import Registry
 from tests.webui.likeness import TOLERANCE, unlikeness
-from tests.webui.paged import PATHS, SAME_EACH_TIME, fill, paged_registry, shots
+from tests.webui.paged import PATHS, SAME_EACH_TIME, fill, open_when, paged_registry, shots
 from tests.webui.webdriver import Chromium, chromium
 
 SOON_S = 2.0
@@ -159,16 +159,6 @@ async def test_pages_need_no_script(filled: Registry, window: Chromium) -> None:
         assert "/v1/packages/{name}/{version}/yank" in await window.text("#reference")
     finally:
         await window.with_scripts(allowed=True)
-
-
-async def open_when(window: Chromium, url: str, text: str) -> None:
-    """Open a page again and again until it shows a text."""
-
-    async def is_shown() -> bool:
-        await window.open(url)
-        return text in await window.text("body")
-
-    await eventually(is_shown)
 
 
 async def run(command: str, directory: Path) -> None:
