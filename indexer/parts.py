@@ -27,8 +27,8 @@ class Parts:
 
     high_water: tells whether the database is as new as storage. in_doubt: packages whose publication failed
     while it put files. recent: packages published lately, whose files are checked again; None except on S3.
-    archive_sizes: of published archives. versions: remembered of packages with many. pages: of versions that are remembered.
-    blocks: of large index files.
+    archive_sizes: of published archives. versions: remembered of packages with many. pages: of versions that
+    are remembered. blocks: of large index files.
     """
 
     settings: Settings
