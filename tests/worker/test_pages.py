@@ -169,7 +169,7 @@ async def test_a_package_that_becomes_private_loses_its_pages(quiet: Registry) -
     assert PAGE in keys
     assert not any("hidden" in key for key in keys)
     for key in keys:
-        assert b"hidden" not in await body_of(quiet.storage, key)
+        assert b"hidden-hello" not in await body_of(quiet.storage, key)
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
