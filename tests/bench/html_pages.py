@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ async def stored(storage: Storage, name: str) -> PackageRow:
         digest = hashlib.sha256(archive).hexdigest()
         key = archive_key(PackageName(name), version)
         await storage.put(key, archive, content_type=ARCHIVE_TYPE, digest=digest)
-        manifest = hello_manifest(name, version, docs=DOCS)
+        manifest = json.dumps(hello_manifest(name, version, docs=DOCS))
         moment = BEGIN + timedelta(days=30 * number)
         rows.append(VersionRow(version, digest, False, manifest, published_at=moment))
     return PackageRow(
