@@ -89,6 +89,7 @@ async def test_a_person_publishes_what_the_page_says_and_sees_it(
         assert at_home < SOON_S or load > (os.cpu_count() or 1)
         await window.type("input[name=q]", "hel")
         await window.click(".search button")
+        await window.until_text("h1", "Search")
         await window.click(".cards a")
         await window.until_text("h1", "hello 0.1.0")
         assert await window.url() == f"{registry.url}/packages/hello"

@@ -29,6 +29,7 @@ FLAGS = (
 )
 # The second frame begins when the first one is painted.
 PAINTED = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
+TEXT = "return document.querySelector(arguments[0])?.innerText ?? ''"
 DEADLINE_S = 30.0
 
 
@@ -62,7 +63,8 @@ class Chromium:
         """Wait until an element's text contains this. Returns the text."""
 
         async def has_it() -> str | None:
-            text = await self.text(selector)
+            # In one step: between finding an element and reading it, another page may take its place.
+            text = str(await self.run(TEXT, selector))
             return text if wanted in text else None
 
         return str(await eventually(has_it, DEADLINE_S))
@@ -72,9 +74,9 @@ class Chromium:
         found: list[dict[str, Any]] = await self._command("GET", "/cookie")
         return found
 
-    async def run(self, script: str) -> Any:
-        """The result of a script."""
-        return await self._command("POST", "/execute/sync", {"script": script, "args": []})
+    async def run(self, script: str, *arguments: Any) -> Any:
+        """The result of a script that gets these arguments."""
+        return await self._command("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     async def run_async(self, script: str, *arguments: Any) -> Any:
         """What a script passes to the function that is its last argument, behind these."""
