@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
-from shared.errors import RegistryError
-
 AT_ONCE: Final = 16
 # How long work that is cut off may take to end in order.
 FINISH_S: Final = 5.0
@@ -18,7 +16,7 @@ T = TypeVar("T")
 async def together(*work: Coroutine[Any, Any, T], at_once: int = AT_ONCE) -> list[T]:
     """Run the calls, at most at_once at a time; their results in order.
 
-    The first failure cancels the rest.
+    The first failure cancels the rest, and is raised as it is, with its cause.
     """
     if len(work) <= 1:
         return [await call for call in work]
@@ -31,8 +29,12 @@ async def together(*work: Coroutine[Any, Any, T], at_once: int = AT_ONCE) -> lis
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call if len(work) <= at_once else admitted(call)) for call in work]
-    except* RegistryError as failures:
-        raise failures.exceptions[0] from None
+    except ExceptionGroup as failures:
+        first = failures.exceptions[0]
+        raise first from first.__cause__
+    finally:
+        for call in work:
+            call.close()  # Python would warn of one that was cancelled before it began
     return [task.result() for task in tasks]
 
 

@@ -25,7 +25,8 @@ from api.write.archive.check import CheckedArchive, extract_modules
 from api.write.archive.lint_report import LintReport
 from api.write.archive.lint_rules import Diagnostic
 from api.write.archive.linter_process import Limits, Ran, TooMuch, isolation, run_limited
-from shared.errors import Internal, RegistryError
+from shared.concurrency import together
+from shared.errors import Internal
 from shared.publish_errors import PublishLintFailed
 from shared.settings import Settings
 from shared.storage.leftovers import UNPACKED
@@ -117,12 +118,8 @@ class Linter:
         self, worlds: Sequence[str], module_id: str, file: Path, budget: Budget
     ) -> list[list[Diagnostic]]:
         """The errors of a module in each world. The first run that exceeds a limit ends the others."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                runs = [group.create_task(self._run(world, module_id, file, budget)) for world in worlds]
-        except* RegistryError as failures:
-            raise failures.exceptions[0] from None
-        return [run.result() for run in runs]
+        runs = (self._run(world, module_id, file, budget) for world in worlds)
+        return await together(*runs, at_once=len(worlds))
 
     async def _run(self, world: str, module_id: str, file: Path, budget: Budget) -> list[Diagnostic]:
         values = {"{world}": world, "{file}": str(file)}
