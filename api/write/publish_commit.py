@@ -121,9 +121,7 @@ class Acceptance:
     ) -> Asked | RegistryError:
         archive = candidate.archive
         if (refusal := self._refusal(candidate, standing)) is not None:
-            if isinstance(refusal, AlreadyPublished) and await publishes.is_removed(tx, candidate.wanted):
-                return AlreadyPublished.removed(archive.name, archive.version)
-            return refusal
+            return await _explained(tx, candidate, refusal)
         required = standing.is_required
         return Asked(standing, await conflicts_with(tx, archive.name, archive.version) if required else ())
 
@@ -153,7 +151,8 @@ class Acceptance:
                     if (refusal := self._refusal(candidate, outcome)) is None:
                         standings[place] = outcome
                     else:
-                        outcomes[place] = refusal
+                        async with self._database.driver() as tx:
+                            outcomes[place] = await _explained(tx, candidate, refusal)
                 elif outcome is not None:
                     package_id = new[place].standing.package_id or new[place].package_id
                     outcomes[place] = Accepted(package_id, outcome, asked.conflicts)
@@ -213,6 +212,13 @@ class Acceptance:
             else None,
             provenance=caller.provenance,
         )
+
+
+async def _explained(tx: Connection, candidate: Candidate, refusal: RegistryError) -> RegistryError:
+    """The refusal; for a version that was removed, one that says so."""
+    if isinstance(refusal, AlreadyPublished) and await publishes.is_removed(tx, candidate.wanted):
+        return AlreadyPublished.removed(candidate.archive.name, candidate.archive.version)
+    return refusal
 
 
 def _becomes_latest(version: str, latest: str | None) -> bool:

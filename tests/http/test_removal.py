@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.write.app import open_services
+from api.write.archive.check import check_archive
 from api.write.principal import Principal
+from api.write.publish_commit import Acceptance, Candidate
 from api.write.removal import remove_version
 from indexer.publication import publish_package
+from shared.blobs import new_upload_id
 from shared.errors import Forbidden, NotFound
+from shared.publish_errors import AlreadyPublished
 from tests.archives import hello_archive
 from tests.indexer.upkeep.walks import kinds
 from tests.stack import Registry, eventually
@@ -85,6 +90,27 @@ async def test_a_removed_version_leaves_the_tree_and_its_place_stays_taken(regis
     event = (await registry.rows("SELECT * FROM audit_events WHERE action = 'version_removed'"))[0]
     assert (event.actor_user_id, event.package_name, event.package_version) == (admin, "hello", "0.2.0")
     assert event.details == {"reason": REASON, "cksum": hashlib.sha256(second).hexdigest()}
+
+
+async def test_a_publish_that_loses_to_a_publish_and_a_removal_is_told_of_both(
+    fs_registry: Registry, tmp_path: Path
+) -> None:
+    """The version was free when it was asked about, and has come and gone when it is to be committed."""
+    registry, archive = fs_registry, hello_archive(version="0.2.0")
+    publisher = await registry.add_publisher("alice")
+    admin = await registry.add_user("admin")
+    [alice] = await registry.rows("SELECT id FROM users WHERE handle = 'alice'")
+    (upload := tmp_path / "upload").write_bytes(archive)
+    checked = check_archive(upload, allowed_hosts=[], allowed_buckets=[])
+    caller = Principal(alice.id, "alice", None, ("publish",), email_verified=True)
+    candidate = Candidate(caller, checked, hashlib.sha256(archive).hexdigest(), new_upload_id())
+    commit = Acceptance(registry.settings, registry.database)
+    asked = await commit.ask(candidate)
+    assert (await registry.publish(archive, publisher)).status_code == 200
+    await remove(registry, "0.2.0", "admin", user_id=admin)
+    with pytest.raises(AlreadyPublished, match=WAS_REMOVED):
+        await commit.accept(candidate, asked)
+    await commit.close()
 
 
 async def test_a_package_keeps_its_name_when_its_last_version_is_removed(fs_registry: Registry) -> None:
