@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.mirror_folder import open_copies
-from deploy.cli.options import AsJson, TokenFile, print_json, read_token
+from deploy.cli.options import AsJson, TokenFile, checked_vkey, print_json, read_token
 from shared.text import counted
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ Vkey = Annotated[
         metavar="KEY",
         help="Key that must have signed the log.",
         show_default="the key that config.json names",
+        callback=checked_vkey,
     ),
 ]
 LongerLog = Annotated[

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from deploy.cli.mirror_folder import BaseUrl, Directory, alone_in, archives_url
-from deploy.cli.options import AsJson, TokenFile, print_json, printable, read_token
+from deploy.cli.options import AsJson, TokenFile, checked_vkey, print_json, printable, read_token
 from shared.text import counted
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ Vkey = Annotated[
         metavar="KEY",
         help="Key that must have signed the log.",
         show_default="the key that config.json names at the first run",
+        callback=checked_vkey,
     ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="Keep running until stopped, a few seconds behind.")]
@@ -95,11 +96,14 @@ def mirror(
 
 
 def _require_no_registry(root: Path) -> None:
-    """Refuse a registry's own tree, because its readers would get the mirror's config.json."""
-    from shared.blobs import STAGING_PREFIX
+    """Refuse a registry's own tree and folders in it, because its readers would get files of the mirror."""
+    from shared.blobs import CONFIG_KEY, STAGING_PREFIX
 
-    if (root / STAGING_PREFIX).exists():
-        raise typer.BadParameter(f"{root} is the tree of a registry, not a mirror", param_hint="DIR")
+    around = [folder for folder in root.resolve().parents if (folder / CONFIG_KEY).exists()]
+    for folder in (root, *around):
+        if (folder / STAGING_PREFIX).exists():
+            reason = f"{folder} is the tree of a registry; a mirror needs a folder outside it"
+            raise typer.BadParameter(reason, param_hint="DIR")
 
 
 @contextmanager

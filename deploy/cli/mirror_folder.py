@@ -10,10 +10,15 @@ from urllib.parse import urlsplit
 
 import typer
 
+from deploy.cli.options import parse_folder
+
 if TYPE_CHECKING:
     from shared.storage.filesystem import FileSystemStorage
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The mirror; created if missing.")]
+
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", parser=parse_folder, help="The mirror; created if missing.")
+]
 
 
 def parse_base_url(text: str) -> str:

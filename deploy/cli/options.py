@@ -28,6 +28,28 @@ TokenFile = Annotated[
 ]
 
 
+def parse_folder(text: str) -> Path:
+    """The path of a folder that exists or may be created. An empty text is often an unset variable's."""
+    if not text:
+        raise typer.BadParameter("it is empty")
+    if Path(text).is_file():
+        raise typer.BadParameter(f"{text} is a file; it must be a directory")
+    return Path(text)
+
+
+def checked_vkey(value: str | None) -> str | None:
+    """The key of a log, checked; None if the option is not given. Raises BadParameter."""
+    from shared.verifier_keys import parse_verifier_key
+
+    if value is None:
+        return None
+    try:
+        parse_verifier_key(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value.strip()
+
+
 def read_token(file: Path | None) -> str | None:
     """The token in a file, without white space around it; None without a file."""
     return None if file is None else file.read_text().strip()

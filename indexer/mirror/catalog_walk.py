@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import msgspec
 from indexer.mirror.documents import catalog_of, names_in_catalog
 from indexer.mirror.package import Complaint, Packages, parse_lines
 from indexer.mirror.state import FOLDER
+from indexer.mirror.wanted import is_wanted
 from indexer.upkeep.progress import Progress
 from indexer.upkeep.web import Unchanged
 from shared.blobs import CATALOG_KEY, JSON_TYPE, index_key
@@ -92,12 +92,10 @@ class CatalogWalk:
         """Copy all packages, verified by checksum and signature only. Raises StorageUnavailable."""
         self._complaints.clear()
         body = (self.root / FOLDER / NAME).read_bytes() if has_catalog(self.root) else b'{"packages":[]}'
-        names = [name for name in names_in_catalog(body) if _is_name(name) and self._is_wanted(name)]
+        listed = (name for name in names_in_catalog(body) if is_wanted(name, self.patterns))
+        names = [name for name in listed if _is_name(name)]
         self.progress.begin("packages", len(names))
         await for_each(names, self._package, at_once=self.jobs)
-
-    def _is_wanted(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     async def _package(self, text: str) -> None:
         name = PackageName(text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Final
 
@@ -20,6 +19,7 @@ from indexer.log.reader import Head
 from indexer.mirror.lines import Lines, Logged
 from indexer.mirror.log_copy import LogCopy, complaints_of
 from indexer.mirror.package import Complaint, Packages, parse_lines
+from indexer.mirror.wanted import is_wanted
 from indexer.upkeep.progress import Progress
 from shared.blobs import index_key
 from shared.concurrency import for_each
@@ -57,7 +57,8 @@ class LogWalk:
     async def begin(self, again: Collection[str], *, is_whole: bool) -> None:
         """Queue packages that an earlier run left in doubt. is_whole: all packages of the log."""
         now = time.monotonic()
-        self._doubts = {PackageName(name): Doubt(now) for name in again}
+        wanted = (name for name in again if is_wanted(name, self.patterns))
+        self._doubts = {PackageName(name): Doubt(now) for name in wanted}
         if self.copy.size and (again or is_whole):
             async for entries in self.copy.entries():
                 self._add([entry for entry in entries if is_whole or entry.name in self._doubts])
@@ -96,9 +97,7 @@ class LogWalk:
         return tuple(sorted(self._doubts))
 
     def _add(self, entries: Sequence[LogEntry]) -> None:
-        wanted = [
-            entry for entry in entries if any(fnmatchcase(entry.name, pattern) for pattern in self.patterns)
-        ]
+        wanted = [entry for entry in entries if is_wanted(entry.name, self.patterns)]
         self.lines.add(wanted)
         for entry in wanted if self.copy.held.head else ():
             self._doubts.pop(PackageName(entry.name), None)  # the files in doubt have changed since

@@ -58,7 +58,8 @@ class Origin:
         except msgspec.MsgspecError as error:
             raise StorageUnavailable(f"{self.base}{CONFIG_KEY} cannot be read: {error}") from error
         if not _is_on_the_web(self.config.dl):
-            raise StorageUnavailable(f"archives are at {self.config.dl}, which is not on the web")
+            mend = "" if not self.config.dl.startswith("file:") else "; make that mirror with --base-url"
+            raise StorageUnavailable(f"archives are at {self.config.dl}, which is not on the web{mend}")
 
     async def catalog(self, path: Path, etag: str | None) -> Fetched | Unchanged | None:
         """catalog.json, into a file. Raises StorageUnavailable."""

@@ -29,6 +29,7 @@ from indexer.mirror.log_walk import LATE_S, LogWalk
 from indexer.mirror.origin import Origin
 from indexer.mirror.package import Complaint, Packages
 from indexer.mirror.state import FOLDER, State, load_state, save_state
+from indexer.mirror.wanted import hide_unwanted
 from indexer.upkeep.progress import Progress
 from indexer.upkeep.web import Answer
 from shared.blobs import CATALOG_KEY, CHECKPOINT_KEY, CONFIG_KEY, JSON_TYPE
@@ -71,7 +72,7 @@ class Mirror:
     progress: Progress
     wishes: Wishes
     state: State
-    is_widened: bool
+    has_new_patterns: bool
     walk: LogWalk | CatalogWalk | None = None
     _catalog_until: float = 0.0
     _catalog_wrong: list[Complaint] = field(default_factory=list)
@@ -96,9 +97,9 @@ class Mirror:
             if state.url != origin.base:
                 state.etags.clear()
             patterns = wishes.packages or state.packages
-            is_widened = patterns != state.packages
+            is_new = patterns != state.packages
             state.url, state.packages = origin.base, patterns
-            yield cls(root, packages, lines, progress, wishes, state, is_widened)
+            yield cls(root, packages, lines, progress, wishes, state, is_new)
 
     @property
     def is_verified(self) -> bool:
@@ -201,12 +202,14 @@ class Mirror:
 
     async def _begin(self, key: VerifierKey | None) -> LogWalk | CatalogWalk:
         wishes, packages = self.wishes, self.packages
+        if self.has_new_patterns:
+            await hide_unwanted(packages, self.state.packages)
         if key is None:
             return CatalogWalk(packages, self.root, self.progress, self.state.packages, wishes.jobs)
         copy = LogCopy(packages.origin, packages.mirror, key, self.root)
         await copy.open()
         walk = LogWalk(copy, packages, self.lines, self.progress, self.state.packages, wishes.jobs)
-        await walk.begin(self.state.again, is_whole=wishes.deep or self.is_widened)
+        await walk.begin(self.state.again, is_whole=wishes.deep or self.has_new_patterns)
         return walk
 
     async def _catalog(self) -> bool:

@@ -82,8 +82,11 @@ async def test_an_origin_that_falters_is_asked_again(origin: Registry, tmp_path:
 
 
 @pytest.mark.timeout(120)
-async def test_some_packages_can_be_mirrored_and_more_of_them_later(origin: Registry, tmp_path: Path) -> None:
-    """Their catalog and the whole log are mirrored; later runs keep the patterns until others are given."""
+async def test_some_packages_can_be_mirrored_and_others_later(origin: Registry, tmp_path: Path) -> None:
+    """Their catalog and the whole log are mirrored; later runs keep the patterns until others are given.
+
+    A package that matches no more would be shown outdated for ever, so it is shown no more.
+    """
     made = tmp_path / "mirror"
 
     async def mirrored(*options: str) -> list[str]:
@@ -91,12 +94,16 @@ async def test_some_packages_can_be_mirrored_and_more_of_them_later(origin: Regi
         assert (status, report["wrong"], report["size"]) == (0, 0, 5)
         catalog = json.loads((made / "index/catalog.json").read_text())
         names = [package["name"] for package in catalog["packages"]]
-        assert names == sorted(path.name for path in (made / "dl").iterdir())
+        assert names == sorted(path.parent.name for path in made.glob("dl/*/package"))
+        assert names == sorted(path.name for path in made.glob("index/*/*/*"))
         return names
 
     assert await mirrored("--packages", "hello", "--packages", "o*") == ["hello", "other"]
     assert await mirrored() == ["hello", "other"]
     assert await mirrored("--packages", "*") == ["hello", "hello-world", "other"]
+    assert await mirrored("--packages", "hello") == ["hello"]
+    status, report = await mirror(origin.url, made, "--packages", "*")
+    assert (status, report["kept"]) == (0, 2), "archives were copied again"
 
 
 @pytest.mark.timeout(120)
@@ -135,6 +142,10 @@ async def test_what_is_no_address_and_what_is_no_mirror_are_refused(origin: Regi
     for arguments, told in (
         (["ftp://registry.example", "x"], "must be an absolute http:// or https:// URL"),
         ([origin.url, str(tree)], "is the tree of a registry"),
+        ([origin.url, str(tree / "index/x")], f"{tree} is the tree of a registry"),
+        ([origin.url, ""], "Invalid value for 'DIR': it is empty"),
+        ([origin.url, __file__], f"{__file__} is a file; it must be a directory"),
+        ([origin.url, "x", "--vkey", ""], "'' is no verifier key; one is written NAME+ID+BASE64"),
         ([origin.url, "x", "--follow", "--deep"], "give either --follow or --deep"),
     ):
         answer = run("mirror", *arguments)
