@@ -13,7 +13,8 @@ from deploy.cli.options import AsJson, render_json
 if TYPE_CHECKING:
     from deploy.administration.queries import EventRow
 
-HEADING = f"{'TIME':<20}  ACTOR  ACTION  PACKAGE  DETAILS"
+LAYOUT = "{:<20}  {:<24}  {:<24}  {:<32}  {}"
+HEADING = LAYOUT.format("TIME", "ACTOR", "ACTION", "PACKAGE", "DETAILS")
 
 Actor = Annotated[
     str | None, typer.Option(metavar="HANDLE", help="Only actions of this user.", callback=checked_handle)
@@ -74,8 +75,8 @@ def audit(
 def _line(event: EventRow) -> str:
     what = " ".join(filter(None, (event.package_name, event.package_version)))
     details = " ".join(f"{name}={_text(value)}" for name, value in event.details.items())
-    parts = (moment(event.created_at), event.actor or "-", event.action, what, details)
-    return "  ".join(filter(None, parts))
+    time = moment(event.created_at)
+    return LAYOUT.format(time, event.actor or "-", event.action, what or "-", details).rstrip()
 
 
 def _text(value: object) -> str:

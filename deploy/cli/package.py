@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, transfer packages; remove a version.", no_args_is_help=True)
 
-HEADING = f"{'NAME':<32}  {'LATEST':<16}  VERSIONS  OWNERS"
+LAYOUT = "{:<32}  {:<16}  {:>8}  {}"
+HEADING = LAYOUT.format("NAME", "LATEST", "VERSIONS", "OWNERS")
 
 Owner = Annotated[
     str | None,
@@ -116,8 +117,8 @@ def remove_version(
 
 def _line(package: PackageRow) -> str:
     state = "" if package.is_published else "  (not published yet)"
-    owners = ",".join(package.owners)
-    return f"{package.name:<32}  {package.latest_version or '-':<16}  {package.versions:>8}  {owners}{state}"
+    owners = f"{','.join(package.owners)}{state}"
+    return LAYOUT.format(package.name, package.latest_version or "-", package.versions, owners).rstrip()
 
 
 def _lines(view: PackageView) -> list[str]:

@@ -92,7 +92,8 @@ OfHandle = Annotated[
 TokenId = Annotated[UUID, typer.Argument(metavar="ID", help="The id that `token list` shows.")]
 
 
-HEADING = f"{'ID':<36}  {'HANDLE':<24}  {'SCOPES':<40}  STATE  LABEL"
+LAYOUT = "{!s:<36}  {:<24}  {:<40}  {:<28}  {}"
+HEADING = LAYOUT.format("ID", "HANDLE", "SCOPES", "STATE", "LABEL")
 
 
 @app.callback()
@@ -149,4 +150,5 @@ def _line(row: TokenRow) -> str:
     state = f"revoked {moment(row.revoked_at)}" if row.revoked_at else f"used {moment(row.last_used_at)}"
     end = f"  ends {moment(row.expires_at)}" if row.expires_at else ""
     packages = f"  only {','.join(row.packages)}" if row.packages else ""
-    return f"{row.id}  {row.handle:<24}  {','.join(row.scopes):<40}  {state}{end}{packages}  {row.label}"
+    scopes, label = ",".join(row.scopes), f"{row.label}{end}{packages}"
+    return LAYOUT.format(row.id, row.handle, scopes, state, label).rstrip()

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="List, add and remove builds that may publish a package without a token.", no_args_is_help=True
 )
-HEADING = f"{'ID':<36}  ISSUER  REPOSITORY  WORKFLOW  ADDED"
+LAYOUT = "{!s:<36}  {:<44}  {:<32}  {:<32}  {}"
+HEADING = LAYOUT.format("ID", "ISSUER", "REPOSITORY", "WORKFLOW", "ADDED")
 
 
 class Kind(StrEnum):
@@ -113,5 +114,5 @@ async def _publishers(tx: AsyncConnection, package: str) -> AsyncIterator[Publis
 def _line(row: Publisher) -> str:
     environment = f"  environment {row.environment}" if row.environment else ""
     state = "" if row.is_usable else "  inactive"
-    where = f"{row.issuer}  {row.repository}  {row.workflow}{environment}"
-    return f"{row.id}  {where}  by {row.added_by}  {moment(row.created_at)}{state}"
+    added = f"{moment(row.created_at)}  by {row.added_by}{environment}{state}"
+    return LAYOUT.format(row.id, row.issuer, row.repository, row.workflow, added)

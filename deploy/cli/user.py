@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from deploy.administration.queries import UserRow
 
 app = typer.Typer(help="List, show and create users.", no_args_is_help=True)
-HEADING = f"{'HANDLE':<24}  {'CREATED':<20}  {'ORIGIN':<24}  TOKENS  PACKAGES"
+LAYOUT = "{:<24}  {:<20}  {:<24}  {:>6}  {:>8}"
+HEADING = LAYOUT.format("HANDLE", "CREATED", "ORIGIN", "TOKENS", "PACKAGES")
 
 
 @app.command("list")
@@ -55,5 +56,4 @@ def create(handle: HandleArgument, as_json: AsJson = False) -> None:
 
 def _line(user: UserRow) -> str:
     origin = f"github:{user.github_login}" if user.github_login else user.created_via
-    counts = f"{user.tokens:>6}  {len(user.packages):>8}"
-    return f"{user.handle:<24}  {moment(user.created_at)}  {origin:<24}  {counts}"
+    return LAYOUT.format(user.handle, moment(user.created_at), origin, user.tokens, len(user.packages))

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Add, list, change, test and remove webhooks, which hear of changes.", no_args_is_help=True
 )
-HEADING = f"{'ID':<36}  STATE    URL  PACKAGE  EVENTS"
-DELIVERIES_HEADING = f"{'MESSAGE':<36}  STATE      ATTEMPTS  EVENT"
+LAYOUT = "{!s:<36}  {:<7}  {:<48}  {:<24}  {:<24}  {}"
+HEADING = LAYOUT.format("ID", "STATE", "URL", "PACKAGE", "OWNER", "EVENTS")
+DELIVERIES_LAYOUT = "{!s:<36}  {:<9}  {:>8}  {}"
+DELIVERIES_HEADING = DELIVERIES_LAYOUT.format("MESSAGE", "STATE", "ATTEMPTS", "EVENT")
 
 
 def _checked_events(value: str | None) -> str | None:
@@ -151,11 +153,11 @@ async def _deliveries(tx: AsyncConnection, hook_id: UUID) -> AsyncIterator[Deliv
 
 def _line(hook: Webhook) -> str:
     failure = "" if hook.failing_since is None else f"  since {moment(hook.failing_since)}: {hook.failure}"
-    where = f"{hook.url}  {hook.package or '*'}  {','.join(hook.events)}  by {hook.owner}"
-    return f"{hook.id}  {hook.state:<7}  {where}{failure}"
+    events = f"{','.join(hook.events)}{failure}"
+    return LAYOUT.format(hook.id, hook.state, hook.url, hook.package or "*", hook.owner, events)
 
 
 def _delivery_line(row: Delivery) -> str:
     subject = f"  {row.data['package']}" if "package" in row.data else ""
     error = "" if row.error is None else f"  {row.error}"
-    return f"{row.message_id}  {row.state:<9}  {row.attempts:>8}  {row.type}{subject}{error}"
+    return DELIVERIES_LAYOUT.format(row.message_id, row.state, row.attempts, f"{row.type}{subject}{error}")

@@ -206,7 +206,7 @@ def _run_unread(variables: dict[str, str], *arguments: str) -> tuple[int, bytes]
 
 
 async def test_lists_have_headings_and_read_as_text(operator: Operator, fs_registry: Registry) -> None:
-    """No list of Python is shown, and numbers agree with their nouns."""
+    """Values stand below their headings, and no list of Python is shown."""
     made = await operator.run("token", "create", "--handle", "ci", "--scopes", "publish,yank")
     answer = await fs_registry.publish(hello_archive(), bearer(made.stdout.strip()))
     assert answer.status_code == 200, answer.text
@@ -222,6 +222,8 @@ async def test_lists_have_headings_and_read_as_text(operator: Operator, fs_regis
         assert first.split()[0] == heading, command
         assert rows, command
         assert "['" not in "".join(rows), command
+        starts = [at for at, letter in enumerate(first) if letter != " " and first[at - 1] == " "]
+        assert {row[at - 1] for row in rows for at in starts if len(row) >= at} <= {" "}, command
     assert "scopes=publish,yank" in (await operator.run("audit")).stdout
 
 
