@@ -38,11 +38,9 @@ def restore(file: ExistingFile, data_dir: DataDir = None) -> None:
     The database must be empty. Without X07_REGISTRY_DATABASE_URL, it is the embedded one in DIR, for
     `x07-registry up --data-dir DIR`. Storage is restored by other commands (docs/backup.md).
     """
-    from shared.settings import load_settings
-    from shared.telemetry import configure_logging
+    from deploy.cli.settings import quiet_settings
 
-    settings = load_settings(storage="fs", **given(data_dir=data_dir))
-    configure_logging(settings)
+    settings = quiet_settings(storage="fs", **given(data_dir=data_dir))
     asyncio.run(_restore(settings, file))
     print(f"the database is restored from {file}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from deploy.cli.options import printable
@@ -36,7 +37,15 @@ def reporting_failures() -> Iterator[None]:
 
 def _refused_by_system(error: OSError) -> str:
     """The file and the reason, as other commands of a system print them."""
-    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError) and (file := _file_in(str(error.filename))):
+        return f"{file} is a file; it must be a directory"
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _file_in(path: str) -> Path | None:
+    """The part of the path, or the whole, that exists and is no directory; None if there is none."""
+    return next((part for part in (Path(path), *Path(path).parents) if part.is_file()), None)
 
 
 def _described(error: RegistryError) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from deploy.app_kind import AppKind
-from deploy.cli.options import Bind, given
+from deploy.cli.options import Bind, given, parse_folder
 
 Kind = Annotated[AppKind, typer.Argument(help="write: the API; read: index and archives; all: both.")]
 Descriptor = Annotated[int | None, typer.Option(help="A listening socket, inherited.", hidden=True)]
@@ -32,6 +32,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        parser=parse_folder,
         help="Serve this directory, such as a mirror.",
         show_default="the storage of the settings",
     ),

@@ -11,6 +11,8 @@ import typer
 import typer.main
 from typer.core import TyperCommand
 
+from deploy.cli.options import parse_folder
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,6 +35,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        parser=parse_folder,
         help="Data directory of a registry that `x07-registry up` runs.",
         show_default="X07_REGISTRY_DATA_DIR, or data; not used if the environment names another database",
         expose_value=False,
@@ -60,17 +63,28 @@ _options_of_all = typer.main.get_command(_only_options)
 def command_settings(**overrides: Any) -> Settings:
     """Load the settings of this command and configure logging. Raises SettingsError, StartFailed, OSError.
 
-    A command tells people what it does, so it logs warnings only, unless X07_REGISTRY_LOG_LEVEL is set.
-
     overrides: values by field name.
+    """
+    use_local_registry()
+    return quiet_settings(**overrides)
+
+
+def quiet_settings(**overrides: Any) -> Settings:
+    """Load settings from the environment and configure logging. Raises SettingsError.
+
+    A command tells people in sentences what it does and why it fails, so it logs errors only, unless
+    X07_REGISTRY_LOG_LEVEL is set. overrides: values by field name.
     """
     from shared.settings import load_settings
     from shared.telemetry import configure_logging
+    from shared.variables import told_of
 
-    is_chosen = any(name.upper() == LOG_LEVEL for name in os.environ)
-    use_local_registry()
-    settings = load_settings(**({} if is_chosen else {"log_level": "warning"}), **overrides)
+    is_log_asked = any(name.upper() == LOG_LEVEL for name in os.environ)
+    settings = load_settings(**({} if is_log_asked else {"log_level": "error"}), **overrides)
     configure_logging(settings)
+    if not is_log_asked:
+        for told in told_of(settings.unknown_variables):
+            print(f"x07-registry: {told}", file=sys.stderr)
     return settings
 
 

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from deploy.cli.administration import checked_handle
-from deploy.cli.options import Bind, given
+from deploy.cli.options import Bind, given, parse_folder
 
 DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        parser=parse_folder,
         help="Directory for all data.",
         show_default="X07_REGISTRY_DATA_DIR, or data",
     ),

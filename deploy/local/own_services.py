@@ -18,6 +18,8 @@ from shared.variables import PREFIX, known_variables
 
 # -P keeps modules in the working directory from being imported instead of ours.
 COMMAND = (sys.executable, "-P", "-m", "deploy.cli")
+# For the processes of `up` only: a command serves no metrics, and logs what its own environment asks for.
+OF_PROCESSES = (f"{PREFIX}METRICS_BIND", f"{PREFIX}LOG_LEVEL")
 
 
 class HttpService(Service):
@@ -92,8 +94,7 @@ def variables_to(settings: Settings) -> dict[str, str]:
     known = known_variables(type(settings).model_fields)
     given = {name: value for name, value in os.environ.items() if name.upper() in known and value}
     variables = {**given, f"{PREFIX}BIND": settings.bind, **_variables(settings)}
-    # The address for metrics is for the processes of `up`; a command serves no metrics.
-    return {name: value for name, value in variables.items() if value and name != f"{PREFIX}METRICS_BIND"}
+    return {name: value for name, value in variables.items() if value and name not in OF_PROCESSES}
 
 
 def _inherited(settings: Settings) -> dict[str, str]:

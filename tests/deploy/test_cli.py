@@ -19,6 +19,7 @@ from tests.deploy.forked_commands import run
 from tests.deploy.processes import COMMAND, DEADLINE_S, environment
 
 ROOT = Path(__file__).parents[2]
+MISSPELT = {"X07_REGISTRY_PUBLIC_BAES": "https://secret.example"}
 
 
 def test_help_explains_every_command() -> None:
@@ -38,19 +39,29 @@ def test_wrong_settings_are_told_in_one_line() -> None:
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_a_misspelt_variable_is_told_with_the_nearest_name(log_format: str, tmp_path: Path) -> None:
     """It would have no effect, and nothing else would report it. The command still runs."""
-    nowhere = f"postgres://x:secret@/x?host={tmp_path}"
-    answer = run(
-        "user",
-        "list",
-        X07_REGISTRY_PUBLIC_BAES="https://secret.example",
-        X07_REGISTRY_DATABASE_URL=nowhere,
-        X07_REGISTRY_LOG_FORMAT=log_format,
-    )
-    first = answer.stderr.splitlines()[0]
+    asked = {"X07_REGISTRY_LOG_LEVEL": "info", "X07_REGISTRY_LOG_FORMAT": log_format}
+    first, *_, last = _refused_by_no_database("user", "list", nowhere=tmp_path, **MISSPELT, **asked)
     for word in ("warning", "unknown_variable", "X07_REGISTRY_PUBLIC_BAES", "X07_REGISTRY_PUBLIC_BASE"):
         assert word in first
+    assert last.startswith("x07-registry: database")
+
+
+@pytest.mark.parametrize("command", ["user list", "migrate", "verify", "restore README.md"])
+def test_a_command_that_fails_says_so_in_sentences_alone(command: str, tmp_path: Path) -> None:
+    """Lines of a log come only if X07_REGISTRY_LOG_LEVEL asks for them."""
+    told = _refused_by_no_database(*command.split(), nowhere=tmp_path, **MISSPELT)
+    assert told[0] == (
+        "x07-registry: X07_REGISTRY_PUBLIC_BAES is no setting, did you mean X07_REGISTRY_PUBLIC_BASE?"
+    )
+    assert [line.partition(": ")[0] for line in told] == ["x07-registry"] * 2
+
+
+def _refused_by_no_database(*command: str, nowhere: Path, **variables: str) -> list[str]:
+    """The lines on stderr of a command whose database does not answer. They omit its URL and all values."""
+    answer = run(*command, X07_REGISTRY_DATABASE_URL=f"postgres://x:secret@/x?host={nowhere}", **variables)
+    assert answer.returncode == 1
     assert "secret" not in answer.stderr
-    assert answer.stderr.splitlines()[-1].startswith("x07-registry: database")
+    return answer.stderr.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -89,20 +100,26 @@ def test_a_directory_that_cannot_be_made_is_told_in_one_line(command: tuple[str,
     assert (answer.returncode, answer.stderr) == (1, "x07-registry: /proc/x: No such file or directory\n")
 
 
+def test_a_file_in_a_directory_s_place_is_named(tmp_path: Path) -> None:
+    """The refusal says what is there and what is needed, whether an option or a variable names it."""
+    file = tmp_path / "file"
+    file.touch()
+    for command in (("up",), ("doctor",), ("serve", "read")):
+        answer = run(*command, "--data-dir", str(file))
+        assert answer.returncode == 2, command
+        told = f"Error: Invalid value for '--data-dir': {file} is a file; it must be a directory\n"
+        assert answer.stderr.endswith(told), command
+    for path in (file, file / "data"):
+        answer = run("up", X07_REGISTRY_DATA_DIR=str(path))
+        told = f"x07-registry: {file} is a file; it must be a directory\n"
+        assert (answer.returncode, answer.stderr) == (1, told)
+
+
 def test_one_number_names_the_release_everywhere() -> None:
     """The command line, the API's document and pyproject.toml all have it."""
     number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert run("--version").stdout == f"x07-registry {number}\n"
     assert json.loads((ROOT / "openapi/openapi.json").read_text())["info"]["version"] == number
-
-
-def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
-    """The message omits the URL, which may contain a password."""
-    answer = run("migrate", X07_REGISTRY_DATABASE_URL=f"postgres://x:secret@/x?host={tmp_path}")
-    assert answer.returncode == 1
-    assert answer.stderr.splitlines()[-1].startswith("x07-registry: ")
-    assert "Traceback" not in answer.stderr
-    assert "secret" not in answer.stderr
 
 
 @pytest.mark.parametrize(
