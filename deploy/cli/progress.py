@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PLAIN_PAUSE_S = 10.0
 
 RUNNING = """\
-x07-registry listens on {url}  (started in {seconds:.1f} s)
+x07-registry listens on {address}  (started in {seconds:.1f} s)
 
   data         {data_dir}
   admin token  {token_path}
@@ -52,6 +52,7 @@ class PrintedProgress:
     def running(self, running: Running) -> None:
         """Show the registry's addresses and the next steps."""
         message = RUNNING.format(
+            address=running.address,
             url=running.url,
             seconds=time.monotonic() - self._began,
             data_dir=running.data_dir,

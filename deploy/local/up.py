@@ -38,10 +38,11 @@ DATABASE_PAUSE_S = 0.2
 class Running:
     """The facts about a started registry that a person needs.
 
-    url: for this machine. public_base: where config.json sends clients. is_open: other machines may reach the
-    registry, but its public URL is not configured.
+    address: where it listens. url: for this machine. public_base: where config.json sends clients. is_open:
+    other machines may reach the registry, but its public URL is not configured.
     """
 
+    address: str
     url: str
     public_base: str
     is_open: bool
@@ -92,6 +93,7 @@ def _running(settings: Settings, home: Home, listener: socket) -> Running:
         raise StartFailed(NO_URL)
     url = settings.public_base if is_unix(listener) else f"http://{reachable}"
     return Running(
+        address=address if is_unix(listener) else url,
         url=url,
         public_base=settings.public_base if is_told else url,
         is_open=not is_told and address != reachable,

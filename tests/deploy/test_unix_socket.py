@@ -15,7 +15,7 @@ from deploy.cli.progress import PrintedProgress
 from deploy.errors import StartFailed
 from deploy.listener import address_of, open_listener
 from deploy.local.own_services import HttpService
-from deploy.local.up import run_registry
+from deploy.local.up import Running, run_registry
 from shared.settings import Settings
 from tests.conftest import MakeSettings
 from tests.deploy.processes import COMMAND, DEADLINE_S, descendants, environment
@@ -81,8 +81,10 @@ def test_several_read_processes_share_a_socket(short_path: Path, tmp_path: Path)
             assert process.wait(DEADLINE_S) == 0
 
 
-async def test_up_answers_on_a_socket(short_path: Path, make_default_settings: MakeSettings) -> None:
-    """It needs to be told the URL of the proxy, which clients use."""
+async def test_up_answers_on_a_socket(
+    short_path: Path, make_default_settings: MakeSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It needs to be told the URL of the proxy, which clients use, and says what it listens on itself."""
     settings = await make_default_settings(bind=f"unix:{short_path}")
     with open_listener(settings.bind) as listener:
         async with HttpService(settings, listener):
@@ -90,3 +92,6 @@ async def test_up_answers_on_a_socket(short_path: Path, make_default_settings: M
     own = Settings(bind=settings.bind, data_dir=settings.data_dir / "up")
     with pytest.raises(StartFailed, match="X07_REGISTRY_PUBLIC_BASE"):
         await run_registry(own, PrintedProgress())
+    facts = Running(own.bind, "https://x07.example", "https://x07.example", False, short_path, short_path)
+    PrintedProgress().running(facts)
+    assert f"listens on {own.bind}  " in capsys.readouterr().out
