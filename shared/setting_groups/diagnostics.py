@@ -19,7 +19,9 @@ class DiagnosticSettings(BaseModel):
     )
     access_log: Boolean = Field(False, description="Log a line for each answered request.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is logged."
+        "info",
+        description="Lowest level that is logged. Commands other than `up`, `serve` and `worker`: `error`, "
+        "unless it is set.",
     )
     otlp_endpoint: OptionalUrl = Field(
         None,
