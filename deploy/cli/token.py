@@ -92,7 +92,7 @@ OfHandle = Annotated[
 TokenId = Annotated[UUID, typer.Argument(metavar="ID", help="The id that `token list` shows.")]
 
 
-LAYOUT = "{!s:<36}  {:<24}  {:<40}  {:<28}  {}"
+LAYOUT = "{!s:<36}  {:<24}  {:<49}  {:<28}  {}"
 HEADING = LAYOUT.format("ID", "HANDLE", "SCOPES", "STATE", "LABEL")
 
 

@@ -8,7 +8,6 @@ update that was interrupted can simply be repeated.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -37,6 +36,7 @@ from shared.errors import StorageUnavailable
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import Found
 from shared.storage.keys import TEMPORARY
+from shared.storage.leftovers import remove_temporary_folder
 
 PAUSE_S: Final = 0.5
 # With --follow: how often config.json and catalog are checked, and how long the catalog may lag behind a
@@ -86,7 +86,7 @@ class Mirror:
         async with AsyncExitStack() as stack:
             store = FileSystemStorage(root)
             await store.create()
-            stack.callback(shutil.rmtree, root / TEMPORARY, ignore_errors=True)
+            stack.callback(remove_temporary_folder, root / TEMPORARY)
             stack.push_async_callback(store.close)
             (root / FOLDER).mkdir(exist_ok=True)
             spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=root / FOLDER)))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ from shared.private_names import is_private
 from shared.storage.filesystem import FileSystemStorage
 from shared.storage.interface import BlobInfo, Found, Storage
 from shared.storage.keys import TEMPORARY
+from shared.storage.leftovers import remove_temporary_folder
 
 PACKAGES_AT_ONCE: Final = 16
 PACKAGES_PER_PAGE: Final = 200
@@ -106,7 +106,7 @@ class Export:
     async def close(self) -> None:
         """Release the mirror's threads, and remove its temporary files."""
         await self._mirror.close()
-        await asyncio.to_thread(shutil.rmtree, self._root / TEMPORARY, ignore_errors=True)
+        await asyncio.to_thread(remove_temporary_folder, self._root / TEMPORARY)
 
     async def run(self) -> AsyncIterator[Problem]:
         """Bring the mirror up to date. Yields every problem. Raises StorageUnavailable or StorageFailed."""

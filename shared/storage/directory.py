@@ -25,7 +25,7 @@ from shared.storage.blob_files import BlobFiles, require_whole, revision_of
 from shared.storage.durable import opened, seal, write_all, write_from
 from shared.storage.flushing import FLUSHES_AT_ONCE, NAMES_SO_FAR, Unflushed, Writing, run_together
 from shared.storage.keys import TEMPORARY
-from shared.storage.leftovers import remove_leftovers, touched_at
+from shared.storage.leftovers import UNNAMED, remove_leftovers, touched_at
 from shared.storage.new_blob import UNCONDITIONAL, Condition, NewBlob
 from shared.storage.one_tree import what_is_apart
 from shared.storage.os_errors import ABSENT, mapped_os_errors
@@ -211,7 +211,7 @@ class Directory(BlobFiles):
         """An unused name on the root's file system. A file that still has it at the end is removed."""
         folder = os.path.join(self._folders.root, TEMPORARY)
         self._folders.make(folder, unflushed)
-        path = os.path.join(folder, f"put-{uuid4().hex}")
+        path = os.path.join(folder, f"{UNNAMED}{uuid4().hex}")
         try:
             yield path
         finally:

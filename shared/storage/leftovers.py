@@ -8,6 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+UNNAMED: Final = "put-"
+"""Prefix of the names of blobs that do not have their own name yet."""
+LOCKS: Final = "locks"
+"""Folder of lock files, whose names have two letters (shared/storage/replacement_locks.py)."""
 UNPACKED: Final = "lint-"
 """Prefix of the names of folders in which modules are unpacked for a linter."""
 
@@ -23,6 +27,20 @@ def remove_leftovers(folder: Path, older_than_s: float, prefix: str = "") -> int
             now = touched_at(folder)
             return sum(_is_removed(entry, older_than_s, now, with_folders=not prefix) for entry in ours)
     return 0
+
+
+def remove_temporary_folder(folder: Path) -> None:
+    """Remove a mirror's temporary files, and their folder if nothing of anybody else's is in it.
+
+    Somebody who mirrors to a home directory may have a folder `tmp` there. Errors are ignored.
+    """
+    for pattern in (f"{UNNAMED}*", f"{LOCKS}/??"):
+        for file in folder.glob(pattern):
+            with suppress(OSError):
+                file.unlink()
+    for place in (folder / LOCKS, folder):
+        with suppress(OSError):
+            place.rmdir()
 
 
 def touched_at(folder: Path) -> float:

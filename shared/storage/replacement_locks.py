@@ -18,8 +18,8 @@ from typing import Final
 from shared.errors import StorageUnavailable
 from shared.storage.durable import opened
 from shared.storage.keys import TEMPORARY
+from shared.storage.leftovers import LOCKS
 
-FOLDER: Final = "locks"
 # The holder compares and renames, which takes microseconds, so whoever holds a lock longer was stopped. The
 # other files of a batch wait as long, and their transaction must not idle for longer than Postgres lets it.
 PATIENCE_S: Final = 0.25
@@ -31,7 +31,7 @@ class ReplacementLocks:
 
     def __init__(self, root: str) -> None:
         """root: absolute. The lock files are created when they are first needed."""
-        self._folder = os.path.join(root, TEMPORARY, FOLDER)
+        self._folder = os.path.join(root, TEMPORARY, LOCKS)
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:

@@ -118,7 +118,10 @@ async def test_a_mirror_is_never_made_of_the_live_tree(settled: Registry, tmp_pa
 async def test_a_mirror_keeps_its_base_and_nothing_else_but_the_tree(
     settled: Registry, tmp_path: Path
 ) -> None:
-    """Later runs keep the base of the first one; an invalid URL is refused; `--prune` reports removals."""
+    """Later runs keep the base of the first one; an invalid URL is refused; `--prune` reports removals.
+
+    Files that somebody had in the directory stay.
+    """
     mirror, variables = tmp_path / "mirror", variables_of(settled.settings)
     for base in ("notaurl", "ftp://mirror.example", "https://", "https://mirror.example/?a=b"):
         answer = run("export", str(mirror), "--base-url", base, **variables)
@@ -132,6 +135,10 @@ async def test_a_mirror_keeps_its_base_and_nothing_else_but_the_tree(
     pruned = run("export", str(mirror), "--prune", **variables)
     assert "1 removed" in pruned.stdout
     assert sorted(path.name for path in mirror.iterdir()) == ["dl", "index"]
+    (mirror / "tmp").mkdir()
+    (mirror / "tmp/mine").touch()
+    assert run("export", str(mirror), "--prune", **variables).returncode == 0
+    assert [path.name for path in (mirror / "tmp").iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)

@@ -100,7 +100,10 @@ async def test_some_packages_can_be_mirrored_and_others_later(origin: Registry, 
 
     assert await mirrored("--packages", "hello", "--packages", "o*") == ["hello", "other"]
     assert await mirrored() == ["hello", "other"]
+    (made / "tmp").mkdir()
+    (made / "tmp/mine").touch()
     assert await mirrored("--packages", "*") == ["hello", "hello-world", "other"]
+    assert [path.name for path in (made / "tmp").iterdir()] == ["mine"], "somebody else's file is gone"
     assert await mirrored("--packages", "hello") == ["hello"]
     status, report = await mirror(origin.url, made, "--packages", "*")
     assert (status, report["kept"]) == (0, 2), "archives were copied again"
