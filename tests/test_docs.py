@@ -40,6 +40,7 @@ def test_every_decision_says_what_was_measured() -> None:
     """Half a page: context, choice, measured, consequences."""
     pages = sorted((DOCS / "decisions").glob("*.md"))
     assert pages
+    assert len({page.name[:4] for page in pages}) == len(pages), "two decisions have one number"
     for page in pages:
         text = page.read_text().lower()
         assert all(part in text for part in ("context", "choice", "measured", "consequences")), page.name
