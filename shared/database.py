@@ -39,7 +39,8 @@ BEGUN_AT = "begun_at"
 # database, schema, table or column that a migration is about to create.
 RETRY_CLASSES = ("08", "40", "53", "57", "58")
 READ_ONLY = "25006"
-RETRY_CODES = ("55P03", READ_ONLY, "25P03", "3D000", "3F000", "42P01", "42703")
+# 55000: the database accepts no connections, for instance during a failover.
+RETRY_CODES = ("55000", "55P03", READ_ONLY, "25P03", "3D000", "3F000", "42P01", "42703")
 DATA_EXCEPTION_CLASS = "22"
 # Parameters of a URL for libpq or the older server's driver, which ours would forward to Postgres.
 NOT_OURS = frozenset(

@@ -6,6 +6,7 @@ What is compared does not depend on the machine: statements, requests to storage
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -62,11 +63,13 @@ LISTS: Final = (
     *("/search?q=acme", "/help"),
 )
 NOW_AND_THEN: Final = ("last_used_at", "tree_state", ACCESS_KEY, CATALOG_KEY, CONFIG_KEY, LOG_PREFIX)
+# What differs between two publishes of one name, too: the upload, and the version of the archive.
+_OF_A_PUBLISH: Final = re.compile(r"(?<=staging/)\S+|(?<=dl/NAME/)[0-9.]+")
 OF_METHODS: Final = ("head", "get", "open", "put", "put_file", "copy", "delete", "list")
 
 
 class Work:
-    """Statements and requests to storage, in order, since the last look. Names are left out of keys."""
+    """Statements and requests to storage since the last look. Names are left out of keys."""
 
     def __init__(self) -> None:
         self._done: list[str] = []
@@ -77,11 +80,13 @@ class Work:
             self._done.append(" ".join(words))
 
     def taken(self, name: str) -> tuple[str, ...]:
-        """What a request for this name took. A hidden key ends in `~`, as no name does."""
+        """What a request for this name took. A hidden key ends in `~`, as no name does.
+
+        Sorted, because an archive is staged while the database is asked.
+        """
         shard = index_key(PackageName(name))
-        done = tuple(
-            each.replace(shard, "INDEX").replace(name, "NAME").replace("~", "") for each in self._done
-        )
+        known = (each.replace(shard, "INDEX").replace(name, "NAME").replace("~", "") for each in self._done)
+        done = tuple(sorted(_OF_A_PUBLISH.sub("IT", each) for each in known))
         self._done.clear()
         return done
 

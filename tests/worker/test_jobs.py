@@ -34,7 +34,7 @@ ARQ = Path(sys.executable).with_name("arq")
 
 
 class AwayStorage:
-    """A store that no look reaches."""
+    """A store that neither a look nor a copy reaches."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -43,6 +43,9 @@ class AwayStorage:
         return getattr(self._storage, name)
 
     async def head(self, key: str) -> None:
+        raise StorageUnavailable
+
+    async def copy(self, source: str, target: str, *, only_if_absent: bool) -> None:
         raise StorageUnavailable
 
 
