@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ import httpx
 from api.write.app import open_services
 from api.write.principal import Principal
 from api.write.removal import remove_version
+from shared.blobs import CATALOG_KEY, CONFIG_KEY
 from shared.database import Database
 from shared.messages import Notifier
 from shared.names import PackageName
@@ -44,7 +46,7 @@ from tests.faults.power_syncs import kinds_of_syncs, without
 from tests.faults.servers import Servers
 from tests.log.logs import LOGGING, add_lines
 from tests.memory import servers_directory
-from tests.stack import Registry, running_registry
+from tests.stack import Registry, eventually, running_registry
 
 NOTHING_LEFT = """
 SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM index_state WHERE generation > published_generation)
@@ -127,7 +129,7 @@ async def recording(settings: Settings, packages: int) -> tuple[list[Event], int
     try:
         with recorder.running():
             async with running_registry(settings) as registry:
-                await registry.until_keys(["index/catalog.json", "index/config.json"])
+                await eventually(partial(has_begun, registry))
                 alice = await registry.add_publisher("alice", "publish", "owner.manage")
                 admin = await registry.add_user("admin")
                 await registry.add_user("bob")
@@ -140,6 +142,11 @@ async def recording(settings: Settings, packages: int) -> tuple[list[Event], int
         return recorder.events, start
     finally:
         await rows.close()
+
+
+async def has_begun(registry: Registry) -> bool:
+    """True once catalog and configuration are published; the log may have begun, too."""
+    return {CATALOG_KEY, CONFIG_KEY} <= set(await registry.keys())
 
 
 async def use(registry: Registry, name: str, alice: dict[str, str], admin: UUID) -> None:
