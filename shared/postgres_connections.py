@@ -13,6 +13,8 @@ import asyncpg
 
 CONNECT_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 10.0
+# Triggers recognise our sessions by this name.
+APPLICATION_NAME: Final = "x07-registry"
 # The time that Postgres has to report a cancelled statement; after that its connection is given up.
 SILENCE_S = 2.0
 # PgBouncer refuses a startup parameter with this state (protocol violation). Postgres accepts all of ours.
@@ -32,6 +34,11 @@ _IN_FORCE: Final = " AND ".join(
 
 # Names without a schema lead to the next schema of the path where the first one lacks the table.
 _LEADS_ELSEWHERE: Final = "SELECT to_regclass('packages') IS DISTINCT FROM to_regclass($1)"
+
+
+def idle_limit_s(statement_s: float) -> float:
+    """How long a transaction may wait for its client, in seconds. statement_s: the limit of a statement."""
+    return 2 * statement_s
 
 
 class SchemaNotInForce(ConnectionError):
@@ -70,7 +77,7 @@ class Connector:
             "search_path": f'"{schema}", public',
             "statement_timeout": f"{statement_s * 1000:.0f}",
             "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-            "idle_in_transaction_session_timeout": f"{2 * statement_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{idle_limit_s(statement_s) * 1000:.0f}",
         }
         self.is_pooled = False
 
@@ -132,7 +139,7 @@ class Connector:
             self._dsn,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=self._statement_s + SILENCE_S if self._statement_s else None,
-            server_settings={"application_name": "x07-registry", **parameters},
+            server_settings={"application_name": APPLICATION_NAME, **parameters},
             connection_class=kind,
             **options,
         )

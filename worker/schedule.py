@@ -27,6 +27,7 @@ from indexer.purging.purger import Purger
 from indexer.queries import packages
 from indexer.queries.expiry import remove_expired
 from indexer.queries.packages import DirtyPackage
+from indexer.queries.sessions import end_paused
 from indexer.queries.webhooks import remove_old
 from indexer.upkeep.healing import TURN_S, Healing
 from indexer.upkeep.scrub import Scrub
@@ -38,6 +39,7 @@ from shared.busy import Turns, until_free
 from shared.concurrency import finished, raise_if_cancelled
 from shared.errors import Internal, PackageBusy, RegistryError
 from shared.names import PackageName
+from shared.postgres_connections import idle_limit_s
 from shared.settings import Settings
 from shared.tracing import Carrier, span, traced
 from worker.catalog_debounce import CatalogDebounce
@@ -120,6 +122,7 @@ class Schedule:
         """Run every loop until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._for_ever("sweep", self._sweep_once, self.settings.sweep_seconds))
+            group.create_task(self._for_ever("sessions", self._end_paused, self.settings.sweep_seconds))
             group.create_task(self._for_ever("catalog", self.catalog.turn, 0))
             group.create_task(
                 self._for_ever("catalog", self.catalog.build_if_due, self.settings.sweep_seconds)
@@ -144,6 +147,13 @@ class Schedule:
             await _taken(name, turn)
             raise_if_cancelled()
             await asyncio.sleep(pause_s)
+
+    async def _end_paused(self) -> None:
+        """End the sessions of processes that were paused in the middle of a statement, with their locks."""
+        async with self._parts.database.reading() as connection:
+            ended = await end_paused(connection, idle_limit_s(self.settings.database_timeout_seconds))
+        if ended:
+            log.warning("paused_sessions_ended", count=ended)
 
     async def _write_status(self) -> None:
         await publish_status(self._parts)
