@@ -1,7 +1,8 @@
 """Debounces pages: collects changes for a while, then has the pages of all of them rendered.
 
 Every worker may build; a lock in the database lets one at a time. While much waits, a worker spends at most a
-fifth of its time on pages, so that publications do not wait for them.
+fifth of its time on pages, so that publications do not wait for them. While publishes follow each other, one
+build covers those of SOON_S.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from indexer.pages.edition import begin_edition
 from indexer.pages.publication import publish_pages
 from indexer.parts import Parts
 
-# Pauses in times of the build before: when nothing is left to do, and when more waits.
-SHORT_PAUSE: Final = 0.5
+# The pause after a build, in builds: LONG_PAUSE if more waits, else MANY_BUILDS up to SOON_S, and at least
+# SHORT_PAUSE. A change that just misses a build waits for its end, the pause, a while that collects changes,
+# and the next build: less than two seconds while a build takes a tenth of one.
 LONG_PAUSE: Final = 4.0
+MANY_BUILDS: Final = 20.0
+SOON_S: Final = 1.2
+SHORT_PAUSE: Final = 0.5
 
 
 class PageDebounce:
@@ -45,7 +50,16 @@ class PageDebounce:
         if not self._has_begun:
             await begin_edition(self._parts)
         is_done = await publish_pages(self._parts, anew=not self._has_begun)
-        self._has_begun = True
         if not is_done:
             self._has_changed.set()
-        await asyncio.sleep((SHORT_PAUSE if is_done else LONG_PAUSE) * (time.monotonic() - begun))
+        # The first build also puts the files of the site, which says nothing about the next one.
+        build_s = time.monotonic() - begun if self._has_begun or not is_done else 0.0
+        self._has_begun = True
+        await asyncio.sleep(pause_after_build(build_s, is_done=is_done))
+
+
+def pause_after_build(build_s: float, *, is_done: bool) -> float:
+    """Seconds to collect changes before the next build, given how long a build takes."""
+    if not is_done:
+        return LONG_PAUSE * build_s
+    return max(min(MANY_BUILDS * build_s, SOON_S), SHORT_PAUSE * build_s)
