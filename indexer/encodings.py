@@ -79,8 +79,11 @@ async def put_variants(
 
 def small_variants(fence: Fence, file: Rendered, body: bytes) -> list[Rendered] | None:
     """The variants to put of a file with this body; None if compressing them takes milliseconds."""
-    if len(body) >= IN_THREAD_FROM_BYTES:
-        return None
+    return None if len(body) >= IN_THREAD_FROM_BYTES else variants_of(fence, file, body)
+
+
+def variants_of(fence: Fence, file: Rendered, body: bytes) -> list[Rendered]:
+    """The variants to put of a file with this body: those that save bytes, and those that are there."""
     variants = []
     for coding in SUFFIXES:
         key = variant_key(file.key, coding)

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
@@ -28,7 +28,7 @@ from shared.causes import cause_of, causes_of
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
 from shared.postgres_connections import SILENCE_S, Connector, PooledConnection
 from shared.settings import Settings
-from shared.statements import Connection, Driver, fetch
+from shared.statements import Connection, Driver, Isolation, fetch
 from shared.strict_json import parse_stored_json
 
 POOL_WAIT_S = 10.0
@@ -88,8 +88,6 @@ DRIVER_ERRORS = (
 )
 
 LOST = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError, NOT_OPENED)
-
-Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +178,11 @@ class Database:
                 yield driver
 
     @asynccontextmanager
-    async def driver_transaction(self) -> AsyncIterator[Driver]:
+    async def driver_transaction(self, isolation: Isolation | None = None) -> AsyncIterator[Driver]:
         """A transaction like transaction(), over the driver's own connection."""
+        level = None if isolation is None else isolation.lower().replace(" ", "_")
         async with self._driver_connection() as driver:
-            transaction = driver.transaction()
+            transaction = driver.transaction(isolation=level)
             await transaction.start()
             try:
                 yield driver

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,14 +29,17 @@ class Transaction(AbstractAsyncContextManager[None], Protocol):
         """Roll back."""
 
 
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
+
+
 class Driver(Protocol):
     """What we use of asyncpg.Connection, which has no types. It keeps the statements that it prepared."""
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Row]:
         """The rows that a statement returns. Raises OSError and the driver's errors."""
 
-    def transaction(self) -> Transaction:
-        """A transaction that has not begun."""
+    def transaction(self, *, isolation: str | None = None) -> Transaction:
+        """A transaction that has not begun. isolation: as Isolation has it, in lower case with `_`."""
 
 
 Connection = Driver | AsyncConnection

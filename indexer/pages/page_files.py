@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, cast
 
-from indexer.encodings import put_variants, variant_keys
+from indexer.encodings import variant_keys, variants_of
 from indexer.fence import Fence, Rendered
 from shared.blobs import content_type_of
 from shared.concurrency import together
 
 PAGES_AT_ONCE: Final = 16
+# One lock orders all puts of pages.
+NO_GENERATION: Final = 0
 
 
 async def put_all(fence: Fence, files: Iterator[tuple[str, bytes]]) -> list[str]:
@@ -27,10 +29,14 @@ async def put_all(fence: Fence, files: Iterator[tuple[str, bytes]]) -> list[str]
 async def put_differing(fence: Fence, files: Sequence[Rendered]) -> list[str]:
     """Put the files that differ from those in storage, with their variants. Returns their keys."""
     await fence.look(file.key for file in files)
-    changed = [file for file in files if not fence.has(file)]
+    if not (changed := [file for file in files if not fence.has(file)]):
+        return []
     await fence.look(key for file in changed for key in variant_keys(file.key))
+    variants = await asyncio.to_thread(_variants, fence, changed)
     await fence.prove()
-    await together(*(_put_file(fence, file) for file in changed))
+    if not await fence.put_in_order([], variants, changed, NO_GENERATION):
+        for some in (variants, changed):
+            await together(*(fence.put(file, NO_GENERATION) for file in some))
     return [file.key for file in changed]
 
 
@@ -41,15 +47,13 @@ async def empty(fence: Fence, keys: Sequence[str]) -> list[str]:
     there = [key for key in every if (info := fence.seen(key)) is not None and not info.is_removed]
     if there:
         await fence.prove()
-    await together(*(fence.put(page_file(key, b""), 0) for key in there))
+    await together(*(fence.put(page_file(key, b""), NO_GENERATION) for key in there))
     return [key for key in keys if key in there]
 
 
-async def _put_file(fence: Fence, file: Rendered) -> None:
-    """Put a file and its variants. They have no generation, because one lock orders all puts of pages."""
-    body = cast(bytes, file.body)
-    await put_variants(fence, file, len(body), lambda: (body,), 0)
-    await fence.put(file, 0)
+def _variants(fence: Fence, files: Sequence[Rendered]) -> list[Rendered]:
+    """The variants of files, which are put before them: a file that is as it should be is not put again."""
+    return [variant for file in files for variant in variants_of(fence, file, cast(bytes, file.body))]
 
 
 def page_file(key: str, body: bytes) -> Rendered:

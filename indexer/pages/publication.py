@@ -17,7 +17,6 @@ from typing import Final
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from indexer.fence import Fence
 from indexer.home import Dependent, Home
@@ -43,13 +42,13 @@ from shared.page_paths import (
     HOME_KEY,
     NEW_FEED,
     files_path,
-    list_key,
     package_path,
     page_key,
     version_path,
     versions_feed_path,
 )
 from shared.pages.site import Site, site_of
+from shared.statements import Connection
 from shared.stop_points import stop_at
 from shared.versions import VersionText
 
@@ -69,12 +68,14 @@ async def publish_pages(parts: Parts, *, anew: bool = False) -> bool:
     if is_there and not anew and not await pages.are_pages_dirty(parts.database):
         return True
     begun = time.perf_counter()
-    async with parts.database.transaction("REPEATABLE READ") as tx:
+    async with parts.database.driver_transaction("REPEATABLE READ") as tx:
         if not await pages.try_pages_lock(tx):
             return False
         build = uuid4()
         parts.pages.begin(build, await pages.begin_build(parts.database, build))
-        put = await _put_changed(parts, tx, Fence(parts.storage, partial(require_open, tx)))
+        fence = Fence(parts.storage, partial(require_open, tx))
+        of_site = await _put_site_files(parts, fence) if anew or not is_there else []
+        put = await _put_changed(parts, tx, fence, of_site)
         stop_at("after_pages_put", parts.settings.test_stop_at)
         await want_purge(tx, parts.settings, (*put.keys, *put.may_have_changed))
     if put.keys or put.may_have_changed:
@@ -96,8 +97,19 @@ class PutPages:
     may_have_changed: list[str]
 
 
-async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPages:
-    """Take changes and put the pages that they change: those of packages first, which the others link to."""
+async def _put_site_files(parts: Parts, fence: Fence) -> list[str]:
+    """Put the files that depend on no package, before the pages that use them. Returns the keys.
+
+    They change with the release and its settings, so a worker puts them in its first build.
+    """
+    return await put_differing(fence, await asyncio.to_thread(site_files, site_of(parts.settings)))
+
+
+async def _put_changed(parts: Parts, tx: Connection, fence: Fence, of_site: Sequence[str]) -> PutPages:
+    """Take changes and put the pages that they change: those of packages first, which the others link to.
+
+    of_site: the keys of what this build has put so far.
+    """
     site = site_of(parts.settings)
     names = await pages.take_changes(tx, PACKAGES_PER_BATCH)
     states = await packages.states_of(tx, names, parts.settings.official_handle, parts.versions)
@@ -107,15 +119,14 @@ async def _put_changed(parts: Parts, tx: AsyncConnection, fence: Fence) -> PutPa
     await pages.put_releases(tx, [package.id for package in clean], releases)
     await page_lists.place(tx, {package.id: len(package.versions) for package in visible})
     dependents = await pages.dependents_of(tx, [package.name for package in visible])
-    keys = await _put_pages(visible, lambda each: _put_package(parts, fence, each, dependents[each.name]))
+    keys = [*of_site]
+    keys += await _put_pages(visible, lambda each: _put_package(parts, fence, each, dependents[each.name]))
     required = await _required_by(parts, tx, names)
     keys += await _put_required(parts, tx, fence, required)
     keys += await _remove_pages(site, fence, clean)
-    if names or await parts.storage.head(list_key(None)) is None:
-        listed = await page_lists.changed_pages(tx, names)
-        keys += await put_all(fence, render_lists(site, listed, await page_lists.last_page(tx)))
-    keys += await put_differing(fence, await asyncio.to_thread(site_files, site))
-    keys += await put_all(fence, _overviews(site, await pages.home(tx, site.shows)))
+    listed, last = await page_lists.changed_pages(tx, names), await page_lists.last_page(tx)
+    overviews = _overviews(site, await pages.home(tx, site.shows))
+    keys += await put_all(fence, chain(render_lists(site, listed, last), overviews))
     of_packages = [page_key(package_path(each.name)) for each in (*clean, *required)]
     of_all = [HOME_KEY] if visible else []
     return PutPages(keys, [*of_all, *(key for key in of_packages if key is not None)])
@@ -128,20 +139,23 @@ def _overviews(site: Site, home: Home) -> Iterator[tuple[str, bytes]]:
     yield f"pages{ADVISORIES_FEED}", render_advisories_feed(site, home.advisories)
 
 
-async def _required_by(parts: Parts, tx: AsyncConnection, names: Sequence[PackageName]) -> list[PackageRow]:
+async def _required_by(parts: Parts, tx: Connection, names: Sequence[PackageName]) -> list[PackageRow]:
     """The other packages that these require, if they are visible."""
     shows = site_of(parts.settings).shows
     all_required = await pages.required_by(tx, names)
     await pages.count_dependents(tx, sorted({*names, *all_required}))
-    required = [name for name in all_required if name not in names and shows(name)]
+    if not (required := [name for name in all_required if name not in names and shows(name)]):
+        return []
     states = await packages.states_of(tx, required, parts.settings.official_handle, parts.versions)
     return [state.package for state in states if state.is_clean]
 
 
 async def _put_required(
-    parts: Parts, tx: AsyncConnection, fence: Fence, required: Sequence[PackageRow]
+    parts: Parts, tx: Connection, fence: Fence, required: Sequence[PackageRow]
 ) -> list[str]:
     """Put the pages of packages that others require, which list those. Returns the keys."""
+    if not required:
+        return []
     site = site_of(parts.settings)
     dependents = await pages.dependents_of(tx, [package.name for package in required])
 

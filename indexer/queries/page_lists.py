@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from indexer.listed import Listed
+from shared.statements import Connection, fetch
 
 PER_PAGE = 100
 
-_PLACE = text(
-    """
+_PLACE = """
     WITH counted AS MATERIALIZED (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:counts AS integer[]))
+        SELECT * FROM unnest(CAST($1 AS uuid[]), CAST($2 AS integer[]))
              AS counted (package_id, versions)
     ), known AS MATERIALIZED (
         SELECT package_id, p.versions AS before, counted.versions
@@ -40,48 +37,45 @@ _PLACE = text(
         versions = versions + (SELECT COALESCE(sum(versions), 0) FROM new)
                             + (SELECT COALESCE(sum(versions - before), 0) FROM known)
     """
-)
 
 
-async def place(tx: AsyncConnection, versions: Mapping[UUID, int]) -> None:
+async def place(tx: Connection, versions: Mapping[UUID, int]) -> None:
     """Give packages places behind all others unless they have some, and count their versions (primary keys).
 
     versions: how many each package has. Only the holder of the pages' lock does this.
     """
-    await tx.execute(_PLACE, {"ids": list(versions), "counts": list(versions.values())})
+    await fetch(tx, _PLACE, list(versions), list(versions.values()))
 
 
 # OFFSET 0 has Postgres look up each package of a page. Otherwise it reads all of them.
-_CHANGED = text(
-    """
+_CHANGED = """
     WITH last AS (SELECT max(position) AS position FROM page_positions), wanted AS (
-        SELECT (position - 1) / :per_page AS page
+        SELECT (position - 1) / $2 AS page
         FROM packages p JOIN page_positions ON package_id = p.id
-        WHERE p.name = ANY(CAST(:names AS text[]))
-        UNION SELECT (position - 1) / :per_page FROM last
-        UNION SELECT (position - 1) / :per_page - 1 FROM last
+        WHERE p.name = ANY(CAST($1 AS text[]))
+        UNION SELECT (position - 1) / $2 FROM last
+        UNION SELECT (position - 1) / $2 - 1 FROM last
     )
     SELECT wanted.page + 1 AS page, p.name, l.latest_version, l.description, l.is_official
     FROM wanted
     CROSS JOIN LATERAL (
         SELECT package_id FROM page_positions
-        WHERE position > wanted.page * :per_page AND position <= (wanted.page + 1) * :per_page
+        WHERE position > wanted.page * $2 AND position <= (wanted.page + 1) * $2
         OFFSET 0) placed
     CROSS JOIN LATERAL (SELECT id, name FROM packages WHERE id = placed.package_id OFFSET 0) p
     CROSS JOIN LATERAL (SELECT * FROM package_listings WHERE package_id = p.id OFFSET 0) l
     WHERE EXISTS (SELECT FROM index_state s WHERE s.package_id = p.id AND s.published_generation > 0)
     ORDER BY wanted.page, p.name
     """
-)
-_LAST = text("SELECT (COALESCE(max(position), 0) + :per_page - 1) / :per_page FROM page_positions")
+_LAST = "SELECT (COALESCE(max(position), 0) + $1 - 1) / $1 AS last FROM page_positions"
 
 
-async def changed_pages(tx: AsyncConnection, names: Sequence[str]) -> list[Listed]:
+async def changed_pages(tx: Connection, names: Sequence[str]) -> list[Listed]:
     """The packages of the pages that list one of these, and of the last two (page_positions_position_key)."""
-    rows = await tx.execute(_CHANGED, {"names": list(names), "per_page": PER_PAGE})
-    return [Listed(**row) for row in rows.mappings()]
+    return [Listed(**row) for row in await fetch(tx, _CHANGED, list(names), PER_PAGE)]
 
 
-async def last_page(tx: AsyncConnection) -> int:
+async def last_page(tx: Connection) -> int:
     """The number of the last page; 0 without packages (page_positions_position_key)."""
-    return int((await tx.execute(_LAST, {"per_page": PER_PAGE})).scalar_one())
+    (row,) = await fetch(tx, _LAST, PER_PAGE)
+    return int(row["last"])
