@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import Final, Literal, get_args
 
 StopPoint = Literal[
@@ -46,7 +47,16 @@ def stop_at(point: StopPoint, wanted: str | None) -> None:
         die()
     if wanted == f"{PAUSE}{point}" and point not in _paused:
         _paused.add(point)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        stop_here()
+
+
+def stop_here() -> None:
+    """Stop this process with SIGSTOP.
+
+    The signal goes to this thread. If it went to the process, the main thread might take it, and this one
+    would go on until that one runs.
+    """
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def last_change(wanted: str | None) -> int | None:

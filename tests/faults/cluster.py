@@ -190,9 +190,6 @@ async def open_cluster(values: Mapping[str, Any], directory: Path, **behind: Any
         cluster = Cluster(values, Registry(settings, "", http, database, storage), directory)
         try:
             yield cluster
-        except BaseException:
-            await cluster.tell()
-            raise
         finally:
             await cluster.close()
         crashes = cluster.crashes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,17 @@ from tests.seaweedfs import SeaweedFs
 MakeCluster = Callable[..., Awaitable[Cluster]]
 
 _numbers = itertools.count(1)
+HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test failed, so that its clusters tell what they were doing."""
+    report = yield
+    item.stash[HAS_FAILED] = report.failed
+    return report
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -32,7 +43,9 @@ async def servers() -> AsyncIterator[Servers]:
 
 
 @pytest_asyncio.fixture
-async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCluster]:
+async def make_cluster(
+    servers: Servers, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[MakeCluster]:
     """Creates clusters without processes, each over an empty migrated registry."""
     async with AsyncExitStack() as stack:
 
@@ -52,9 +65,16 @@ async def make_cluster(servers: Servers, tmp_path: Path) -> AsyncIterator[MakeCl
                 "pages": "off",
                 **overrides,
             }
-            return await stack.enter_async_context(open_cluster(values, directory, **(behind or {})))
+            cluster = await stack.enter_async_context(open_cluster(values, directory, **(behind or {})))
+            stack.push_async_callback(_tell_of_failure, cluster, request.node)
+            return cluster
 
         yield make
+
+
+async def _tell_of_failure(cluster: Cluster, test: pytest.Item) -> None:
+    if test.stash.get(HAS_FAILED, False):
+        await cluster.tell()
 
 
 @pytest_asyncio.fixture

@@ -93,7 +93,6 @@ class Promises:
         while dirty := (await self.cluster.registry.rows(DIRTY))[0].dirty:
             if time.monotonic() - begun > deadline_s:
                 self.tally.stuck += dirty
-                await self.cluster.tell()
                 raise AssertionError(f"{dirty} changes are not published after {deadline_s} s")
             await asyncio.sleep(POLL_S)
 

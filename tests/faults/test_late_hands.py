@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +13,7 @@ import pytest_asyncio
 
 from shared.blobs import archive_key, index_key, metadata_key
 from shared.names import PackageName
+from shared.stop_points import stop_here
 from shared.versions import VersionText
 from tests.deploy.forked_commands import Forked
 from tests.faults.cluster import Cluster, Process
@@ -183,7 +183,7 @@ def stop_before_rename() -> None:
     def rename_late(source: str | Path, target: str | Path) -> None:
         if str(target).endswith(TARGETS["index file"]) and not stopped:
             stopped.add(target)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            stop_here()
         rename(source, target)
 
     os.rename = rename_late  # type: ignore[assignment]
