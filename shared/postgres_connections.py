@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from shared.array_types import ArrayConnection
+
 CONNECT_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 10.0
 # Triggers recognise our sessions by this name.
@@ -45,7 +47,7 @@ class SchemaNotInForce(ConnectionError):
     """The connection does not use the configured schema. Nothing was read or written over it."""
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[misc] # the driver has no types
+class PooledConnection(ArrayConnection):
     """A connection through a pooler: nothing about it outlasts a transaction."""
 
     parameters: dict[str, str]
@@ -93,7 +95,7 @@ class Connector:
     async def _direct(self) -> asyncpg.Connection[asyncpg.Record] | None:
         """A connection that took the startup parameters; None if a pooler refused or ignored them."""
         try:
-            connection = await self._open(asyncpg.Connection, self._parameters)
+            connection = await self._open(ArrayConnection, self._parameters)
         except asyncpg.PostgresError as error:
             if error.sqlstate != PARAMETER_REFUSED:
                 raise
