@@ -111,11 +111,11 @@ class Directory(BlobFiles):
 
         The only condition allowed is only_if_absent. False: there is no source, or there is a target.
         """
-        if (opened_file := self._open(source)) is None:
-            return False
-        file, state = opened_file
-        with file:
-            require_whole(source, file, state)
+        with self._opened(source) as file:
+            if file is None:
+                return False
+            descriptor, state = file
+            require_whole(source, descriptor, state)
             try:
                 path, name = self._folders.path(source), self._name(target, unflushed)
                 if _is_linked(path, name):
@@ -128,9 +128,9 @@ class Directory(BlobFiles):
             except OSError as error:
                 if error.errno not in NO_HARD_LINKS:
                     raise
-            info = self._info(source, file, state)
+            info = self._info(source, descriptor, state)
             attributes = Attributes(info.digest, info.identity_digest, info.generation)
-            return (yield from self._put_bytes_of(file.fileno(), target, attributes, unflushed, condition))
+            return (yield from self._put_bytes_of(descriptor, target, attributes, unflushed, condition))
 
     def delete(self, key: str, condition: Condition, unflushed: Unflushed) -> Writing[bool]:
         """A change: remove the blob; absence is not an error. False: the condition does not hold."""
@@ -181,11 +181,11 @@ class Directory(BlobFiles):
             yield self._holds(key, condition)
 
     def _holds(self, key: str, condition: Condition) -> bool:
-        if (opened_file := self._open(key)) is None:
-            return condition.if_revision is None
-        file, state = opened_file
-        with file:
-            generation = read_attributes(file.fileno()).attributes.generation
+        with self._opened(key) as file:
+            if file is None:
+                return condition.if_revision is None
+            descriptor, state = file
+            generation = read_attributes(descriptor).attributes.generation
         if condition.not_newer_than is not None and generation > condition.not_newer_than:
             return False
         return not condition.only_if_absent and condition.if_revision in (None, revision_of(state))
@@ -239,11 +239,10 @@ class Directory(BlobFiles):
 
     def _linked(self, source: str, target: str, unflushed: Unflushed) -> bool:
         """Link a whole blob to a target that is free. False: it is not, or there is no source, or no link."""
-        if (opened_file := self._open(source)) is None:
-            return False
-        file, state = opened_file
-        with file:
-            require_whole(source, file, state)
+        with self._opened(source) as file:
+            if file is None:
+                return False
+            require_whole(source, *file)
             try:
                 return _is_linked(self._folders.path(source), self._name(target, unflushed))
             except FileNotFoundError:

@@ -34,6 +34,14 @@ def write_all(descriptor: int, body: bytes | bytearray) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def read_all(descriptor: int, size_bytes: int) -> bytes:
+    """The next size_bytes of a file, or all that are left; a single os.read may return fewer."""
+    body = os.read(descriptor, size_bytes)
+    while len(body) < size_bytes and (more := os.read(descriptor, size_bytes - len(body))):
+        body += more
+    return body
+
+
 def write_from(descriptor: int, source: int) -> None:
     """Write the rest of another file, in constant memory."""
     while chunk := os.read(source, CHUNK_BYTES):
