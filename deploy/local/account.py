@@ -6,20 +6,26 @@ user who started `up`.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.errors import StartFailed
 from deploy.local.posix_acl import allow_search, allows_search
+from shared.storage.durable import opened
 
 NAME = "x07-registry"
+ACCOUNTS = "/etc"
+"""The folder of the files that useradd changes; processes that add the user lock it."""
 ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 READ_AND_PASS = stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH
 READ = stat.S_IRGRP | stat.S_IROTH
@@ -40,7 +46,10 @@ def server_account() -> Account | None:
     """
     if os.geteuid() != 0:
         return None
-    entry = _entry() or _add_user()
+    entry = _entry()
+    if entry is None:
+        with _adding_users():
+            entry = _entry() or _add_user()
     return Account(entry.pw_uid, entry.pw_gid)
 
 
@@ -49,6 +58,18 @@ def _entry() -> pwd.struct_passwd | None:
         return pwd.getpwnam(NAME)
     except KeyError:
         return None
+
+
+@contextmanager
+def _adding_users() -> Iterator[None]:
+    """Let one process at a time add the user.
+
+    Of two useradd that run at the same time, each may find no such user, and the second gives the user of the
+    first another id.
+    """
+    with opened(ACCOUNTS, os.O_RDONLY) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def _add_user() -> pwd.struct_passwd:
@@ -60,7 +81,6 @@ def _add_user() -> pwd.struct_passwd:
     _announce(f"adding the system user {NAME}, who runs Postgres and Valkey; Postgres does not run as root")
     options = ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"]
     result = subprocess.run([useradd, *options, NAME], check=False, capture_output=True, text=True)
-    # Look again even if useradd failed: another process may have added the user at the same time.
     entry = _entry()
     if entry is None:
         raise StartFailed(f"cannot add the system user {NAME}: {result.stderr.strip()}")

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from deploy.errors import StartFailed
 from deploy.local import account
-from deploy.local.account import installed_package, make_private_directory, server_account
+from deploy.local.account import Account, installed_package, make_private_directory, server_account
 from deploy.local.child import ChildProcess
 from deploy.local.posix_acl import allows_search
+
+START = """
+import sys
+from deploy.local import account
+
+account.NAME = sys.argv[1]
+print(account.server_account())
+"""
 
 
 async def test_programs_installed_under_a_private_umask_can_be_run(
@@ -76,6 +89,19 @@ def test_a_missing_system_user_is_named_before_it_is_added(
         "x07-registry: adding the system user x07-nobody-has-this-name, who runs Postgres and Valkey; "
         "Postgres does not run as root\n"
     )
+
+
+def test_processes_that_start_together_add_one_user() -> None:
+    """Each of them gets the ids that the user keeps; none adds a user unless root starts it."""
+    name = f"x07-test-{uuid4().hex[:8]}"
+    starts = [subprocess.Popen([sys.executable, "-c", START, name], stdout=subprocess.PIPE) for _ in range(6)]
+    told = {start.communicate()[0] for start in starts}
+    if os.geteuid() != 0:
+        assert told == {b"None\n"}
+        return
+    kept = pwd.getpwnam(name)
+    subprocess.run(["userdel", name], check=True, env={"PATH": account.ADMIN_PATH})
+    assert told == {f"{Account(kept.pw_uid, kept.pw_gid)}\n".encode()}
 
 
 def test_a_missing_package_is_told_with_what_to_do() -> None:
