@@ -66,6 +66,8 @@ def listed(text: str, max_bytes: int) -> str:
 
     In JSON it has at most two bytes for each of max_bytes.
     """
+    if text.isascii() and text.isprintable():
+        return text[:max_bytes]
     return cut(honest(cut(text, max_bytes)), max_bytes)
 
 

@@ -32,6 +32,7 @@ from api.write.queries.tokens import set_last_used
 from api.write.rate_limits import RateLimits
 from api.write.routes import ALL_ENDPOINTS
 from api.write.scanner_keys import open_scanner_keys
+from api.write.search import Searches
 from api.write.search_page import SEARCH_PAGE
 from api.write.services import Services, services_of
 from api.write.token_lookup import KnownTokens
@@ -82,6 +83,7 @@ async def open_services(settings: Settings, linter: Linter | None = None) -> Asy
             services.checks,
             services.visibility,
             services.known_tokens,
+            services.searches,
             services.acceptance,
             services.github,
             services.scanner_keys,
@@ -111,6 +113,7 @@ def _services(settings: Settings, database: Database, storage: Storage, linter: 
         pace=Pace(settings.publish_bytes_per_second, settings.max_archive_bytes),
         acceptance=Acceptance(settings, database),
         known_tokens=KnownTokens(database),
+        searches=Searches(database),
         scanner_keys=open_scanner_keys(settings.secret_scanning_keys_url, settings.issuer_timeout_seconds),
         identity_tokens=IdentityTokens(
             settings.trusted_issuers, settings.public_base, settings.issuer_timeout_seconds

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from api.write.endpoint import Endpoint
 from api.write.queries.search import FoundPage
 from api.write.query_params import Page, query_parameters
-from api.write.search import search
 from api.write.services import Services, services_of
 from shared.blobs import HTML_TYPE
 from shared.errors import Unavailable
@@ -39,7 +38,7 @@ async def search_page(request: Request) -> Response:
 async def _found(services: Services, q: str, page: Page) -> FoundPage | None:
     """What was found; None while the database is away, which the log tells why."""
     try:
-        return await search(services, q, page, scale_tested=False)
+        return await services.searches.find(q, page, scale_tested=False)
     except Unavailable:
         return None
 

@@ -14,7 +14,7 @@ from api.write.last_used import LastUsed
 from api.write.publish_commit import Acceptance
 from api.write.rate_limits import RateLimits
 from api.write.scanner_keys import ScannerKeys
-from api.write.search_totals import KeptTotals
+from api.write.search import Searches
 from api.write.token_lookup import KnownTokens
 from api.write.upload_throttle import Pace
 from api.write.visibility import Visibility
@@ -49,12 +49,12 @@ class Services:
     pace: Pace
     acceptance: Acceptance
     known_tokens: KnownTokens
+    searches: Searches
     scanner_keys: ScannerKeys | None
     identity_tokens: IdentityTokens
     high_water: HighWater
     writes: WriteCheck
     turns: Turns = field(default_factory=Turns)
-    search_totals: KeptTotals = field(default_factory=KeptTotals)
 
     @property
     def dependencies(self) -> Probes:

@@ -133,7 +133,7 @@ async def _measure() -> None:
         try:
             await migrate(Settings(database_url=postgres.url))
             connection = await asyncpg.connect(postgres.url)
-            await _fill(connection, names)
+            await fill(connection, names)
             with _serving(postgres.url, Path(directory)) as client:
                 rows = [await _row(client, connection, case) for case in CASES]
                 rows.append(_row_of_parts(client, names))
@@ -154,7 +154,7 @@ async def _measure() -> None:
     )
 
 
-async def _fill(connection: asyncpg.Connection[Any], names: list[str]) -> None:
+async def fill(connection: asyncpg.Connection[Any], names: list[str]) -> None:
     """Insert packages as if a worker had published them."""
     await connection.execute("CREATE TEMPORARY TABLE names (name text)")
     await connection.copy_records_to_table("names", records=[(name,) for name in names])

@@ -10,7 +10,6 @@ from msgspec import UNSET, UnsetType, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.write import search as domain
 from api.write.endpoint import Endpoints, QueryParameter
 from api.write.json_body import StoredText, json_response
 from api.write.queries.search import Hit
@@ -48,6 +47,17 @@ class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[SearchPackage, ...]
 
 
+class _Rendered(msgspec.Struct, frozen=True, kw_only=True):
+    """A SearchResponse whose packages are rendered already."""
+
+    ok: bool = True
+    q: str
+    limit: int
+    offset: int
+    total: int
+    packages: list[msgspec.Raw]
+
+
 @route.get(
     "/v1/search",
     shows_packages=True,
@@ -64,25 +74,27 @@ async def search(request: Request) -> Response:
     """Packages whose name contains `q`: first that name, then names that begin with it, then the others."""
     parameters = query_parameters(request)
     q, page, scale_tested = parameters.text("q"), parameters.page(), parameters.flag("scale_tested")
-    found = await domain.search(services_of(request), q, page, scale_tested=scale_tested)
+    found = await services_of(request).searches.find(q, page, scale_tested=scale_tested)
     return json_response(
-        SearchResponse(
+        _Rendered(
             q=q,
             limit=page.limit,
             offset=page.offset,
             total=found.total,
-            packages=tuple(_packages(found.hits)),
+            packages=list(_packages(found.hits)),
         )
     )
 
 
-def _packages(hits: Iterable[Hit]) -> Iterator[SearchPackage]:
+def _packages(hits: Iterable[Hit]) -> Iterator[msgspec.Raw]:
     """The packages of a page. Beyond MAX_DETAILED_BYTES of JSON they have no description and facets."""
     left = MAX_DETAILED_BYTES
     for hit in hits:
-        package = _package(hit)
-        left -= len(msgspec.json.encode(package)) if left > 0 else 0
-        yield package if left > 0 else structs.replace(package, description=UNSET, facets=UNSET)
+        rendered = msgspec.json.encode(_package(hit))
+        left -= len(rendered) if left > 0 else 0
+        if left <= 0:
+            rendered = msgspec.json.encode(structs.replace(_package(hit), description=UNSET, facets=UNSET))
+        yield msgspec.Raw(rendered)
 
 
 def _package(hit: Hit) -> SearchPackage:
