@@ -1,118 +1,186 @@
-"""Explains every statement of a run with Postgres before executing it."""
+"""Has Postgres explain every statement of a run as it executes it (auto_explain), and tells who sent it.
+
+Postgres also explains the statements within functions, triggers and foreign keys; they count for the
+statement that caused them. Plans are those that were executed: a prepared statement shows its generic plan.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import greenlet
 from sqlalchemy import Connection, Engine, event
 
-PROJECT = Path(__file__).parent.parent
-QUERY_MODULES = ("indexer/queries/", "api/write/queries/")
-EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+from shared.postgres_connections import Connector
+
+PROJECT: Final = Path(__file__).parent.parent
+QUERY_MODULES: Final = ("indexer/queries/", "api/write/queries/")
+EXPLAIN: Final = """
+    LOAD 'auto_explain';
+    SET auto_explain.log_min_duration = 0;
+    SET auto_explain.log_analyze = on;
+    SET auto_explain.log_timing = off;
+    SET auto_explain.log_nested_statements = on;
+    SET auto_explain.log_format = json;
+    SET auto_explain.log_level = notice
+"""
+NOBODY: Final = "a test"
+SENDER: Final = re.compile(r"/\* (?P<sender>[^*]+) \*/")
 
 
 @dataclass
 class Reads:
-    """rows: the most rows that one node of a plan read, by the function that sent the statement.
+    """What the query functions of a run read, by function, like `indexer/queries/tree.py:name_at`.
 
-    nodes: a description of that node, by the same function.
+    rows: the most rows that one node of a plan read. nodes: a description of that node. scans: the tables
+    that a plan scans sequentially. senders: the functions that were called from elsewhere. called: those that
+    the senders called, too.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
+    scans: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    called: set[str] = field(default_factory=set)
+    senders: set[str] = field(default_factory=set)
 
-    def note(self, function: str, plan: dict[str, Any]) -> None:
-        """Note what a plan read for a function."""
+    def note(self, function: str, statement: str, plan: dict[str, Any]) -> None:
+        """Note what a plan read for a function, with that statement or with one within it."""
         self.rows.setdefault(function, 0)
         for rows, node in _nodes(plan):
-            if rows >= self.rows.get(function, 0):
-                self.rows[function], self.nodes[function] = rows, node
+            if rows >= self.rows[function]:
+                self.rows[function], self.nodes[function] = rows, f"{node} for {_shortened(statement)}"
+        self.scans[function].update(_scanned(plan))
 
-    def over(self, limit: int, but: frozenset[str]) -> list[str]:
-        """The functions, except some, with a statement that read more rows than limit."""
-        return [
-            f"{function}: {rows:,} rows by {self.nodes[function]}"
+    def over(self, limit: int) -> dict[str, str]:
+        """The functions with a statement that read more rows than limit, and what read them."""
+        return {
+            function: f"{rows:,} rows by {self.nodes[function]}"
             for function, rows in sorted(self.rows.items())
-            if rows > limit and function not in but
-        ]
+            if rows > limit
+        }
+
+    def scanning(self, tables: set[str]) -> dict[str, str]:
+        """The functions with a statement that scans some of these tables sequentially, and which."""
+        return {
+            function: f"scans {', '.join(sorted(found))}"
+            for function, scanned in sorted(self.scans.items())
+            if (found := scanned & tables)
+        }
+
+    def missed(self, functions: Iterable[str]) -> list[str]:
+        """Those of the functions that the run did not call, and senders none of whose plans was seen."""
+        return sorted((set(functions) - self.called) | (self.senders - self.rows.keys()))
+
+
+def all_query_functions() -> list[str]:
+    """The query functions of all modules, like `indexer/queries/tree.py:name_at`."""
+    paths = (path for folder in QUERY_MODULES for path in sorted((PROJECT / folder).glob("*.py")))
+    return [function for path in paths for function in query_functions(str(path.relative_to(PROJECT)))]
+
+
+def query_functions(module: str) -> list[str]:
+    """The public functions of a query module that send statements."""
+    tree = ast.parse((PROJECT / module).read_text())
+    return [
+        f"{module}:{node.name}"
+        for node in tree.body
+        if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
+    ]
 
 
 @contextmanager
 def watching_reads() -> Iterator[Reads]:
-    """Explain every statement of a query module, in a savepoint that is rolled back."""
+    """Explain every statement over connections that our code opens while the block runs."""
     reads = Reads()
-    with _explaining(reads), _explaining_of_driver(reads):
+    with _explaining(reads), _naming_senders(reads), _naming_senders_of_driver(reads):
         yield reads
 
 
 @contextmanager
 def _explaining(reads: Reads) -> Iterator[None]:
-    """Explain what is sent over SQLAlchemy."""
-    explaining = set[int]()
+    """Have new connections explain, and note what they tell."""
+    connect = Connector.connect
 
-    def explain(
-        connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, is_many: bool
-    ) -> None:
-        function = _sender()
-        if function is None or is_many or not statement.lstrip().startswith(EXPLAINED):
-            return
-        if id(connection) in explaining:
-            return
-        explaining.add(id(connection))
-        try:
-            plan = _plan(connection, statement, parameters)
-        finally:
-            explaining.discard(id(connection))
-        reads.note(function, plan)
+    async def explained(connector: Connector) -> asyncpg.Connection[asyncpg.Record]:
+        connection = await connect(connector)
+        await connection.execute(EXPLAIN)
+        within: list[tuple[str, dict[str, Any]]] = []
 
-    event.listen(Engine, "before_cursor_execute", explain)
+        def listen(_connection: Any, message: Any) -> None:
+            told = json.loads(message.message.partition("plan:\n")[2])
+            within.append((told["Query Text"], told["Plan"]))
+            if found := SENDER.match(told["Query Text"]):
+                # The statements within a statement end before it.
+                for statement, plan in within if found["sender"] != NOBODY else ():
+                    reads.note(found["sender"], statement, plan)
+                within.clear()
+
+        connection.add_log_listener(listen)
+        return connection
+
+    Connector.connect = explained  # type: ignore[method-assign]
     try:
         yield
     finally:
-        event.remove(Engine, "before_cursor_execute", explain)
+        Connector.connect = connect  # type: ignore[method-assign]
 
 
 @contextmanager
-def _explaining_of_driver(reads: Reads) -> Iterator[None]:
-    """Explain what is sent over the driver's own connection (shared/statements.py)."""
+def _naming_senders(reads: Reads) -> Iterator[None]:
+    """Name the sender in each statement over SQLAlchemy."""
+
+    def name(
+        _connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _is_many: bool
+    ) -> tuple[str, Any]:
+        return _named(statement, reads), parameters
+
+    event.listen(Engine, "before_cursor_execute", name, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", name)
+
+
+@contextmanager
+def _naming_senders_of_driver(reads: Reads) -> Iterator[None]:
+    """Name the sender in each statement over the driver's own connection (shared/statements.py)."""
     fetch = asyncpg.Connection.fetch
 
-    async def explained(connection: Any, statement: str, *values: Any, **options: Any) -> Any:
-        function = _sender()
-        if function is not None and statement.lstrip().startswith(EXPLAINED):
-            rollback = connection.transaction()
-            await rollback.start()
-            try:
-                plan = await fetch(connection, f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
-            finally:
-                await rollback.rollback()
-            reads.note(function, _document(plan[0][0]))
-        return await fetch(connection, statement, *values, **options)
+    async def named(connection: Any, statement: str, *values: Any, **options: Any) -> Any:
+        return await fetch(connection, _named(statement, reads), *values, **options)
 
-    asyncpg.Connection.fetch = explained
+    asyncpg.Connection.fetch = named
     try:
         yield
     finally:
         asyncpg.Connection.fetch = fetch
 
 
-def _sender() -> str | None:
-    """The outermost function of a query module on the stack, like `indexer/queries/tree.py:name_at`."""
-    found = None
+def _named(statement: str, reads: Reads) -> str:
+    functions = list(_query_functions_of_stack())
+    reads.called.update(functions)
+    reads.senders.update(functions[-1:])
+    return f"/* {functions[-1] if functions else NOBODY} */ {statement}"
+
+
+def _query_functions_of_stack() -> Iterator[str]:
+    """The functions of query modules on the stack, the outermost last."""
     for frame in _frames():
         path = frame.f_code.co_filename.removeprefix(f"{PROJECT}/")
-        if path.startswith(QUERY_MODULES):
-            found = f"{path}:{frame.f_code.co_name}"
-    return found
+        if path.startswith(QUERY_MODULES) and not frame.f_code.co_name.startswith(("_", "<")):
+            yield f"{path}:{frame.f_code.co_name}"
 
 
 def _frames() -> Iterator[FrameType]:
@@ -128,25 +196,8 @@ def _frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _plan(connection: Connection, statement: str, parameters: Any) -> dict[str, Any]:
-    in_transaction = not connection._is_autocommit_isolation()
-    begin, end = ("SAVEPOINT plan", "ROLLBACK TO SAVEPOINT plan") if in_transaction else ("BEGIN", "ROLLBACK")
-    cursor = connection.connection.cursor()
-    cursor.execute(begin)
-    try:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
-        (found,) = cursor.fetchone() or ()
-    finally:
-        cursor.execute(end)
-        cursor.close()
-    return _document(found)
-
-
-def _document(found: Any) -> dict[str, Any]:
-    """The plan in an answer to EXPLAIN."""
-    document = json.loads(found) if isinstance(found, str | bytes) else found
-    plan: dict[str, Any] = document[0]["Plan"]
-    return plan
+def _shortened(statement: str) -> str:
+    return textwrap.shorten(SENDER.sub("", statement), 120)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[tuple[int, str]]:
@@ -162,6 +213,12 @@ def _nodes(plan: dict[str, Any]) -> Iterator[tuple[int, str]]:
             f"{plan['Node Type']} that compares {plan.get('Join Filter')}",
         )
     for inner in plan.get("Plans", ()):
-        # The scan of the heap counts the rows that are there; the index also has those that were replaced.
-        if (plan["Node Type"], inner["Node Type"]) != ("Bitmap Heap Scan", "Bitmap Index Scan"):
-            yield from _nodes(inner)
+        yield from _nodes(inner)
+
+
+def _scanned(plan: dict[str, Any]) -> Iterator[str]:
+    """The tables that a plan scans sequentially, if it needs them or not."""
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for inner in plan.get("Plans", ()):
+        yield from _scanned(inner)
