@@ -2,6 +2,10 @@
 
 Statements that run with every publish are written so, and sent by the driver alone: SQLAlchemy's layers cost
 four times its processor time (docs/decisions/0044). Commands send the same statements over SQLAlchemy.
+
+Those that look up a list take it as `ARRAY(SELECT unnest($1))`, which hides its length from the planner. For
+a list of one, it would otherwise find a plan cheaper than the one for any number, and so plan at every call
+(docs/decisions/0057).
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ _HEADS = """
            ARRAY(SELECT (version, cksum) FROM version_tombstones WHERE package_id = p.id) AS removed,
            {is_locked} AS is_locked, {is_outdated} AS is_outdated
     FROM packages p LEFT JOIN index_state s ON s.package_id = p.id {join}
-    WHERE p.name = ANY(CAST($1 AS text[]))
+    WHERE p.name = ANY(ARRAY(SELECT unnest(CAST($1 AS text[]))))
     ORDER BY p.name COLLATE "C"
 """
 _PACKAGES = _HEADS.format(lock="", is_locked="false", is_outdated="false", join="")
@@ -74,7 +74,7 @@ _LOCKED_PACKAGES = _HEADS.format(
         SELECT s.package_id, s.generation, s.published_generation,
                set_config('synchronous_commit', 'off', true)
         FROM index_state s JOIN packages p ON p.id = s.package_id
-        WHERE p.name = ANY(CAST($1 AS text[])) FOR UPDATE OF s SKIP LOCKED
+        WHERE p.name = ANY(ARRAY(SELECT unnest(CAST($1 AS text[])))) FOR UPDATE OF s SKIP LOCKED
     )
     """,
     is_locked="locked.package_id IS NOT NULL",

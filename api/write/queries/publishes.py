@@ -90,7 +90,7 @@ STANDINGS = """
            ) END AS look_alike,
            EXISTS (SELECT 1 FROM package_rules r
                    WHERE r.package_id = p.id AND r.trusted_publishing_only) AS is_trusted_only
-    FROM unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS uuid[]),
+    FROM unnest(ARRAY(SELECT unnest(CAST($1 AS text[]))), CAST($2 AS text[]), CAST($3 AS uuid[]),
                 CAST($4 AS text[]), CAST($5 AS text[]))
          WITH ORDINALITY AS wanted (name, version, user_id, upload_id, folded_name, place)
     LEFT JOIN packages p ON p.name = wanted.name

@@ -54,7 +54,7 @@ _BY_HASHES = """
            u.github_email_verified, l.expires_at, l.packages,
            COALESCE(l.expires_at <= now(), false) AS is_expired, l.provenance
     FROM tokens t JOIN users u ON u.id = t.user_id LEFT JOIN token_limits l ON l.token_id = t.id
-    WHERE t.token_hash = ANY(CAST($1 AS text[]))
+    WHERE t.token_hash = ANY(ARRAY(SELECT unnest(CAST($1 AS text[]))))
 """
 
 
