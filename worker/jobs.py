@@ -147,6 +147,12 @@ def cron_jobs(settings: Settings) -> list[CronJob]:
     which share a Redis do not take each other's jobs for their own.
     """
     namespace = settings.redis_namespace
+    witnesses = cron(
+        ask_witnesses,
+        name=f"{namespace}:ask_witnesses",
+        second=set(range(0, 60, WITNESSES_EVERY_S)),
+        run_at_startup=True,
+    )
     return [
         cron(
             remove_expired,
@@ -155,13 +161,8 @@ def cron_jobs(settings: Settings) -> list[CronJob]:
             run_at_startup=True,
         ),
         cron(begin_collection, name=f"{namespace}:collect_staging", minute=30, run_at_startup=True),
-        cron(
-            ask_witnesses,
-            name=f"{namespace}:ask_witnesses",
-            second=set(range(0, 60, WITNESSES_EVERY_S)),
-            run_at_startup=True,
-        ),
         cron(begin_scrub, name=f"{namespace}:scrub", run_at_startup=True),
+        *([witnesses] if settings.log_witnesses else []),
     ]
 
 

@@ -6,15 +6,17 @@ import asyncio
 import signal
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from arq import Retry, func
+from arq import ArqRedis, Retry, func
 from redis.asyncio import Redis
 
 from deploy.local.own_services import variables_to
 from shared.blobs import index_key
+from shared.change_listener import SILENCE_S
 from shared.errors import StorageUnavailable
 from shared.jobs import catalog_count_key, open_queue, queue_name
 from shared.messages import Notifier
@@ -25,12 +27,14 @@ from tests.archives import hello_archive
 from tests.conftest import MakeSettings
 from tests.deploy.processes import environment
 from tests.stack import Registry, eventually, running_registry
-from worker.jobs import LONGEST_RETRY_S, cron_jobs, publish_packages
+from worker.jobs import FUNCTIONS, LONGEST_RETRY_S, cron_jobs, publish_packages
 from worker.process import open_parts
 from worker.schedule import Schedule
-from worker.woken_worker import WokenWorker
+from worker.woken_worker import POLL_S, WokenWorker
 
 ARQ = Path(sys.executable).with_name("arq")
+# Of the script that finds nothing.
+COMMANDS_OF_A_LOOK = 2
 
 
 class AwayStorage:
@@ -149,3 +153,33 @@ async def _arq(variables: dict[str, str], option: str) -> int:
         ARQ, "worker.process.WorkerSettings", option, env=variables, stderr=asyncio.subprocess.DEVNULL
     )
     return await process.wait()
+
+
+async def test_an_idle_worker_sends_one_command_for_each_look(make_default_settings: MakeSettings) -> None:
+    """And its listener sends one for each silence. Periodic jobs and the health record are rare."""
+    settings = await make_default_settings()
+    redis = open_queue(settings, 5.0)
+    worker = WokenWorker(settings, redis, FUNCTIONS, cron_jobs(settings), {})
+    for job in worker.cron_jobs or ():
+        job.next_run = datetime.now(UTC) + timedelta(hours=1)
+    await worker._poll_iteration()  # loads the script and records the health
+    before = await _sent(redis)
+    for _ in range(10):
+        await worker._poll_iteration()
+    assert await _sent(redis) - before == 10 * (1 + COMMANDS_OF_A_LOOK) + 2
+    assert 1 / POLL_S + 1 / SILENCE_S < 3
+    await redis.aclose(close_connection_pool=True)
+
+
+async def _sent(redis: ArqRedis) -> int:
+    """How many commands the one connection of a client has sent, with those of scripts; asking takes two."""
+    number = await redis.client_id()
+    return next(int(one["tot-cmds"]) for one in await redis.client_list() if one["id"] == str(number))
+
+
+def test_witnesses_are_asked_periodically_if_there_are_any() -> None:
+    """A periodic job costs some twenty commands."""
+    without = Settings()
+    for settings in (without, without.model_copy(update={"log_witnesses": ("one",)})):
+        is_asking = any(job.name.endswith(":ask_witnesses") for job in cron_jobs(settings))
+        assert is_asking == bool(settings.log_witnesses)
