@@ -150,7 +150,7 @@ def _pool_of(services: Services) -> Collector:
 
 @asynccontextmanager
 async def _open_read(
-    settings: Settings, on_answer: Callable[[Change, Dropped], None] = lambda change, dropped: None
+    settings: Settings, on_answer: Callable[[Change, Dropped], bool] = lambda change, dropped: False
 ) -> AsyncIterator[ReadService]:
     """A read service that learns of changes from messages, and from the log while no messages arrive.
 

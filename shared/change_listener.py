@@ -106,7 +106,8 @@ class ChangeListener:
 class ReaderListener(ChangeListener):
     """The listener of a reader. It shows that it receives messages, and answers each after on_change.
 
-    on_answer: called with the answer before it is sent, for a writer in the same process.
+    on_answer: called with the answer before it is sent, for a writer in the same process; True if that writer
+    receives messages too. If no other writer does, nothing is sent.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class ReaderListener(ChangeListener):
         settings: Settings,
         on_change: Callable[[Change], None],
         on_gap: Callable[[], None],
-        on_answer: Callable[[Change, Dropped], None] = lambda change, dropped: None,
+        on_answer: Callable[[Change, Dropped], bool] = lambda change, dropped: False,
     ) -> None:
         super().__init__(settings, on_change, on_gap)
         self._on_answer = on_answer
@@ -131,7 +132,8 @@ class ReaderListener(ChangeListener):
         self._on_change(change)
         if self._name in change.readers:
             dropped = Dropped(self._name, change.id)
-            self._on_answer(change, dropped)
+            if self._on_answer(change, dropped) and change.writers == 1:
+                return
             async with asyncio.timeout(SOCKET_TIMEOUT_S):
                 await redis.publish(dropped_channel(self._settings), msgspec.json.encode(dropped))
 

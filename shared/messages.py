@@ -23,7 +23,8 @@ from shared.tracing import Carrier, carrier
 SOCKET_TIMEOUT_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 PACKAGES_PER_JOB = 100
-# One step, so that the named readers are exactly those that get the message. The message is a JSON object.
+# One step, so that the named readers and the counted writers are exactly those that get the message, which is
+# a JSON object.
 ANNOUNCE: Final = """
 local readers = {}
 for place, name in ipairs(redis.call('PUBSUB', 'CHANNELS')) do
@@ -31,7 +32,9 @@ for place, name in ipairs(redis.call('PUBSUB', 'CHANNELS')) do
         readers[#readers + 1] = cjson.encode(string.sub(name, #ARGV[2] + 1))
     end
 end
-local named = '{"readers":[' .. table.concat(readers, ',') .. '],' .. string.sub(ARGV[3], 2)
+local writers = redis.call('PUBSUB', 'NUMSUB', ARGV[4])[2]
+local named = '{"writers":' .. writers .. ',"readers":[' .. table.concat(readers, ',') .. '],'
+    .. string.sub(ARGV[3], 2)
 return redis.call('PUBLISH', ARGV[1], named)
 """
 
@@ -41,14 +44,15 @@ log = structlog.get_logger()
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was just published. keys: of files that were put. generations: of index files, by package.
 
-    id: of this message; empty if an older release sent it. readers: the names of the readers that receive it,
-    which Redis adds.
+    id: of this message; empty if an older release sent it. readers: the names of the readers that receive it.
+    writers: how many processes receive the readers' answers; 0 if it is not known. Redis adds both.
     """
 
     keys: tuple[str, ...]
     generations: dict[str, int] = {}
     id: str = ""
     readers: tuple[str, ...] = ()
+    writers: int = 0
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -89,7 +93,7 @@ class Notifier:
         self._jobs = JobQueue(settings, self._redis)
         self._has_private_reads = settings.has_private_reads
         self._purges = settings.purges
-        self._announcement = [change_channel(settings), reader_channel(settings, "")]
+        self._channels = (change_channel(settings), reader_channel(settings, ""), dropped_channel(settings))
         self._announce = self._redis.register_script(ANNOUNCE)
         self._pause = Pause(PAUSE_AFTER_FAILURE_S)
         self._wakes: Batcher[tuple[str, Carrier | None], None] = Batcher(
@@ -133,7 +137,8 @@ class Notifier:
         Then have the edge asked to drop it, if there is one: its next copy comes from readers that know.
         """
         message = msgspec.json.encode(msgspec.structs.replace(change, id=uuid4().hex))
-        await self._send(lambda: self._announce(args=[*self._announcement, message]))
+        changed, readers, dropped = self._channels
+        await self._send(lambda: self._announce(args=[changed, readers, message, dropped]))
         if self._purges:
             await self.purge_edge()
 

@@ -73,10 +73,14 @@ class Visibility:
             awaited.are_dropped = are_dropped
             awaited.is_announced.set()
 
-    def apply_here(self, change: Change, dropped: Dropped) -> None:
-        """Note a change, and that the reader in this process has followed it: no message has to tell so."""
+    def apply_here(self, change: Change, dropped: Dropped) -> bool:
+        """Note a change, and that the reader in this process has followed it: no message has to tell so.
+
+        True if this writer receives messages itself.
+        """
         self.apply(change)
         self._drops.apply(dropped)
+        return self.listener.is_hearing
 
     async def wake_and_wait(self, name: str, package_id: UUID, generation: int) -> bool:
         """Wake a worker; True if readers see the generation within the configured time.
