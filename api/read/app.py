@@ -221,7 +221,7 @@ class ReadService:
         representation = await self.blobs.variants.chosen(served.blob, codings if route.has_variants else ())
         is_private = self.access.is_private(route.key)
         # The fast path judges tokens only where everything is private.
-        is_for_fast_path = not is_private or self.access.needs_token
+        is_for_fast_path = not route.depends_on_accept and (not is_private or self.access.needs_token)
         if is_for_fast_path and not served.is_stale and self.blobs.is_fresh(served.blob):
             self.fast.learn(served.blob, codings, representation)
         answer = answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)

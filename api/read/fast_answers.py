@@ -11,7 +11,7 @@ from typing import Final
 from api.read.answer import Fields, content_fields, private_fields, validator_fields
 from api.read.cache import CachedBlob
 from api.read.representation import Representation
-from api.read.routes import BlobRoute, canonical_route, pattern_of
+from api.read.routes import BlobRoute, canonical_path, canonical_route, pattern_of
 from api.read.surrogate import no_surrogate_fields
 from shared.encodings import Coding
 from shared.http.conditional import ByteRange
@@ -51,26 +51,53 @@ class Tally:
 
 
 class FastTarget:
-    """A cached blob, and its answers by accepted codings. route: its pattern, as metrics name it."""
+    """A cached blob, and its answers by accepted codings.
 
-    __slots__ = ("answers", "blob", "latest", "latest_codings", "line", "path", "route", "tally")
+    learned: the representations that the application has answered with. Their answers are rendered when the
+    fast path first asks for them, because most blobs that a small cache loads are asked for only once.
+    route: its pattern, as metrics name it; with tally, it is there when there is an answer.
+    """
 
-    def __init__(self, path: bytes, route: str, tally: Tally, blob: CachedBlob) -> None:
+    __slots__ = (
+        "_render",
+        "answers",
+        "blob",
+        "latest",
+        "latest_codings",
+        "learned",
+        "line",
+        "path",
+        "route",
+        "tally",
+    )
+
+    route: str
+    tally: Tally
+
+    def __init__(
+        self, path: bytes, blob: CachedBlob, render: Callable[[FastTarget, Representation], FastAnswer]
+    ) -> None:
         self.path = path
         self.line = b"GET " + path + b" HTTP/1.1"
-        self.route = route
-        self.tally = tally
         self.blob = blob
+        self.learned: dict[tuple[Coding, ...], Representation] = {}
         self.answers: dict[tuple[Coding, ...], FastAnswer] = {}
         self.latest: FastAnswer | None = None
         self.latest_codings: tuple[Coding, ...] | None = None
+        self._render = render
 
     def answer_for(self, codings: tuple[Coding, ...]) -> FastAnswer | None:
         """The answer for readers who accept these codings. The latest one is kept for the next reader."""
         answer = self.answers.get(codings)
+        if answer is None and (representation := self.learned.get(codings)) is not None:
+            answer = self.answers[codings] = self._answer_with(representation)
         if answer is not None:
             self.latest, self.latest_codings = answer, codings
         return answer
+
+    def _answer_with(self, representation: Representation) -> FastAnswer:
+        shared = (one for one in self.answers.values() if one.etag == representation.etag)
+        return next(shared, None) or self._render(self, representation)
 
 
 class FastAnswers:
@@ -97,20 +124,19 @@ class FastAnswers:
         if representation.body is None or len(representation.body) > MAX_BODY_BYTES:
             return
         key = blob.identity.info.key
-        path, route = canonical_route(key)
-        if route.depends_on_accept:
-            return
         target = self._by_key.get(key)
         if target is None or target.blob is not blob:
-            pattern = pattern_of(route)
-            target = FastTarget(path, pattern, self.tallies.setdefault(pattern, Tally()), blob)
+            target = FastTarget(canonical_path(key), blob, self._rendered_for)
             self._by_key[key] = self.targets[target.line] = target
-        if codings not in target.answers:
-            shared = (one for one in target.answers.values() if one.etag == representation.etag)
-            extra = [*self._surrogate_fields(key), *self._extra]
-            target.answers[codings] = next(shared, None) or FastAnswer(
-                route, representation, extra, is_private=self._is_private
-            )
+        target.learned.setdefault(codings, representation)
+
+    def _rendered_for(self, target: FastTarget, representation: Representation) -> FastAnswer:
+        key = target.blob.identity.info.key
+        route = canonical_route(key)
+        target.route = pattern_of(route)
+        target.tally = self.tallies.setdefault(target.route, Tally())
+        extra = [*self._surrogate_fields(key), *self._extra]
+        return FastAnswer(route, representation, extra, is_private=self._is_private)
 
     def forget(self, key: str) -> None:
         """Forget the answers of a blob that is suspect or has left the cache."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from shared.encodings import SUFFIXES, Coding
@@ -30,7 +31,12 @@ def preferred_codings(accept_encoding: Iterable[str]) -> tuple[Coding, ...]:
     accept_encoding: the value of each header line; without any, the client gets identity. Of equal weights,
     the denser coding comes first and identity last. Never raises: invalid elements are ignored.
     """
-    weights = _weights(accept_encoding)
+    return _preferred(",".join(accept_encoding))
+
+
+@lru_cache(maxsize=64)  # clients of one kind send the same value
+def _preferred(value: str) -> tuple[Coding, ...]:
+    weights = _weights(value)
     anything = weights.get(ANY, 0.0)
     # Identity is acceptable without being named, but a coding that is named comes before it.
     identity = weights.get(IDENTITY, anything)
@@ -57,10 +63,10 @@ def prefers_html(accept: Iterable[str]) -> bool:
     return html > json
 
 
-def _weights(values: Iterable[str]) -> dict[str, float]:
+def _weights(value: str) -> dict[str, float]:
     """The weight of each coding, 0 to 1; if a coding is named twice, the first weight counts."""
     weights: dict[str, float] = {}
-    for element in ",".join(values).split(","):
+    for element in value.split(","):
         if (match := _ELEMENT.fullmatch(element)) is not None:
             coding = match["coding"].lower()
             weights.setdefault(ALIASES.get(coding, coding), float(match["weight"] or 1))

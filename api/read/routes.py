@@ -207,18 +207,25 @@ def log_route(path: str) -> BlobRoute:
     return _log_blob(log_key(path))
 
 
-def canonical_route(key: str) -> tuple[bytes, BlobRoute]:
-    """The canonical target of a published blob, and its route: the inverse of resolve."""
-    if key.startswith(LOG_PREFIX):
-        return f"/{key}".encode(), _log_blob(key)
+def canonical_path(key: str) -> bytes:
+    """The canonical target of a published blob: the inverse of resolve."""
     if key.startswith(PAGES_PREFIX):
-        return page_path(key).encode(), _html_blob(key)
+        return page_path(key).encode()
     if not key.startswith("dl/"):
-        return f"/{key}".encode(), _index_blob(key)
+        return f"/{key}".encode()
     path = PACKAGES + key.removeprefix("dl/").encode()
-    if key.count("/") == 2:
-        return path.removesuffix(b"/package"), _page_blob(key)
-    return path, _release_blob(key)
+    return path.removesuffix(b"/package") if key.count("/") == 2 else path
+
+
+def canonical_route(key: str) -> BlobRoute:
+    """The route of the canonical target of a published blob."""
+    if key.startswith(LOG_PREFIX):
+        return _log_blob(key)
+    if key.startswith(PAGES_PREFIX):
+        return _html_blob(key)
+    if not key.startswith("dl/"):
+        return _index_blob(key)
+    return _page_blob(key) if key.count("/") == 2 else _release_blob(key)
 
 
 def _index_blob(key: str) -> BlobRoute:

@@ -6,7 +6,7 @@ import hashlib
 
 import httpx
 
-from api.read.routes import canonical_route
+from api.read.routes import canonical_path
 from shared.storage.interface import Found
 from tests.faults.cluster import Cluster
 from tests.faults.promises import Promises
@@ -55,8 +55,7 @@ async def test_every_index_file_and_archive_is_served_by_readers_alone(
 
 async def is_served(http: httpx.AsyncClient, key: str, registry: Registry) -> bool:
     """True if readers get the blob as it is in storage, with its digest as ETag, and not stale."""
-    path, _ = canonical_route(key)
-    answer = await http.get(path.decode())
+    answer = await http.get(canonical_path(key).decode())
     stored = await registry.storage.get(key)
     assert isinstance(stored, Found)
     return (

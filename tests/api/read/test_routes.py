@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.read.routes import BlobRoute, FixedPage, Redirect, canonical_route, handles, resolve
+from api.read.routes import BlobRoute, FixedPage, Redirect, canonical_path, canonical_route, handles, resolve
 from shared.blobs import (
     CATALOG_KEY,
     CHECKPOINT_KEY,
@@ -211,7 +211,7 @@ def test_a_canonical_target_leads_back_to_its_blob(name: PackageName, version: V
     of_release = (archive_key(name, version), metadata_key(name, version), advisories_key(name, version))
     of_package = (index_key(name), package_key(name), owners_key(name), *of_release)
     for key in (*of_package, CATALOG_KEY, *of_log):
-        target, route = canonical_route(key)
+        target, route = canonical_path(key), canonical_route(key)
         assert resolve(scope(target), HOST) == route
         assert route.key == key
         assert handles(scope(target), HOST)
