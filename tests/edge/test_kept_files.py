@@ -52,7 +52,7 @@ async def test_a_file_is_kept_once_for_every_host_origin_coding_and_spelling(
     origins = ({}, *({"origin": f"https://{name}.example"} for name in "abc"))
     async with running_edge(settings, tmp_path, edge_fresh_seconds=600) as edge:
         headers = await publish(edge)
-        for minor in range(2, 12):
+        for minor in range(2, 22):
             await publish(edge, f"0.{minor}.0", headers)
         await publish(edge, "1.0.0+build.5", headers)
         for origin, coding in product(origins, ("identity", "gzip", "zstd, gzip")):
@@ -68,7 +68,7 @@ async def test_a_file_is_kept_once_for_every_host_origin_coding_and_spelling(
 async def test_an_answer_is_the_readers_own(edge: Edge) -> None:
     """The bytes are the same, whatever the client accepts: stored as gzip, and decompressed if needed."""
     headers = await publish(edge)
-    for minor in range(2, 12):
+    for minor in range(2, 22):
         await publish(edge, f"0.{minor}.0", headers)
     gzip = await _raw(edge, {"accept-encoding": "gzip"})
     identity = await _raw(edge, {"accept-encoding": "identity"})
@@ -87,7 +87,7 @@ async def test_an_answer_is_the_readers_own(edge: Edge) -> None:
 async def test_a_validator_is_strong_for_the_bytes_it_was_made_of_and_weak_for_others(edge: Edge) -> None:
     """A body decompressed at the edge has the reader's ETag as a weak one; either confirms the other."""
     headers = await publish(edge)
-    for minor in range(2, 12):
+    for minor in range(2, 22):
         await publish(edge, f"0.{minor}.0", headers)
     packed, plain = {"accept-encoding": "gzip"}, {"accept-encoding": "identity"}
     strong = (await edge.http.get(INDEX, headers=packed)).headers["etag"]
@@ -100,10 +100,10 @@ async def test_a_validator_is_strong_for_the_bytes_it_was_made_of_and_weak_for_o
             assert answer.headers["etag"].removeprefix("W/") == strong
             assert answer.headers["cache-control"] == "public, max-age=300"
     assert (await edge.http.get(INDEX, headers=packed | {"if-none-match": '"another"'})).status_code == 200
-    await publish(edge, "0.12.0", headers)
+    await publish(edge, "0.22.0", headers)
     await edge.http.get(f"{INDEX}?x07_refresh=1")
     changed = await edge.http.get(INDEX, headers=plain | {"if-none-match": weak})
-    assert (changed.status_code, b"0.12.0" in changed.content) == (200, True)
+    assert (changed.status_code, b"0.22.0" in changed.content) == (200, True)
 
 
 async def _raw(edge: Edge, headers: dict[str, str]) -> tuple[httpx.Headers, bytes]:

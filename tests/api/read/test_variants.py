@@ -12,7 +12,7 @@ from shared.messages import Change
 from tests.api.read.faulty_storage import FaultyStorage, fresh_blobs, put
 
 KEY = "index/he/ll/hello"
-OLD, NEW = b"old line\n" * 200, b"new line\n" * 300
+OLD, NEW = b"old line\n" * 600, b"new line\n" * 700
 
 
 async def put_variants(storage: FaultyStorage, body: bytes) -> None:

@@ -25,7 +25,7 @@ from tests.api.read.wire import Endpoint, Heard
 KEY, OTHER_KEY = "index/he/ll/hello", "index/wo/rl/world"
 TILE_KEY = "log/tile/0/x001/000.p/7"
 ARCHIVE_KEY, METADATA_KEY = "dl/hello/0.1.0/download", "dl/hello/0.1.0/metadata"
-LINES = b'{"schema_version":"x07.index-entry@0.1.0","name":"hello","version":"0.1.0"}\n' * 30
+LINES = b'{"schema_version":"x07.index-entry@0.1.0","name":"hello","version":"0.1.0"}\n' * 60
 PATHS = {
     KEY: b"/index/he/ll/hello",
     OTHER_KEY: b"/index/wo/rl/world",
