@@ -6,7 +6,8 @@ import importlib
 import sys
 
 PROGRAMS = {
-    "reads": "reads of index files and archives beside nginx and others; misses, freshness, memory",
+    "reads": "reads of index files and archives beside nginx and others; freshness, memory",
+    "misses": "index files that are not in a reader's memory, on a directory and on S3",
     "private_reads": "processor time of a fast answer in a private registry, beside a public one",
     "private_rates": "rate of reads with a token by wrk in a private registry, beside a public one",
     "html_pages": "HTML pages of 100,000 packages: processor time, files and bytes",

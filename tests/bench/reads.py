@@ -1,7 +1,7 @@
 """Reads beside a static file server written in C and other servers, in one run.
 
-`python -m tests.bench.reads [--quick] [PART ...]`: rates, beside, workers, misses, freshness, publishing,
-memory; all of them when none is named. Prints markdown, ready for docs/benchmarks-reads.md.
+`python -m tests.bench.reads [--quick] [PART ...]`: rates, beside, workers, freshness, publishing, memory;
+all of them when none is named. Prints markdown, ready for docs/benchmarks-reads.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from tests.bench.measure import Client, archive_of, machine
 from tests.bench.peers import NotInstalled, running_devpi, running_verdaccio
 from tests.bench.read_readers import Publishers, freshness_ms, new_name, open_idle
 from tests.bench.read_sides import (
-    LONG_TTL_S,
     Side,
     application,
     archive_path,
@@ -50,15 +49,11 @@ from tests.bench.read_sides import (
     ours,
 )
 from tests.deploy.processes import Up
-from tests.seaweedfs import SeaweedFs
 
 NAMES = 2_000
 BLOCKS = 10_000
 # More than the memo of header blocks remembers, so that each one is new.
 NEW_BLOCKS = 50_000
-DISTINCT = 10_000
-# Times the length of other runs, so that every name is read at least once on a quiet machine.
-DIRECTORY_TIMES, S3_TIMES = 2, 8
 FLOOR = 0.9
 MEMORY_AIM_MIB = 160
 PUBLISHERS = 16
@@ -152,10 +147,9 @@ def _figures(load: Load) -> list[str]:
     return [rate, f"{load.cpu_us:.1f}", f"{load.client:.0%}", *(f"{figure:,.0f}" for figure in figures)]
 
 
-def _load(side: Side, requests: Sequence[bytes], bench: Bench, times: int = 1) -> Load:
-    """times: the length, as a multiple of other runs."""
+def _load(side: Side, requests: Sequence[bytes], bench: Bench) -> Load:
     print(f"measuring {side.name}: {requests[0].split()[1].decode()}", file=sys.stderr, flush=True)
-    return wrk(side.address, side.process, requests, bench.directory, seconds=bench.seconds * times)
+    return wrk(side.address, side.process, requests, bench.directory, seconds=bench.seconds)
 
 
 def warm(side: Side) -> None:
@@ -225,38 +219,6 @@ def workers(bench: Bench) -> None:
             memory = f"{rss_mib(side.process, 'VmRSS'):.0f}"
             rows.append([f"{count} process{'es' if count > 1 else ''}", *_figures(load), memory])
     _table([*LOAD_COLUMNS, "MiB together"], rows)
-
-
-def misses(bench: Bench) -> None:
-    """A cache that holds next to nothing, so that every name is read from storage."""
-    _title(
-        "Cache misses",
-        f"{DISTINCT:,} distinct names in turn, on a directory and on S3 (SeaweedFS on the client's core), a "
-        "cache of 1 MiB: every answer comes from storage",
-    )
-    rows = []
-    small = {f"{PREFIX}READ_CACHE_BYTES": str(1 << 20)}
-    requests = many_requests([index_path(name) for name in names(DISTINCT)], DISTINCT)
-    with ExitStack() as stack:
-        settings = Settings(data_dir=bench.directory / "distinct", read_ttl_seconds=LONG_TTL_S)
-        asyncio.run(fill(settings, DISTINCT, with_archives=0))
-        for side in (
-            stack.enter_context(ours(settings, bench.directory, **small)),
-            stack.enter_context(nginx(settings, bench.directory, opens_once=False)),
-        ):
-            load = _load(side, requests, bench, DIRECTORY_TIMES)
-            rows.append([f"{side.name}, directory", *_figures(load)])
-    with ExitStack() as stack, on_core(CLIENT_CORE):
-        (home := bench.directory / "seaweedfs").mkdir()
-        server = SeaweedFs(home)
-        server.start()
-        stack.callback(server.stop)
-        s3 = Settings(storage="s3", s3_prefix="bench", **server.settings)
-        asyncio.run(fill(s3, DISTINCT, with_archives=0))
-        side = stack.enter_context(ours(s3, bench.directory, **small))
-        load = _load(side, requests, bench, S3_TIMES)
-        rows.append([f"{side.name}, S3", *_figures(load)])
-    _table(LOAD_COLUMNS, rows)
 
 
 @contextmanager
@@ -373,7 +335,6 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "rates": rates,
     "beside": beside,
     "workers": workers,
-    "misses": misses,
     "freshness": freshness,
     "publishing": publishing,
     "memory": memory,
