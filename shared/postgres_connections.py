@@ -7,6 +7,8 @@ statement that begins a transaction sets them, and prepared statements have no n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -45,6 +47,16 @@ def idle_limit_s(statement_s: float) -> float:
 
 class SchemaNotInForce(ConnectionError):
     """The connection does not use the configured schema. Nothing was read or written over it."""
+
+
+@contextmanager
+def closed_on_failure(connection: Any) -> Iterator[None]:
+    """Drop a new connection that nobody gets, because its check failed or the caller was cancelled."""
+    try:
+        yield
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 class PooledConnection(ArrayConnection):
@@ -100,8 +112,9 @@ class Connector:
             if error.sqlstate != PARAMETER_REFUSED:
                 raise
             return None
-        if await self._are_in_force(connection):
-            return await self._required(connection, await self._leads_elsewhere(connection))
+        with closed_on_failure(connection):
+            if await self._are_in_force(connection):
+                return await self._required(connection, await self._leads_elsewhere(connection))
         await connection.close()
         return None
 
@@ -109,9 +122,10 @@ class Connector:
         # SQLAlchemy keeps the statements; what the driver itself asks has no name either then.
         connection = await self._open(PooledConnection, {}, statement_cache_size=0)
         connection.parameters = self._parameters
-        async with connection.transaction():
-            is_in_force = await self._are_in_force(connection)
-            leads_elsewhere = is_in_force and await self._leads_elsewhere(connection)
+        with closed_on_failure(connection):
+            async with connection.transaction():
+                is_in_force = await self._are_in_force(connection)
+                leads_elsewhere = is_in_force and await self._leads_elsewhere(connection)
         if not is_in_force:
             await connection.close()
             raise SchemaNotInForce(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from deploy.migrations.runner import migrate
 from shared.causes import cause_of
 from shared.database import Database, driver_dsn
 from shared.errors import BadRequest, DatabaseFailed, DatabaseUnavailable, RegistryError
+from shared.postgres_connections import Connector
 from shared.settings import Settings
 from shared.statements import fetch
 from tests.conftest import command
@@ -196,6 +198,28 @@ async def test_a_schema_without_tables_never_leads_to_those_of_public(
     database = Database(misspelt)
     await database.check()
     await database.close()
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, is_pooled: bool
+) -> None:
+    """The caller is cancelled while the new connection is checked."""
+    checked: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def hang(_: Connector, connection: Any) -> bool:
+        checked.put_nowait(connection)
+        return bool(await asyncio.Event().wait())
+
+    monkeypatch.setattr(Connector, "_are_in_force", hang)
+    connector = Connector(postgres.url, "public", 30.0)
+    connector.is_pooled = is_pooled
+    opening = asyncio.create_task(connector.connect())
+    connection = await checked.get()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert connection.is_closed()
 
 
 async def test_a_patient_database_lets_a_statement_take_its_time(
