@@ -152,7 +152,7 @@ async def has_begun(registry: Registry) -> bool:
 async def use(registry: Registry, name: str, alice: dict[str, str], admin: UUID) -> None:
     """One package: four versions, a yank, an advisory, an owner, and one version removed for good."""
     for number in range(4):
-        answer = await registry.publish(hello_archive(name, f"0.{number}.0", description="d" * 900), alice)
+        answer = await registry.publish(hello_archive(name, f"0.{number}.0", description="d" * 2000), alice)
         assert answer.status_code == 200, answer.text
     base = f"/v1/packages/{name}"
     await post(registry.http, f"{base}/0.1.0/yank", alice, {"yanked": True})

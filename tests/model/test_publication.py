@@ -36,7 +36,7 @@ SETTINGS = {
     "fs": Settings(),
     "s3": Settings(storage="s3", s3_bucket="b", s3_region="r", s3_endpoint="http://s3.invalid"),
 }
-SHORT, LONG = "Short.", "Long enough for compressed variants to be worth their bytes. " * 30
+SHORT, LONG = "Short.", "Long enough for compressed variants to be worth their bytes. " * 80
 
 Step = Callable[[ModelRows], None]
 Publish = Callable[[], Awaitable[object]]
