@@ -27,6 +27,7 @@ import structlog
 from indexer.catalog import CatalogPackage
 from indexer.catalog_publication import publish_catalog
 from shared.settings import load_settings
+from tests.bench.copied_packages import CKSUM, VERSION, place_on_lists, put_index_files
 from tests.bench.load import cpu_s
 from tests.bench.measure import Client, Times, archive_of, better, print_table, timed
 from tests.bench.publish import AS_OURS, database_url
@@ -117,7 +118,7 @@ def _rows(up: Up, names: list[str], sizes: Sequence[int]) -> list[list[str]]:
     first: Times | None = None
     for there, size in zip((0, *sizes), sizes, strict=False):
         print(f"filling up to {size:,} packages", file=sys.stderr, flush=True)
-        asyncio.run(_fill(database_url(up, "postgres"), names[there:size]))
+        asyncio.run(_fill(up, names[there:size]))
         build_s, memory_mib = _build(up)
         publish = better(_publishes(up) for _ in range(ROUNDS))
         first = first or publish
@@ -143,9 +144,13 @@ def _rows(up: Up, names: list[str], sizes: Sequence[int]) -> list[list[str]]:
     return rows
 
 
-async def _fill(url: str, names: list[str]) -> None:
-    """Copy packages into the tables as if a worker had published them. Their docs compress as text does."""
-    connection: Any = await asyncpg.connect(url, server_settings=AS_OURS)
+async def _fill(up: Up, names: list[str]) -> None:
+    """Copy packages into the tables as if a worker had published them. Their docs compress as text does.
+
+    Their index files are written, too: otherwise the worker would publish a dozen of them every five seconds,
+    because healing finds that they differ from their rows.
+    """
+    connection: Any = await asyncpg.connect(database_url(up, "postgres"), server_settings=AS_OURS)
     random = Random(0)
     try:
         user = await connection.fetchval("SELECT id FROM users LIMIT 1")
@@ -156,6 +161,8 @@ async def _fill(url: str, names: list[str]) -> None:
             for place, (table, columns) in enumerate(COLUMNS.items()):
                 records = [page[place] for page in pages]
                 await connection.copy_records_to_table(table, records=records, columns=columns)
+            put_index_files(up.data_dir, ((page[0][1], page[1][3]) for page in pages))
+        await place_on_lists(connection)
         await connection.execute("ALTER TABLE search_names ENABLE TRIGGER USER")
         await connection.execute("VACUUM ANALYZE")
     finally:
@@ -169,17 +176,17 @@ def _records(name: str, user: UUID, random: Random) -> tuple[tuple[Any, ...], ..
     line = CatalogPackage(
         name=name,
         is_official=False,
-        latest="0.1.0",
+        latest=VERSION,
         description=description,
         docs=docs,
         facets=("binding:s3",),
     )
     manifest = json.dumps({"name": name, "modules": ["a", "b"], "description": description})
     return (
-        (package_id, name, user, "0.1.0"),
-        (package_id, "0.1.0", "0" * 64, manifest, user),
+        (package_id, name, user, VERSION),
+        (package_id, VERSION, CKSUM, manifest, user),
         (package_id, 1, 1, msgspec.json.encode(line)),
-        (package_id, name, "0.1.0", False, description, 2, ["binding:s3"], []),
+        (package_id, name, VERSION, False, description, 2, ["binding:s3"], []),
         (name, False),
     )
 
