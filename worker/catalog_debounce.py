@@ -15,7 +15,7 @@ from indexer.parts import Parts
 
 # The pause after a build, in builds: at most MANY_BUILDS while that is below SOON_S, else FEW_BUILDS. A
 # change that just misses a build waits for the end of that build, a pause and the next build.
-MANY_BUILDS = 20.0
+MANY_BUILDS = 40.0
 SOON_S = 4.0
 FEW_BUILDS = 8.0
 LATEST_S = 14.0
@@ -71,7 +71,7 @@ def pause_after_build(build_s: float, debounce_s: float) -> float:
     """Seconds to collect changes before the next build of the catalog, given how long a build takes.
 
     The pause is long enough that a worker spends at most a ninth of its time on builds, however many
-    publishes arrive: a twentieth if builds take at most 0.2 s, as of 100,000 packages. The catalog then
+    publishes arrive: a fortieth if builds take at most 0.1 s, as of 100,000 packages. The catalog then
     follows within 5 s, and within LATEST_S as long as builds take less than that.
     """
     pause_s = max(min(MANY_BUILDS * build_s, SOON_S), FEW_BUILDS * build_s)
