@@ -28,7 +28,7 @@ from shared.redis_client import REDIS_FAILURES
 from shared.settings import Settings
 
 # How often a worker looks for jobs whose message it missed.
-POLL_S: Final = 1.0
+POLL_S: Final = 0.5
 JOBS_AT_ONCE: Final = 8
 JOB_TIMEOUT_S: Final = 120
 MAX_TRIES: Final = 8
