@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 ARRAYS: Final = {
+    1000: (16, "bool"),
     1001: (17, "bytea"),
     1007: (23, "int4"),
     1016: (20, "int8"),

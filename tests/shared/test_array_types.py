@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return statements
 
 
-async def test_a_publish_and_its_publication_ask_for_no_types(
+async def test_a_publish_its_publication_and_a_search_ask_for_no_types(
     asked: list[str], make_default_settings: MakeSettings
 ) -> None:
     """Every connection is new: those of the write API, of the worker, and of who renders pages."""
@@ -53,7 +53,9 @@ async def test_a_publish_and_its_publication_ask_for_no_types(
         await registry.until_in_catalog("hello", "0.2.0")
         await registry.until_row("SELECT 1 FROM log_entries HAVING count(*) >= 2")
         assert await publish_pages(parts)
-    assert any("log_state" in statement for statement in asked)
+        assert (await registry.http.get("/v1/search?q=hello")).json()["total"] == 1
+    for part in ("log_state", "search_page"):
+        assert any(part in statement for statement in asked)
     assert [statement for statement in asked if "pg_type" in statement] == []
 
 
