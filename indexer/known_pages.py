@@ -15,9 +15,11 @@ class KnownPages:
     """The pages that this process has put since another process built pages.
 
     They are noted with the row, which is another object once its facts have changed (version_memory.py).
+    has_site_files: this process has put the files of the site, which are those of its release and settings.
     """
 
     def __init__(self) -> None:
+        self.has_site_files = False
         self._build: UUID | None = None
         self._series = uuid4()
 

@@ -49,12 +49,13 @@ class PageDebounce:
         begun = time.monotonic()
         if not self._has_begun:
             await begin_edition(self._parts)
-        is_done = await publish_pages(self._parts, anew=not self._has_begun)
+            self._has_begun = True
+        # The first build also puts the files of the site, which says nothing about the next one.
+        is_first = not self._parts.pages.has_site_files
+        is_done = await publish_pages(self._parts)
         if not is_done:
             self._has_changed.set()
-        # The first build also puts the files of the site, which says nothing about the next one.
-        build_s = time.monotonic() - begun if self._has_begun or not is_done else 0.0
-        self._has_begun = True
+        build_s = 0.0 if is_first and is_done else time.monotonic() - begun
         await asyncio.sleep(pause_after_build(build_s, is_done=is_done))
 
 

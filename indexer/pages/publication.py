@@ -57,15 +57,15 @@ PACKAGES_PER_BATCH: Final = 50
 log = structlog.get_logger()
 
 
-async def publish_pages(parts: Parts, *, anew: bool = False) -> bool:
+async def publish_pages(parts: Parts) -> bool:
     """Render the pages of some packages that changed, and those about all packages.
 
-    anew: also if no package changed, because a new release may have other pages. Returns True if nothing is
-    left to do. Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
+    The first time, also if no package changed, because a new release may have other pages. Returns True if
+    nothing is left to do. Raises StorageUnavailable, DatabaseUnavailable or DatabaseBehind.
     """
     await parts.high_water.require()
-    is_there = await parts.storage.head(HOME_KEY) is not None
-    if is_there and not anew and not await pages.are_pages_dirty(parts.database):
+    has_site_files = parts.pages.has_site_files and await parts.storage.head(HOME_KEY) is not None
+    if has_site_files and not await pages.are_pages_dirty(parts.database):
         return True
     begun = time.perf_counter()
     async with parts.database.driver_transaction("REPEATABLE READ") as tx:
@@ -74,10 +74,11 @@ async def publish_pages(parts: Parts, *, anew: bool = False) -> bool:
         build = uuid4()
         parts.pages.begin(build, await pages.begin_build(parts.database, build))
         fence = Fence(parts.storage, partial(require_open, tx))
-        of_site = await _put_site_files(parts, fence) if anew or not is_there else []
+        of_site = [] if has_site_files else await _put_site_files(parts, fence)
         put = await _put_changed(parts, tx, fence, of_site)
         stop_at("after_pages_put", parts.settings.test_stop_at)
         await want_purge(tx, parts.settings, (*put.keys, *put.may_have_changed))
+    parts.pages.has_site_files = True
     if put.keys or put.may_have_changed:
         await parts.notifier.announce(Change(tuple(put.keys)))
     PAGES_SECONDS.observe(time.perf_counter() - begun)

@@ -25,9 +25,11 @@ from tests.conftest import MakeSettings
 from tests.http.test_removal import remove
 from tests.indexer.upkeep.walks import body_of
 from tests.stack import Registry, running_registry
+from worker.page_debounce import PageDebounce
 from worker.process import open_parts
 
 PAGE = "pages/packages/hello/index.html"
+ROBOTS = "pages/robots.txt"
 
 
 @pytest_asyncio.fixture
@@ -226,6 +228,22 @@ async def test_one_worker_renders_at_a_time(quiet: Registry, parts: Parts) -> No
         assert await page_publication.pages.try_pages_lock(tx)
         assert not await publish_pages(parts)
     assert await publish_pages(parts)
+
+
+@pytest.mark.parametrize("storage_settings", ["fs"], indirect=True)
+async def test_a_worker_that_starts_while_another_renders_puts_the_files_of_its_site_afterwards(
+    quiet: Registry, parts: Parts
+) -> None:
+    """They may be of a new release, whose pages name them."""
+    async with open_parts(quiet.settings) as older:
+        assert await publish_pages(older)
+        await quiet.storage.delete(ROBOTS)  # which the older release does not have
+        starting = PageDebounce(parts)
+        async with older.database.transaction() as tx:
+            assert await page_publication.pages.try_pages_lock(tx)
+            await starting.turn()
+    await starting.turn()
+    assert ROBOTS in await quiet.keys("pages/")
 
 
 @pytest_asyncio.fixture
