@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final
 
 from api.write.queries.search import FoundPage, Search, find_pages
 from api.write.query_params import Page
 from api.write.search_totals import KeptTotals
 from shared.batching import Batcher, together_or_apart
-from shared.database import Database
+from shared.database import POOL_WAIT_S, Database
+from shared.errors import DatabaseUnavailable
 from shared.text import lower_ascii
 
 # A slow search delays those in its batch, so batches are small. Several are under way, each on a connection.
@@ -33,7 +35,7 @@ class Searches:
         """
         text = lower_ascii(q)
         known = self._totals.get(text, scale_tested=scale_tested)
-        found = await self._asked.submit(Search(text, page, scale_tested, known))
+        found = await self._asked.submit(Search(text, page, scale_tested, known, monotonic()))
         self._totals.keep(found.change, text, scale_tested=scale_tested, total=found.total)
         return found
 
@@ -42,7 +44,14 @@ class Searches:
         await self._asked.close()
 
     async def _apart(self, searches: Sequence[Search]) -> Sequence[FoundPage | Exception]:
-        return await together_or_apart(self._find, searches)
+        """The outcome of each. One that has waited for longer than for a connection is refused.
+
+        Otherwise a queue would be left after Postgres has stood still, and nobody waits for its answers.
+        """
+        oldest = monotonic() - POOL_WAIT_S
+        in_time = [search for search in searches if search.asked_at >= oldest]
+        found = iter(await together_or_apart(self._find, in_time) if in_time else ())
+        return [next(found) if search.asked_at >= oldest else DatabaseUnavailable() for search in searches]
 
     async def _find(self, searches: Sequence[Search]) -> Sequence[FoundPage | Exception]:
         async with self._database.driver() as connection:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import pytest
+
+from api.write import search
+from api.write.queries.search import FoundPage, Search
+from api.write.query_params import Page
+from api.write.search import A_BATCH, BATCHES, Searches
+from shared.errors import DatabaseUnavailable
+from shared.statements import Connection
 from tests.stack import Registry
 
 WORDS: Final = ("json", "db", "http", "x", "rs")
@@ -114,3 +122,26 @@ async def test_a_search_that_cannot_be_stored_fails_alone(fs_registry: Registry)
     answers = await asyncio.gather(*(fs_registry.http.get(path) for path in paths))
     assert [answer.status_code for answer in answers] == [400, *(200,) * 7]
     assert {answer.json()["total"] for answer in answers[1:]} == {1}
+
+
+async def test_searches_that_wait_while_postgres_stands_still_are_refused(
+    fs_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No statement is sent for those whose turn comes too late; a later search is answered."""
+    now, asked = [0.0], []
+
+    async def stand_still(_: Connection, some: Sequence[Search]) -> list[FoundPage]:
+        asked.append(len(some))
+        now[0] += 60
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(search, "monotonic", lambda: now[0])
+    searches, find_pages = Searches(fs_registry.database), search.find_pages
+    monkeypatch.setattr(search, "find_pages", stand_still)
+    many = (searches.find(f"text-{n}", Page(20, 0), scale_tested=False) for n in range(200))
+    answers = await asyncio.gather(*many, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+    assert asked == [A_BATCH] * BATCHES
+    monkeypatch.setattr(search, "find_pages", find_pages)
+    assert (await searches.find("hello", Page(20, 0), scale_tested=False)).total == 0
+    await searches.close()

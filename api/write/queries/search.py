@@ -36,13 +36,15 @@ class Hit(msgspec.Struct, frozen=True):
 class Search:
     """What a page is asked for. scale_tested: only packages whose latest version is scale-tested.
 
-    known: a change, and the total that the caller knows for it; -1 if it knows none.
+    known: a change, and the total that the caller knows for it; -1 if it knows none. asked_at: by the
+    monotonic clock, in seconds.
     """
 
     q: str
     page: Page
     scale_tested: bool
     known: tuple[int, int]
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
