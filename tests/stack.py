@@ -22,6 +22,7 @@ from api.read.fast_path import FastProtocol
 from api.write.credentials import secret_hash
 from deploy.asgi import build_combined_app
 from deploy.listener import address_of
+from deploy.serve import KEEP_ALIVE_S
 from shared.database import Database
 from shared.http.authorities import trusted_authorities
 from shared.http.guarded_protocol import GuardedProtocol
@@ -61,6 +62,7 @@ async def serving(
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
