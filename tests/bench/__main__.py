@@ -14,6 +14,7 @@ PROGRAMS = {
     "pages": "package pages, owners and advisories at 32 connections",
     "fairness": "p50 and p99 at 64 connections of the routes that ask Postgres",
     "publish": "publish until visible, at 1 and 16 publishers, beside the floor, devpi and verdaccio",
+    "layers": "processor time of each middleware around a handler",
     "s3_publish": "publishes over S3 whose every answer takes 30 ms, at 1 and 64 publishers",
     "purging": "an edge that waits out a time-to-live beside one that is purged",
     "upload_memory": "memory of the write process while 8 publishers post 60 MiB each",
