@@ -95,27 +95,30 @@ def _first_runs(work: Path, tree: Path, base: str) -> None:
         "`mirror` and `export` check each file and sync it to the disk; wget does neither",
         f"load {os.getloadavg()[0]:.1f}",
     ]
-    columns = ["", "s", "files a s", "CPU s", "MiB at most"]
+    columns = ["", "s", "files a s", "CPU s"]
     print_table("first run of a mirror", "mirror", columns, rows, notes)
     shutil.rmtree(work / "wget")
     shutil.rmtree(work / "export")
 
 
-def _row(what: str, made: Path, run: Callable[[], tuple[float, float, float]]) -> list[str]:
-    wall_s, cpu_s, memory_mib = run()
+def _row(what: str, made: Path, run: Callable[[], tuple[float, float]]) -> list[str]:
+    wall_s, cpu_s = run()
     files = sum(1 for path in made.rglob("*") if path.is_file())
-    return [what, f"{wall_s:.1f}", f"{files / wall_s:,.0f}", f"{cpu_s:.1f}", f"{memory_mib:.0f}"]
+    return [what, f"{wall_s:.1f}", f"{files / wall_s:,.0f}", f"{cpu_s:.1f}"]
 
 
-def _run(command: Sequence[str], **variables: str) -> tuple[float, float, float]:
-    """Wall and processor time in seconds, and the peak memory of all commands so far, in MiB."""
+def _run(command: Sequence[str], **variables: str) -> tuple[float, float]:
+    """Wall and processor time in seconds.
+
+    The kernel's peak memory of a command would include this process, from which the command was started.
+    """
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
         command, env=environment(**variables), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall_s, cpu_s, after.ru_maxrss / 1024
+    return wall_s, cpu_s
 
 
 def _followed(work: Path, origin: BenchOrigin, base: str, names: Sequence[str]) -> None:
