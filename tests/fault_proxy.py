@@ -88,6 +88,9 @@ class FaultProxy(LoopbackProxy):
         except OSError:  # the server is gone, so close the client's side too
             writer.transport.abort()
             return
+        except asyncio.CancelledError:  # the test ends meanwhile
+            writer.transport.abort()
+            raise
         connection = _Connection(reader, writer, server_reader, server_writer)
         self._connections.add(connection)
         try:
