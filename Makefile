@@ -12,6 +12,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # setuptools warns of every editable installation; the warning asks for nothing.
 LINK := PYTHONWARNINGS='ignore:Editable installation' $(INSTALL) --no-deps --no-build-isolation --editable .
 
+# Containers often tell Python to keep no bytecode. Every process of a test run would then compile every module.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install run check check-all audit deploy-check format test edge-test varnish-test pooler-test image-test cluster-test browser-test pages fuzz soak chaos model bench golden openapi docs docs-tables lock clean
 
 help: ## List the targets
