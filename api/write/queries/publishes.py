@@ -68,32 +68,35 @@ class NewVersion:
     provenance: Mapping[str, Any] | None
 
 
-# OFFSET 0 has Postgres look up the folded name. For the sake of LIMIT 1, it would walk every package by name.
+# Each row is looked up by an index. OFFSET 0 and the subqueries that return a value see to that: Postgres may
+# read whole tables for a join, EXISTS or LIMIT 1, and keeps such a plan.
 STANDINGS = """
     SELECT p.id AS package_id, p.latest_version,
-           EXISTS (SELECT 1 FROM package_owners o
-                   WHERE o.package_id = p.id AND o.user_id = wanted.user_id) AS is_owner,
-           EXISTS (SELECT 1 FROM package_versions v
-                   WHERE v.package_id = p.id AND v.version = wanted.version)
-           OR EXISTS (SELECT 1 FROM version_tombstones t
-                      WHERE t.package_id = p.id AND t.version = wanted.version) AS is_taken,
-           EXISTS (SELECT 1 FROM package_requirements r WHERE r.required = wanted.name) AS is_required,
-           EXISTS (SELECT 1 FROM collected_uploads c WHERE c.upload_id = wanted.upload_id) AS is_collected,
+           COALESCE((SELECT true FROM package_owners o
+                     WHERE o.package_id = p.id AND o.user_id = wanted.user_id), false) AS is_owner,
+           COALESCE((SELECT true FROM package_versions v
+                     WHERE v.package_id = p.id AND v.version = wanted.version),
+                    (SELECT true FROM version_tombstones t
+                     WHERE t.package_id = p.id AND t.version = wanted.version), false) AS is_taken,
+           COALESCE((SELECT true FROM package_requirements r
+                     WHERE r.required = wanted.name LIMIT 1), false) AS is_required,
+           COALESCE((SELECT true FROM collected_uploads c
+                     WHERE c.upload_id = wanted.upload_id), false) AS is_collected,
            CASE WHEN p.id IS NULL THEN (
                SELECT other.name
                FROM (SELECT id, name FROM packages
                      WHERE regexp_replace(lower(name COLLATE "C"), '[-_]+', '-', 'g') = wanted.folded_name
                      OFFSET 0) other
-               WHERE NOT EXISTS (SELECT 1 FROM package_owners o
-                                 WHERE o.package_id = other.id AND o.user_id = wanted.user_id)
+               WHERE (SELECT true FROM package_owners o
+                      WHERE o.package_id = other.id AND o.user_id = wanted.user_id) IS NULL
                ORDER BY other.name COLLATE "C" LIMIT 1
            ) END AS look_alike,
-           EXISTS (SELECT 1 FROM package_rules r
-                   WHERE r.package_id = p.id AND r.trusted_publishing_only) AS is_trusted_only
+           COALESCE((SELECT r.trusted_publishing_only FROM package_rules r
+                     WHERE r.package_id = p.id), false) AS is_trusted_only
     FROM unnest(ARRAY(SELECT unnest(CAST($1 AS text[]))), CAST($2 AS text[]), CAST($3 AS uuid[]),
                 CAST($4 AS text[]), CAST($5 AS text[]))
          WITH ORDINALITY AS wanted (name, version, user_id, upload_id, folded_name, place)
-    LEFT JOIN packages p ON p.name = wanted.name
+    LEFT JOIN LATERAL (SELECT id, latest_version FROM packages WHERE name = wanted.name OFFSET 0) p ON true
     ORDER BY wanted.place
 """
 

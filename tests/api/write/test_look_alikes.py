@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from api.write.new_names import ROUTES, WINDOWS_DEVICES
@@ -14,21 +16,33 @@ from shared.statements import fetch
 from tests.stack import Registry
 
 MANY = """
-    INSERT INTO packages (name, created_by)
-    SELECT 'many-' || number, :user_id FROM generate_series(1, 20000) AS number
+    WITH added AS (
+        INSERT INTO packages (name, created_by)
+        SELECT 'many-' || number, :user_id FROM generate_series(1, :count) AS number RETURNING id
+    ), owned AS (
+        INSERT INTO package_owners (package_id, user_id) SELECT id, :user_id FROM added
+    )
+    INSERT INTO package_versions (package_id, version, cksum, manifest, published_by)
+    SELECT id, '0.1.0', repeat('0', 64), '{}', :user_id FROM added
     """
 
 
-async def test_a_look_alike_is_found_by_an_index(fs_registry: Registry) -> None:
-    """The plan of the statement shows it, however many packages there are."""
+@pytest.mark.parametrize("count", [1_000, 20_000])
+async def test_standing_is_looked_up_by_indexes(fs_registry: Registry, count: int) -> None:
+    """The plan of the statement shows it, for few packages and for many."""
     user_id, other = await fs_registry.add_user("alice"), await fs_registry.add_user("bob")
     async with fs_registry.database.transaction() as tx:
-        await tx.execute(text(MANY), {"user_id": user_id})
-        await tx.execute(text("ANALYZE packages"))
+        await tx.execute(text(MANY), {"user_id": user_id, "count": count})
+        await tx.execute(text("ANALYZE packages, package_owners, package_versions"))
         values = (["many_77"], ["0.1.0"], [other], ["0" * 32], ["many-77"])
         lines = [row["QUERY PLAN"] for row in await fetch(tx, f"EXPLAIN {STANDINGS}", *values)]
         assert any("packages_folded_name_idx" in line for line in lines), lines
-        assert not any("Seq Scan on packages" in line for line in lines), lines
+        read = [
+            line
+            for line in lines
+            if re.search(r"Seq Scan on (packages|package_owners|package_versions)", line)
+        ]
+        assert not read, lines
         (standing,) = await standings(tx, [Wanted("many_77", "0.1.0", other, "0" * 32)])
     assert (standing.package_id, standing.look_alike) == (None, "many-77")
 
