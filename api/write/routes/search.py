@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType, structs
@@ -22,6 +22,8 @@ from shared.text import listed
 # Twice the size of a hundred descriptions at their limit. The names of a page are not counted.
 MAX_DETAILED_BYTES: Final = 512 * 1024
 
+P = TypeVar("P")
+
 route = Endpoints()
 
 
@@ -36,7 +38,7 @@ class SearchPackage(msgspec.Struct, frozen=True, kw_only=True):
     facets: tuple[str, ...] | UnsetType = UNSET
 
 
-class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
+class _Found(msgspec.Struct, Generic[P], frozen=True, kw_only=True):
     """A page of the packages found. q, limit, offset: as the server understood them. total: before paging."""
 
     ok: bool = True
@@ -44,18 +46,11 @@ class SearchResponse(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     offset: int
     total: int
-    packages: tuple[SearchPackage, ...]
+    packages: tuple[P, ...]
 
 
-class _Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """A SearchResponse whose packages are rendered already."""
-
-    ok: bool = True
-    q: str
-    limit: int
-    offset: int
-    total: int
-    packages: list[msgspec.Raw]
+class SearchResponse(_Found[SearchPackage], frozen=True, kw_only=True):
+    """A page of the packages found. q, limit, offset: as the server understood them. total: before paging."""
 
 
 @route.get(
@@ -76,12 +71,12 @@ async def search(request: Request) -> Response:
     q, page, scale_tested = parameters.text("q"), parameters.page(), parameters.flag("scale_tested")
     found = await services_of(request).searches.find(q, page, scale_tested=scale_tested)
     return json_response(
-        _Rendered(
+        _Found[msgspec.Raw](
             q=q,
             limit=page.limit,
             offset=page.offset,
             total=found.total,
-            packages=list(_packages(found.hits)),
+            packages=tuple(_packages(found.hits)),
         )
     )
 
