@@ -19,8 +19,8 @@ HTTP_REQUESTS: Final = Counter(
 HTTP_IN_FLIGHT: Final = Gauge("x07_http_requests_in_flight", "Requests that are being answered now.")
 HTTP_SECONDS: Final = Histogram(
     "x07_http_request_seconds",
-    "Time from the request's head to the end of the answer. The read tier's fast answers are left out, "
-    "because their microseconds would hide slow requests; `x07_http_requests_total` counts them.",
+    "Time from the request's head to the end of the answer. The read tier's fast answers from memory are "
+    "left out, because their microseconds would hide slow requests; `x07_http_requests_total` counts them.",
     ["route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )

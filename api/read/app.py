@@ -124,6 +124,10 @@ class ReadService:
         is_sessions = self.access.needs_token and not has_token and is_below_packages(scope["raw_path"])
         return not is_sessions and handles(scope, self._index_host, has_pages=self._has_pages)
 
+    def is_for_fast_path(self, key: str) -> bool:
+        """True unless the file is private in a public registry. The fast path judges no tokens there."""
+        return self.access.needs_token or not self.access.is_private(key)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is JSON."""
         try:
@@ -219,14 +223,12 @@ class ReadService:
             STALE_ANSWERS.inc()
         codings = preferred_codings(request.get(b"accept-encoding", ()))
         representation = await self.blobs.variants.chosen(served.blob, codings if route.has_variants else ())
-        is_private = self.access.is_private(route.key)
-        # The fast path judges tokens only where everything is private.
-        is_for_fast_path = not route.depends_on_accept and (not is_private or self.access.needs_token)
+        is_for_fast_path = not route.depends_on_accept and self.is_for_fast_path(route.key)
         if is_for_fast_path and not served.is_stale and self.blobs.is_fresh(served.blob):
             self.fast.learn(served.blob, codings, representation)
         answer = answer_of(route, representation, request, is_head=is_head, is_stale=served.is_stale)
         answer = replace(answer, fields=[*answer.fields, *self._surrogate_fields(route.key)])
-        if is_private:
+        if self.access.is_private(route.key):
             return replace(answer, fields=private_fields(answer.fields))
         return self._edge_times.tell(route, answer) if wish == CONFIRMED else answer
 

@@ -42,12 +42,15 @@ class FastAnswer:
 
 
 class Tally:
-    """Counts the fast answers of one route, by status, until they are added to the metrics."""
+    """Counts the fast answers of one route, by status, until they are added to the metrics.
 
-    __slots__ = ("not_modified", "ok")
+    loaded: those of them that waited for a load.
+    """
+
+    __slots__ = ("loaded", "not_modified", "ok")
 
     def __init__(self) -> None:
-        self.ok = self.not_modified = 0
+        self.ok = self.not_modified = self.loaded = 0
 
 
 class FastTarget:

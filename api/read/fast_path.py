@@ -7,13 +7,14 @@ It takes a request if and only if all of this holds:
 - the request line is `GET`, one space, the canonical path of a blob (no query, no percent-encoding, not
   the absolute form), one space, `HTTP/1.1` or `HTTP/1.0`;
 - the blob is cached with its body, of at most 64 KiB, fresh, not marked stale, and the application has
-  already answered a request for it with the same accepted codings;
+  already answered a request for it with the same accepted codings; or it is an index file that is not in
+  memory, and the connection has not needed the ordinary protocol yet (fast_loads.py);
 - the head is well-formed, not folded, of at most 8 KiB, with exactly one `Host`; `Connection` is absent,
   `keep-alive` or `close`; no header concerns framing, upgrades, expectations or ranges
   (header_memo.py lists them), and none is `Origin` while CORS is configured.
 
-Every other request goes to the ordinary protocol and application unchanged. Refusals, redirects, loads and
-streaming happen only there. Both ways answer with the same bytes except the request id;
+Every other request goes to the ordinary protocol and application unchanged. Refusals, redirects, other loads
+and streaming happen only there. Both ways answer with the same bytes except the request id;
 tests/api/read/test_fast_path.py sends thousands of requests to both.
 
 A command-line client opens a new connection for each request. A connection therefore starts without the
@@ -39,6 +40,7 @@ from uvicorn.server import ServerState
 
 from api.read.app import ReadService
 from api.read.fast_answers import FastAnswer, FastTarget
+from api.read.fast_loads import PATIENCE_S, Awaited, FastLoads, Load, index_key_of, observe
 from api.read.header_memo import HeaderMemo
 from api.read.metrics import FAST_NOT_MODIFIED, FAST_OK, HITS
 from shared.http.guarded_protocol import UNSENT_BYTES, GuardedProtocol
@@ -77,6 +79,7 @@ class FastServer:
             takes_origin=self.service.fast.takes_origin, access=self.service.access
         ).read
         self.access = self.service.access
+        self.loads = FastLoads(self.service)
         self.ids = RequestIds().stream()
         self.ttl_s = self.service.ttl_s
         self.confirm_after_s = self.ttl_s * CONFIRM_AFTER
@@ -103,10 +106,11 @@ class FastServer:
     def _flush_counts(self) -> None:
         """Update the metrics. An update for each answer would cost as much as the answer."""
         for route, tally in self.service.fast.tallies.items():
-            ok, not_modified, tally.ok, tally.not_modified = tally.ok, tally.not_modified, 0, 0
+            ok, not_modified, loaded = tally.ok, tally.not_modified, tally.loaded
+            tally.ok = tally.not_modified = tally.loaded = 0
             FAST_OK.inc(ok)
             FAST_NOT_MODIFIED.inc(not_modified)
-            HITS.inc(ok + not_modified)
+            HITS.inc(ok + not_modified - loaded)
             for status, count in ((200, ok), (304, not_modified)):
                 if count:
                     HTTP_REQUESTS.labels("GET", route, status).inc(count)
@@ -115,7 +119,7 @@ class FastServer:
 class FastProtocol(asyncio.Protocol):
     """One connection. The service is the one that the application's lifespan left in its state."""
 
-    __slots__ = ("_fast", "_ordinary", "_since", "_transport")
+    __slots__ = ("_awaited", "_fast", "_ordinary", "_since", "_transport")
 
     _servers: ClassVar[WeakKeyDictionary[ServerState, FastServer]] = WeakKeyDictionary()
 
@@ -135,6 +139,7 @@ class FastProtocol(asyncio.Protocol):
             self._servers[server_state] = fast
         self._fast = fast
         self._ordinary: GuardedProtocol | None = None
+        self._awaited: Awaited | None = None
         self._since = monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -146,13 +151,18 @@ class FastProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the connection, or tell the ordinary protocol."""
+        self._awaited = None
         if self._ordinary is None:
             self._fast.live.discard(self)
         else:
             self._ordinary.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer from prebuilt bytes, or pass the data to the ordinary protocol."""
+        """Answer from prebuilt bytes, or load the file first, or pass the data to the ordinary protocol."""
+        if self._awaited is not None:
+            self._awaited.behind += data
+            self._transport.pause_reading()
+            return
         if self._ordinary is None or self._ordinary.is_quiet:
             line, _, block = data.partition(b"\r\n")
             target, is_old = self._fast.targets.get(line), False
@@ -160,10 +170,15 @@ class FastProtocol(asyncio.Protocol):
                 target, is_old = self._fast.targets.get(line[:-1] + b"1"), True
             if target is not None and self._answer(target, block, is_old):
                 return
+            if target is None and self._ordinary is None and self._begin_load(line, block):
+                return
         self._handed_on().data_received(data)
 
     def eof_received(self) -> bool:
         """The client sends nothing more. False: the transport closes as soon as everything is sent."""
+        if self._awaited is not None:
+            self._awaited.is_last = True
+            return True
         return self._ordinary is not None and self._ordinary.eof_received()
 
     def pause_writing(self) -> None:
@@ -182,10 +197,51 @@ class FastProtocol(asyncio.Protocol):
             self._ordinary.connection_made(self._transport)
         return self._ordinary
 
-    def _answer(self, target: FastTarget, block: bytes, is_old: bool) -> bool:
+    def _begin_load(self, line: bytes, block: bytes) -> bool:
+        """Begin to load the index file that is asked for. False: the ordinary protocol must answer."""
+        key = index_key_of(line)
+        wish, now = None if key is None else self._fast.wish_of(block), monotonic()
+        if key is None or wish is None or now >= min(wish.until, self._fast.access.fresh_until):
+            return False
+        load = self._fast.loads.begin(key)
+        if load is not None:
+            self._awaited = Awaited(line, block, wish.codings, now)
+            load.add_done_callback(partial(self._loaded, self._awaited))
+        return load is not None
+
+    def _loaded(self, awaited: Awaited, load: Load) -> None:
+        """Answer the request that waited for a load, and continue with what was received after it."""
+        self._fast.loads.ended(load, awaited.codings)
+        if self._awaited is not awaited or self._transport.is_closing():
+            return
+        target = self._fast.targets.get(awaited.line)
+        if target is None or not self._answer(target, awaited.block, False, awaited.begun):
+            self._hand_on(awaited)
+            return
+        self._awaited = None
+        target.tally.loaded += 1
+        observe(target.route, monotonic() - awaited.begun)
+        if awaited.behind:
+            self._transport.resume_reading()
+            self.data_received(awaited.behind)
+        if awaited.is_last and not self.eof_received():
+            self._transport.close()
+
+    def _hand_on(self, awaited: Awaited) -> None:
+        """Have the ordinary protocol answer a request that waits for a load."""
+        self._awaited = None
+        ordinary = self._handed_on()
+        if awaited.behind:
+            self._transport.resume_reading()
+        ordinary.data_received(awaited.received)
+        if awaited.is_last and not ordinary.eof_received():
+            self._transport.close()
+
+    def _answer(self, target: FastTarget, block: bytes, is_old: bool, begun: float | None = None) -> bool:
         """Send the answer to a request for this target. False: the ordinary protocol must answer.
 
-        is_old: an HTTP/1.0 request; the connection is closed after the answer.
+        is_old: an HTTP/1.0 request; the connection is closed after the answer. begun: when the request came,
+        if it had to wait.
         """
         fast, blob, now = self._fast, target.blob, monotonic()
         age_s = now - blob.confirmed_at
@@ -205,7 +261,7 @@ class FastProtocol(asyncio.Protocol):
         if age_s > fast.confirm_after_s:
             fast.service.blobs.refresh_ahead(blob)
         if fast.has_access_log:
-            _log(target, status, request_id.decode(), monotonic() - now)
+            _log(target, status, request_id.decode(), monotonic() - (begun or now))
         return True
 
     def _write(self, target: FastTarget, answer: FastAnswer, status: int, closes: bool) -> bytes:
@@ -228,11 +284,14 @@ class FastProtocol(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """See Connection (shared/http/connections.py). The ordinary protocol replaces this object there."""
-        return self._since
+        return None if self._awaited is not None else self._since
 
     def sweep(self, now: float) -> None:
-        """Close the connection if the client has sent nothing for too long."""
-        if now - self._since > self._fast.keep_alive_s:
+        """Close the connection if the client has sent nothing for too long; hand on what waits for long."""
+        if self._awaited is not None:
+            if now - self._awaited.begun > PATIENCE_S:
+                self._hand_on(self._awaited)
+        elif now - self._since > self._fast.keep_alive_s:
             self._transport.close()
 
     def abort(self) -> None:
@@ -241,7 +300,10 @@ class FastProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops (uvicorn calls it)."""
-        self._transport.close()
+        if self._awaited is not None:
+            self._awaited.is_last = True
+        else:
+            self._transport.close()
 
 
 def _log(target: FastTarget, status: int, request_id: str, seconds: float) -> None:

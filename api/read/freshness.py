@@ -84,6 +84,12 @@ class FreshBlobs:
                 return outcome
         return known
 
+    def begin(self, key: str) -> asyncio.Task[Served | Missing] | None:
+        """Begin to load a blob, or join a load of it. None if it is cached, or was missing a moment ago."""
+        if self._cache.peek(key) is not None or key in self._missing:
+            return None
+        return _task_of(self._loads.get(key) or self._start_load(key))
+
     async def describe(self, key: str, *, is_refresh: bool = False) -> Served | Missing:
         """Like get, but the body of a blob that is not cached stays in storage (for HEAD)."""
         if self._cache.peek(key) is not None or self._is_missing(key, time.monotonic() - self._ttl_s):

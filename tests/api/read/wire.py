@@ -12,6 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from api.read.fast_path import FastProtocol
+
 DATE = b"Tue, 24 Nov 2026 17:00:00 GMT"
 _REQUEST_ID = re.compile(rb'(x-request-id: |"request_id":")[0-9a-f]{32}')
 
@@ -93,7 +95,7 @@ class Endpoint:
                 break
             protocol.data_received(piece)
             await asyncio.sleep(0)
-        await self._settle(lambda: not self.state.tasks)
+        await self._settle(lambda: not self.state.tasks and not _is_loading(protocol))
         heard = Heard(_REQUEST_ID.sub(rb"\g<1>-", bytes(wire.sent)), wire.is_closed)
         protocol.connection_lost(None)
         await self._settle(lambda: not self.state.tasks)
@@ -103,3 +105,8 @@ class Endpoint:
         async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0)
+
+
+def _is_loading(protocol: Any) -> bool:
+    """True while the fast path waits for a load, which is no task of the server."""
+    return isinstance(protocol, FastProtocol) and protocol.idle_since is None
