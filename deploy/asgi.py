@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.read.app import ReadService
-from api.read.fast_path import READ_SERVICE
+from api.read.fast_server import READ_SERVICE
 from deploy.app_kind import AppKind
 from deploy.log_listener import LogListener
 from shared.change_listener import ReaderListener

@@ -20,7 +20,8 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from api.read.app import ReadService
-from api.read.fast_path import READ_SERVICE, FastProtocol
+from api.read.fast_path import FastProtocol
+from api.read.fast_server import READ_SERVICE
 from shared.access import ACCESS_KEY, Grant, render_access
 from shared.blobs import CONFIG_KEY, JSON_TYPE
 from shared.settings import Settings

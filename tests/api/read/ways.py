@@ -12,7 +12,8 @@ from pathlib import Path
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.read.app import ReadService
-from api.read.fast_path import READ_SERVICE, FastProtocol
+from api.read.fast_path import FastProtocol
+from api.read.fast_server import READ_SERVICE
 from api.read.metrics import FAST_NOT_MODIFIED, FAST_OK
 from deploy.asgi import at_the_edge
 from shared.blobs import CATALOG_KEY, CHECKPOINT_KEY, CONFIG_KEY

@@ -12,7 +12,8 @@ from typing import Any, cast
 import httpx
 
 from api.read.app import ReadService
-from api.read.fast_path import READ_SERVICE, FastProtocol
+from api.read.fast_path import FastProtocol
+from api.read.fast_server import READ_SERVICE
 from deploy.asgi import Application, State
 from shared.blobs import CATALOG_KEY, CONFIG_KEY, archive_key, content_type_of, index_key, metadata_key
 from shared.http.authorities import trusted_authorities

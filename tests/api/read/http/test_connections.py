@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from api.read.fast_path import FastProtocol, FastServer
+from api.read.fast_path import FastProtocol
+from api.read.fast_server import FastServer
 from shared.http import connections, guarded_protocol
 from shared.http.guarded_protocol import GuardedProtocol
 from tests.api.read.http.reading import ARCHIVE_KEY, ARCHIVE_PATH, BODIES, INDEX_KEY, INDEX_PATH, Reading
