@@ -20,7 +20,7 @@ from api.read.answer import BlobAnswer, answer_of, private_fields
 from api.read.cache import BlobCache
 from api.read.edge import CONFIRMED, EdgeTimes, EdgeTurns, edge_wish
 from api.read.fast_answers import FastAnswers
-from api.read.freshness import FreshBlobs, Served
+from api.read.freshness import LOAD, FreshBlobs, Load, Served
 from api.read.loading import Loader
 from api.read.metrics import CACHE_BYTES, STALE_ANSWERS
 from api.read.negotiation import preferred_codings, prefers_html
@@ -181,9 +181,9 @@ class ReadService:
         request, is_head = _values(scope), scope["method"] == "HEAD"
         is_confirmed = edge_wish(request) == CONFIRMED
         is_refresh = not route.is_archive and (is_confirmed or _asks_refresh(scope))
+        begun: Load | None = scope["state"].pop(LOAD, None)
         for _ in range(ATTEMPTS_TO_SEND):
-            look = self.blobs.describe if is_head else self.blobs.get
-            match await look(key, is_refresh=is_refresh):
+            match await self._look(key, begun, is_head=is_head, is_refresh=is_refresh):
                 case Missing() as missing:
                     raise missing_blob(route.key, is_removed=self._is_told_removed(route, missing))
                 case Served() as served:
@@ -193,10 +193,19 @@ class ReadService:
             try:
                 await self._send(answer, receive, send)
             except BlobChanged:
-                is_refresh = True
+                is_refresh, begun = True, None
             else:
                 return
         raise StorageUnavailable("the blob keeps changing, try again")
+
+    async def _look(
+        self, key: str, begun: Load | None, *, is_head: bool, is_refresh: bool
+    ) -> Served | Missing:
+        """The blob. begun: the load that the fast path began for this request."""
+        if begun is not None and begun.key == key:
+            return await self.blobs.outcome(begun)
+        look = self.blobs.describe if is_head else self.blobs.get
+        return await look(key, is_refresh=is_refresh)
 
     def _is_told_removed(self, route: BlobRoute, missing: Missing) -> bool:
         """True if a removed version had the file. The pages of a private package are removed, too."""

@@ -38,9 +38,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from api.read.fast_answers import FastAnswer, FastTarget
-from api.read.fast_loads import PATIENCE_S, Awaited, Load, index_key_of, observe
+from api.read.fast_loads import Awaited, index_key_of, observe
 from api.read.fast_server import FastServer
+from api.read.freshness import Served, task_of
 from shared.http.guarded_protocol import UNSENT_BYTES, GuardedProtocol
+from shared.metrics import HTTP_IN_FLIGHT
+from shared.storage.interface import Missing
 
 END: Final = b"\r\n\r\n"
 CLOSE: Final = b"\r\nconnection: close\r\n\r\n"
@@ -84,7 +87,7 @@ class FastProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the connection, or tell the ordinary protocol."""
-        self._awaited = None
+        self._taken()
         if self._ordinary is None:
             self._fast.live.discard(self)
         else:
@@ -92,11 +95,7 @@ class FastProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer from prebuilt bytes, or load the file first, or pass the data to the ordinary protocol."""
-        if self._awaited is not None:
-            self._awaited.behind += data
-            self._transport.pause_reading()
-            return
-        if self._ordinary is None or self._ordinary.is_quiet:
+        if self._awaited is None and (self._ordinary is None or self._ordinary.is_quiet):
             line, _, block = data.partition(b"\r\n")
             target, is_old = self._fast.targets.get(line), False
             if target is None and line.endswith(OLD_VERSION):
@@ -109,10 +108,9 @@ class FastProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends nothing more. False: the transport closes as soon as everything is sent."""
-        if self._awaited is not None:
-            self._awaited.is_last = True
-            return True
-        return self._ordinary is not None and self._ordinary.eof_received()
+        if self._awaited is None and self._ordinary is None:
+            return False
+        return self._handed_on().eof_received()
 
     def pause_writing(self) -> None:
         """The client receives too slowly."""
@@ -123,58 +121,61 @@ class FastProtocol(asyncio.Protocol):
         self._handed_on().resume_writing()
 
     def _handed_on(self) -> GuardedProtocol:
-        """The ordinary protocol of this connection, in charge from now on."""
+        """The ordinary protocol of this connection, in charge from now on, also of a request that waits."""
         if self._ordinary is None:
             self._ordinary = self._fast.ordinary()
             self._fast.live.discard(self)
             self._ordinary.connection_made(self._transport)
+        if (awaited := self._taken()) is not None:
+            self._ordinary.answer(awaited.received, awaited.state)
         return self._ordinary
 
     def _begin_load(self, line: bytes, block: bytes) -> bool:
         """Begin to load the index file that is asked for. False: the ordinary protocol must answer."""
-        key = index_key_of(line)
-        wish, now = None if key is None else self._fast.wish_of(block), monotonic()
-        if key is None or wish is None or now >= min(wish.until, self._fast.access.fresh_until):
+        fast, key, now = self._fast, index_key_of(line), monotonic()
+        wish = None if key is None else fast.wish_of(block)
+        if key is None or wish is None or now >= min(wish.until, fast.access.fresh_until):
             return False
-        load = self._fast.loads.begin(key)
-        if load is not None:
-            self._awaited = Awaited(line, block, wish.codings, now)
-            load.add_done_callback(partial(self._loaded, self._awaited))
-        return load is not None
+        request_id = next(fast.ids)
+        if (load := fast.loads.begin(key, request_id)) is None:
+            return False
+        self._awaited = awaited = Awaited(line, block, wish.codings, request_id, now, load)
+        HTTP_IN_FLIGHT.inc()
+        task_of(load).add_done_callback(partial(self._loaded, awaited))
+        return True
 
-    def _loaded(self, awaited: Awaited, load: Load) -> None:
-        """Answer the request that waited for a load, and continue with what was received after it."""
-        self._fast.loads.ended(load, awaited.codings)
-        if self._awaited is not awaited or self._transport.is_closing():
-            return
+    def _taken(self) -> Awaited | None:
+        """The request that waits for a load, if there is one. It does not wait here any more."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            HTTP_IN_FLIGHT.dec()
+        return awaited
+
+    def _loaded(self, awaited: Awaited, load: asyncio.Task[Served | Missing]) -> None:
+        """Answer the request that waited for a load, unless that is the ordinary protocol's already."""
+        try:
+            self._fast.loads.ended(load, awaited.codings)
+            if self._awaited is awaited and not self._transport.is_closing():
+                self._answer_awaited(awaited)
+        except BaseException:
+            # The event loop closes a connection for what data_received raises, but not for a callback.
+            self._transport.abort()
+            raise
+
+    def _answer_awaited(self, awaited: Awaited) -> None:
+        self._taken()  # first, because a full send buffer calls for the ordinary protocol
         target = self._fast.targets.get(awaited.line)
-        if target is None or not self._answer(target, awaited.block, False, awaited.begun):
-            self._hand_on(awaited)
+        if target is None or not self._answer(target, awaited.block, False, awaited):
+            self._handed_on().answer(awaited.received, awaited.state)
             return
-        self._awaited = None
         target.tally.loaded += 1
         observe(target.route, monotonic() - awaited.begun)
-        if awaited.behind:
-            self._transport.resume_reading()
-            self.data_received(awaited.behind)
-        if awaited.is_last and not self.eof_received():
-            self._transport.close()
 
-    def _hand_on(self, awaited: Awaited) -> None:
-        """Have the ordinary protocol answer a request that waits for a load."""
-        self._awaited = None
-        ordinary = self._handed_on()
-        if awaited.behind:
-            self._transport.resume_reading()
-        ordinary.data_received(awaited.received)
-        if awaited.is_last and not ordinary.eof_received():
-            self._transport.close()
-
-    def _answer(self, target: FastTarget, block: bytes, is_old: bool, begun: float | None = None) -> bool:
+    def _answer(self, target: FastTarget, block: bytes, is_old: bool, awaited: Awaited | None = None) -> bool:
         """Send the answer to a request for this target. False: the ordinary protocol must answer.
 
-        is_old: an HTTP/1.0 request; the connection is closed after the answer. begun: when the request came,
-        if it had to wait.
+        is_old: an HTTP/1.0 request; the connection is closed after the answer. awaited: the request, if it
+        had to wait.
         """
         fast, blob, now = self._fast, target.blob, monotonic()
         age_s = now - blob.confirmed_at
@@ -185,7 +186,8 @@ class FastProtocol(asyncio.Protocol):
         if answer is None:
             return False
         status = 304 if wish.if_none_match and wish.has(answer.etag) else 200
-        request_id = self._write(target, answer, status, wish.closes or is_old)
+        request_id = next(fast.ids) if awaited is None else awaited.request_id
+        self._write(target, answer, status, request_id, closes=wish.closes or is_old)
         blob.was_used = True
         if self._ordinary is None:
             self._since = now
@@ -194,15 +196,17 @@ class FastProtocol(asyncio.Protocol):
         if age_s > fast.confirm_after_s:
             fast.service.blobs.refresh_ahead(blob)
         if fast.has_access_log:
-            _log(target, status, request_id.decode(), monotonic() - (begun or now))
+            begun = now if awaited is None else awaited.begun
+            _log(target, status, request_id.decode(), monotonic() - begun)
         return True
 
-    def _write(self, target: FastTarget, answer: FastAnswer, status: int, closes: bool) -> bytes:
-        """Send an answer, and count it. closes: the connection ends after it. Returns the request id."""
+    def _write(
+        self, target: FastTarget, answer: FastAnswer, status: int, request_id: bytes, *, closes: bool
+    ) -> None:
+        """Send an answer, and count it. closes: the connection ends after it."""
         fast = self._fast
         if fast.state.default_headers is not fast.default_headers:
             fast.tick()
-        request_id = next(fast.ids)
         end = CLOSE if closes else END
         if status == 304:
             target.tally.not_modified += 1
@@ -212,7 +216,6 @@ class FastProtocol(asyncio.Protocol):
             self._transport.write(b"".join((fast.ok, answer.ok, request_id, end, answer.body)))
         if closes:
             self._transport.close()
-        return request_id
 
     @property
     def idle_since(self) -> float | None:
@@ -220,11 +223,8 @@ class FastProtocol(asyncio.Protocol):
         return None if self._awaited is not None else self._since
 
     def sweep(self, now: float) -> None:
-        """Close the connection if the client has sent nothing for too long; hand on what waits for long."""
-        if self._awaited is not None:
-            if now - self._awaited.begun > PATIENCE_S:
-                self._hand_on(self._awaited)
-        elif now - self._since > self._fast.keep_alive_s:
+        """Close the connection if the client has sent nothing for too long."""
+        if self._awaited is None and now - self._since > self._fast.keep_alive_s:
             self._transport.close()
 
     def abort(self) -> None:
@@ -232,9 +232,9 @@ class FastProtocol(asyncio.Protocol):
         self._transport.abort()
 
     def shutdown(self) -> None:
-        """The server stops (uvicorn calls it)."""
+        """The server stops (uvicorn calls it). A request that waits is answered first."""
         if self._awaited is not None:
-            self._awaited.is_last = True
+            self._handed_on().shutdown()
         else:
             self._transport.close()
 

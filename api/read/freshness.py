@@ -47,10 +47,15 @@ class Served:
     is_stale: bool = False
 
 
+LOAD: Final = "read_load"
+"""Key of a Load in the state of the request that began it."""
+
+
 @dataclass(slots=True, eq=False)
 class Load:
     """One load of one key, shared by all who wait for it. began, suspect_since: monotonic seconds."""
 
+    key: str
     began: float
     suspect_since: float = NEVER
     task: asyncio.Task[Served | Missing] | None = None
@@ -78,17 +83,26 @@ class FreshBlobs:
         needed = asked if is_refresh else max(asked - self._ttl_s, self._suspected(key))
         while (known := self._known(key, needed, asked, is_refresh=is_refresh)) is None:
             load = self._loads.get(key) or self._start_load(key)
-            outcome = await asyncio.shield(_task_of(load))
+            outcome = await asyncio.shield(task_of(load))
             is_gone = isinstance(outcome, Missing) and _is_promised(key)
             if load.began >= (asked if is_gone else needed):
                 return outcome
         return known
 
-    def begin(self, key: str) -> asyncio.Task[Served | Missing] | None:
-        """Begin to load a blob, or join a load of it. None if it is cached, or was missing a moment ago."""
+    def begin(self, key: str) -> Load | None:
+        """Begin to load a blob, or join a load that shows the present blob.
+
+        None if it is cached, or was missing a moment ago, or if the load that is under way began too early.
+        """
         if self._cache.peek(key) is not None or key in self._missing:
             return None
-        return _task_of(self._loads.get(key) or self._start_load(key))
+        needed = max(time.monotonic() - self._ttl_s, self._suspected(key))
+        load = self._loads.get(key) or self._start_load(key)
+        return load if load.began >= needed else None
+
+    async def outcome(self, load: Load) -> Served | Missing:
+        """What `get` returns, or raises, to the reader that began this load, even if it has ended."""
+        return await asyncio.shield(task_of(load))
 
     async def describe(self, key: str, *, is_refresh: bool = False) -> Served | Missing:
         """Like get, but the body of a blob that is not cached stays in storage (for HEAD)."""
@@ -157,7 +171,7 @@ class FreshBlobs:
         return found_missing_at >= max(needed, time.monotonic() - MISSING_TTL_S)
 
     def _start_load(self, key: str) -> Load:
-        load = Load(time.monotonic())
+        load = Load(key, time.monotonic())
         load.task = asyncio.create_task(self._run_load(key, load))
         load.task.add_done_callback(_seen)
         self._loads[key] = load
@@ -237,7 +251,8 @@ def _stale(key: str, blob: CachedBlob, error: Exception) -> Served:
     return Served(blob, is_stale=True)
 
 
-def _task_of(load: Load) -> asyncio.Task[Served | Missing]:
+def task_of(load: Load) -> asyncio.Task[Served | Missing]:
+    """The task of a load."""
     if load.task is None:
         raise RuntimeError("a load is waited for before it started")
     return load.task

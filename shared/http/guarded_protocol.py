@@ -150,6 +150,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._feed(data)
         self._account()
 
+    def answer(self, head: bytes, state: dict[str, Any]) -> None:
+        """Answer a request that another protocol received. state: what it knows, for the request's state."""
+        of_all, self.app_state = self.app_state, {**self.app_state, **state}
+        try:
+            self.data_received(head)
+        finally:
+            self.app_state = of_all
+
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. True while a complete request is still to be answered (RFC 9112, 9.6)."""
         self._is_ended = True

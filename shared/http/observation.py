@@ -16,6 +16,8 @@ from shared.metrics import HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 ROUTE: Final = "route"
+BEGUN: Final = "begun"
+"""Key of the monotonic time, in a request's state, at which another protocol received the request."""
 UNKNOWN: Final = "unknown"
 
 log = structlog.get_logger()
@@ -41,7 +43,7 @@ class ObservationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 500
+        begun, status = scope["state"].get(BEGUN) or time.monotonic(), 500
 
         async def send_observed(message: Message) -> None:
             nonlocal status
@@ -54,7 +56,7 @@ class ObservationMiddleware:
             await self._app(scope, receive, send_observed)
         finally:
             HTTP_IN_FLIGHT.dec()
-            self._observe(scope, status, time.perf_counter() - begun)
+            self._observe(scope, status, time.monotonic() - begun)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope["state"].get(ROUTE, UNKNOWN)

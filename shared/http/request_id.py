@@ -17,6 +17,9 @@ from shared.http.error_response import error_response
 
 log = structlog.get_logger()
 
+REQUEST_ID: Final = "request_id"
+"""Key of the id in a request's state, and in log lines."""
+
 _TAILS: Final = tuple(f"{number:02x}".encode() for number in range(256))
 
 
@@ -89,8 +92,8 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._ids.next()
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        request_id = state[REQUEST_ID] = state.get(REQUEST_ID) or self._ids.next()
         bind_contextvars(request_id=request_id)
         answer = _Answer(send, request_id)
         try:

@@ -21,12 +21,14 @@ from shared.storage.interface import BlobInfo, Found, Missing, NotModified, Open
 class FaultyStorage:
     """A store that waits while it is held, and raises while `fault` is set.
 
-    calls: by method. looks: how many calls of get have read the blob.
+    late_fault: raised by get after it was held. calls: by method. looks: how many calls of get have read the
+    blob.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.fault: type[RegistryError] | None = None
+        self.late_fault: type[RegistryError] | None = None
         self.calls: Counter[str] = Counter()
         self.looks = 0
         self.held_bytes = 0
@@ -52,6 +54,8 @@ class FaultyStorage:
         await self._open_road.wait()
         if isinstance(outcome, Found):
             self.held_bytes -= len(outcome.body)
+        if self.late_fault is not None:
+            raise self.late_fault
         return outcome
 
     async def head(self, key: str) -> BlobInfo | None:

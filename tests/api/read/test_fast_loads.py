@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.read import fast_path
 from api.read.app import ReadService
-from api.read.fast_loads import PATIENCE_S, WAITING_AT_ONCE, index_key_of
+from api.read.fast_loads import WAITING_AT_ONCE, index_key_of
 from api.read.fast_path import FastProtocol
-from api.read.metrics import HITS, MISSES
+from api.read.metrics import HITS, HITS_MISSING, MISSES
 from shared.errors import StorageFailed, StorageUnavailable
 from shared.messages import Change
-from shared.metrics import HTTP_SECONDS
+from shared.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
 from shared.settings import Settings
 from shared.storage.filesystem import FileSystemStorage
 from tests.api.read.faulty_storage import FaultyStorage, faulty_directory, put
@@ -192,19 +193,36 @@ def test_large_files_keep_their_variants(tmp_path: Path) -> None:
 
 
 def test_what_comes_behind_is_answered_in_order(tmp_path: Path) -> None:
-    """Reading pauses until the load has ended; the client may have sent its end as well."""
+    """The ordinary protocol keeps it until the load has ended; the client may have sent its end as well."""
 
     async def scenario(served: Served) -> None:
         served.storage.hold()
         served.protocol.data_received(PLAIN)
         served.protocol.data_received(request(b"/healthz", HOST) + PLAIN)
-        assert served.wire.is_paused
         assert served.protocol.eof_received()
         await is_held(served)
         assert served.answers == []
         served.storage.release()
         await until(lambda: served.wire.is_closed)
         assert served.answers == [SMALL, b"ok", SMALL]
+        assert served.storage.looks == 1
+
+    run(tmp_path, scenario)
+
+
+def test_nothing_behind_the_last_request_is_answered(tmp_path: Path) -> None:
+    """RFC 9112, 9.6: not even looked at. The client is read for a while, so that it gets no reset."""
+
+    async def scenario(served: Served) -> None:
+        served.storage.hold()
+        served.protocol.data_received(request(SMALL_PATH, HOST, b"Connection: close"))
+        served.protocol.data_received(request(PATHS[KEY], HOST))
+        await is_held(served)
+        served.storage.release()
+        await until(lambda: served.wire.is_closed)
+        assert served.answers == [SMALL]
+        assert served.storage.looks == 1
+        assert served.protocol._ordinary is not None
 
     run(tmp_path, scenario)
 
@@ -270,7 +288,7 @@ def test_a_file_that_is_not_there_is_refused_by_the_application(tmp_path: Path) 
 
 
 def test_a_change_during_the_load_is_seen(tmp_path: Path) -> None:
-    """Who asks gets the file as it was after the message, or later."""
+    """Who asked before the message gets what storage had then; who asks after it, the new file."""
 
     async def scenario(served: Served) -> None:
         served.storage.hold()
@@ -278,25 +296,64 @@ def test_a_change_during_the_load_is_seen(tmp_path: Path) -> None:
         await is_held(served)
         await put(served.storage.storage, SMALL_KEY, SMALL * 2)
         served.service.apply(Change((SMALL_KEY,)))
+        first, (served.wire, served.protocol) = served.wire, served.connected()
+        served.protocol.data_received(PLAIN)
         served.storage.release()
-        await until(lambda: len(served.answers) == 1)
+        await until(lambda: bool(first.sent) and len(served.answers) == 1)
+        assert first.sent.endswith(b"\r\n\r\n" + SMALL)
         assert served.answers == [SMALL * 2]
 
     run(tmp_path, scenario)
 
 
-def test_a_load_that_takes_long_is_waited_for_by_the_application(tmp_path: Path) -> None:
-    """The limits of the ordinary protocol hold from then on, and storage is asked once."""
+def test_an_exception_ends_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the request would be answered again, before the next one."""
 
     async def scenario(served: Served) -> None:
-        served.storage.hold()
+        raised: list[BaseException] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: raised.append(told["exception"]))
+
+        def fail(*_: object) -> None:
+            raise OSError("the log cannot be written")
+
+        monkeypatch.setattr(fast_path, "observe", fail)
+        in_flight = HTTP_IN_FLIGHT._value.get()
         served.protocol.data_received(PLAIN)
+        await until(lambda: served.wire.is_closed)
+        assert served.answers == [SMALL]
+        assert [str(error) for error in raised] == ["the log cannot be written"]
+        assert (served.protocol._awaited, HTTP_IN_FLIGHT._value.get()) == (None, in_flight)
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("outcome", ["variants", "missing", "failure", "ttl"])
+def test_a_request_that_is_handed_on_is_one_request(tmp_path: Path, outcome: str) -> None:
+    """Storage is asked once, look-ups count once, and the time is that of the whole request."""
+
+    async def scenario(served: Served) -> None:
+        await put(served.storage.storage, KEY, b"a" * 5000)
+        path = {"missing": b"/index/no/ne/none", "variants": PATHS[KEY]}.get(outcome, SMALL_PATH)
+        if outcome == "ttl":
+            served.service.ttl_s = served.service.blobs._ttl_s = 0.0
+        lookups = [HITS, HITS_MISSING, MISSES]
+        before = [each._value.get() for each in lookups]
+        timed = HTTP_SECONDS.labels("/index/{path}")
+        sum_s, in_flight = timed._sum.get(), HTTP_IN_FLIGHT._value.get()
+        served.storage.hold()
+        served.protocol.data_received(request(path, HOST, b"Accept-Encoding: zstd"))
+        assert HTTP_IN_FLIGHT._value.get() == in_flight + 1
         await is_held(served)
-        served.protocol.sweep(served.protocol._awaited.begun + PATIENCE_S + 0.1)
-        assert served.protocol._ordinary is not None
+        await asyncio.sleep(0.2)
+        served.storage.late_fault = StorageUnavailable if outcome == "failure" else None
         served.storage.release()
-        await until(lambda: len(served.answers) == 1)
-        assert (served.answers, served.storage.looks) == ([SMALL], 1)
+        await until(lambda: len(served.answers) == 1 and not served.ways.fast.state.tasks)
+        statuses = {"missing": b"404", "failure": b"503"}
+        assert served.answers[0][:3] == statuses.get(outcome, served.answers[0][:3])
+        assert served.storage.calls["get"] == (2 if outcome == "variants" else 1)
+        assert [each._value.get() - old for each, old in zip(lookups, before, strict=True)] == [0, 0, 1]
+        assert timed._sum.get() - sum_s >= 0.2
+        assert HTTP_IN_FLIGHT._value.get() == in_flight
 
     run(tmp_path, scenario)
 
