@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from api.read.app import ReadService
 from api.read.freshness import LOAD, Load, Served
+from api.read.routes import INDEX_PATTERN
 from shared.blobs import index_key
 from shared.encodings import MIN_COMPRESSED_BYTES, Coding
 from shared.http.observation import BEGUN
@@ -58,9 +59,10 @@ class Awaited:
 
 
 class FastLoads:
-    """Begins loads, and has the fast path learn the answers."""
+    """Begins loads, and has the fast path learn the answers. seconds: of the requests that waited for one."""
 
     def __init__(self, service: ReadService) -> None:
+        self.seconds = HTTP_SECONDS.labels(INDEX_PATTERN)
         self._service = service
         self._waiting = 0
 
@@ -97,8 +99,3 @@ def index_key_of(line: bytes) -> str | None:
         return None
     key, name = found[1].decode(), PackageName(found[2].decode())
     return key if key == index_key(name) else None
-
-
-def observe(route: str, seconds: float) -> None:
-    """Note how long a request took whose answer waited for a load."""
-    HTTP_SECONDS.labels(route).observe(seconds)

@@ -38,7 +38,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from api.read.fast_answers import FastAnswer, FastTarget
-from api.read.fast_loads import Awaited, index_key_of, observe
+from api.read.fast_loads import Awaited, index_key_of
 from api.read.fast_server import FastServer
 from api.read.freshness import Served, task_of
 from shared.http.guarded_protocol import UNSENT_BYTES, GuardedProtocol
@@ -169,7 +169,7 @@ class FastProtocol(asyncio.Protocol):
             self._handed_on().answer(awaited.received, awaited.state)
             return
         target.tally.loaded += 1
-        observe(target.route, monotonic() - awaited.begun)
+        self._fast.loads.seconds.observe(monotonic() - awaited.begun)
 
     def _answer(self, target: FastTarget, block: bytes, is_old: bool, awaited: Awaited | None = None) -> bool:
         """Send the answer to a request for this target. False: the ordinary protocol must answer.

@@ -98,6 +98,7 @@ FIELDS_OF_PAGES: Final = {HOME_KEY: (*PAGE_FIELDS, VARY_ON_ACCEPT), API_KEY: API
 # Below /index/: the catalog of the private packages that a pattern covers.
 PRIVATE_CATALOG: Final = re.compile(r"private/([a-z0-9_-]{1,128}\*?)/catalog\.json")
 
+INDEX_PATTERN: Final = "/index/{path}"
 PAGE_PATTERNS: Final = {"package": "/v1/packages/{name}", "owners": "/v1/packages/{name}/owners"}
 PAGES: Final = {page.value: page for page in FixedPage}
 REDIRECTS: Final = {
@@ -186,7 +187,7 @@ def pattern_of(route: Route) -> str:
         case BlobRoute(key=key) if key.startswith("dl/"):
             return "/v1/packages/{name}/{version}/" + key.rpartition("/")[2]
         case BlobRoute():
-            return "/index/{path}"
+            return INDEX_PATTERN
 
 
 def index_route(path: str) -> BlobRoute:

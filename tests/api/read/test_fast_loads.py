@@ -316,7 +316,8 @@ def test_an_exception_ends_the_connection(tmp_path: Path, monkeypatch: pytest.Mo
         def fail(*_: object) -> None:
             raise OSError("the log cannot be written")
 
-        monkeypatch.setattr(fast_path, "observe", fail)
+        monkeypatch.setattr(fast_path, "_log", fail)
+        served.protocol._fast.has_access_log = True
         in_flight = HTTP_IN_FLIGHT._value.get()
         served.protocol.data_received(PLAIN)
         await until(lambda: served.wire.is_closed)
