@@ -23,6 +23,7 @@ from api.write.credentials import secret_hash
 from deploy.asgi import build_combined_app
 from deploy.listener import address_of
 from deploy.serve import KEEP_ALIVE_S
+from shared.blobs import CONFIG_KEY
 from shared.database import Database
 from shared.http.authorities import trusted_authorities
 from shared.http.guarded_protocol import GuardedProtocol
@@ -155,6 +156,10 @@ class Registry:
     async def until_row(self, sql: str, **values: Any) -> Any:
         """Wait until a query has a row, and return it."""
         return (await eventually(lambda: self.rows(sql, **values)))[0]
+
+    async def until_configured(self) -> None:
+        """Wait until the worker has written config.json, which it does in its first sweep."""
+        await eventually(lambda: self.storage.head(CONFIG_KEY))
 
     async def until_keys(self, expected: list[str]) -> None:
         """Wait until storage holds exactly these keys."""

@@ -104,6 +104,7 @@ async def test_redirects_lead_to_the_catalog(fs_registry: Registry) -> None:
 
 async def test_the_index_host_serves_the_index_from_its_root(fs_registry: Registry) -> None:
     """As in section 3.6, in any case and with a port; other routes are the same as on every host."""
+    await fs_registry.until_configured()
     await fs_registry.publish(hello_archive(), await fs_registry.add_publisher())
     for host in ("index.x07.io", "INDEX.x07.io:8080"):
         at_root = await fs_registry.http.get("/he/ll/hello", headers={"host": host})

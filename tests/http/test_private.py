@@ -86,6 +86,7 @@ async def test_nobody_reads_without_a_token_and_nothing_tells_what_there_is(priv
     await _only_one_plain_credential_counts(private, owner["authorization"])
     for path in OPEN:
         assert await status_of(private, path, {}) == 200, path
+    await private.until_configured()
     for path in FILES:
         assert await status_of(private, path, owner) == 200, path
     for path in UNKNOWN:

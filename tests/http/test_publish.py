@@ -76,6 +76,7 @@ async def test_what_was_read_revalidates_with_304_until_it_changes(registry: Reg
 
 async def test_a_signed_version_verifies_with_the_published_key(signing_registry: Registry) -> None:
     """As by the client's `pkg verify`: the key is config.json's, the message section 3.9's."""
+    await signing_registry.until_configured()
     archive = hello_archive()
     await signing_registry.publish(archive, await signing_registry.add_publisher())
     config = (await signing_registry.http.get("/index/config.json")).json()

@@ -105,6 +105,7 @@ async def test_white_space_around_a_value_is_no_part_of_it(
 
 async def test_the_index_host_is_known_by_its_name_alone(fs_registry: Registry) -> None:
     """Blanks, a port and the case of letters do not matter."""
+    await fs_registry.until_configured()
     for host in (b"index.x07.io ", b"index.x07.io\t", b" index.x07.io:443 ", b"INDEX.x07.io"):
         answer = await _conversation(fs_registry, head(b"/config.json", b"Host:" + host, CLOSE))
         assert answer.startswith(b"HTTP/1.1 200 OK"), host
@@ -112,6 +113,7 @@ async def test_the_index_host_is_known_by_its_name_alone(fs_registry: Registry) 
 
 async def test_the_host_of_an_absolute_target_counts(fs_registry: Registry) -> None:
     """The Host header beside it does not matter (RFC 9112, 3.2.2)."""
+    await fs_registry.until_configured()
     known = await _conversation(fs_registry, head(b"http://index.x07.io/config.json", HOST, CLOSE))
     assert known.startswith(b"HTTP/1.1 200 OK")
     host = b"Host: index.x07.io"
