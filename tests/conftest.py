@@ -246,6 +246,8 @@ async def make_default_settings(
             "redis_url": valkey.url,
             "redis_namespace": f"test-{next(_numbers)}",
             "data_dir": tmp_path / "tree",
+            # A busy machine may stop a test, and the issuer in its process, for seconds.
+            "issuer_timeout_seconds": 60,
         }
         return Settings(**{**values, **overrides})
 

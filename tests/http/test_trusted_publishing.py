@@ -46,7 +46,7 @@ async def trusting_registry(
 ) -> AsyncIterator[Registry]:
     """A registry that trusts both."""
     settings = await make_default_settings(
-        **trusting(issuers), catalog_debounce_seconds=0.02, sweep_seconds=0.5, issuer_timeout_seconds=3
+        **trusting(issuers), catalog_debounce_seconds=0.02, sweep_seconds=0.5
     )
     async with running_registry(settings) as running:
         yield running

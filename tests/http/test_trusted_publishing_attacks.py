@@ -23,16 +23,18 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from deploy.asgi import build_write_app
 from tests.archives import hello_archive
+from tests.conftest import MakeSettings
 from tests.http.test_trusted_publishing import (
     EXCHANGE,
     GITHUB,
     issuers,
     path_of,
     trust,
+    trusting,
     trusting_registry,
 )
 from tests.oidc_issuer import DISCOVERY, KEYS, Issuer, jwk
-from tests.stack import Registry, serving
+from tests.stack import Registry, eventually, running_registry, serving
 
 __all__ = ["issuers", "trusting_registry"]
 
@@ -67,6 +69,12 @@ class Attacked:
         """A build with these claims gets a token."""
         found = await self.exchange(self.github.sign(self.claims(**claims)))
         assert found[0] == 200, found
+
+    async def gets_a_token(self) -> bool:
+        """Whether a build that may publish gets one now."""
+        status, _, _ = await self.exchange(self.github.sign(self.claims()))
+        assert status in (200, 503)
+        return status == 200
 
     async def tokens(self) -> int:
         """How many tokens builds got."""
@@ -269,7 +277,7 @@ async def test_what_is_no_token_is_refused(attacked: Attacked) -> None:
 
 
 async def test_an_issuer_that_misbehaves_is_503_and_nothing_is_believed(attacked: Attacked) -> None:
-    """Errors, redirects, silence, junk, too much, and documents that point elsewhere."""
+    """Errors, redirects, junk, too much, and documents that point elsewhere."""
     github = attacked.github
     elsewhere = f"{attacked.gitlab.url}{KEYS}"
     wrong: list[dict[str, Response]] = [
@@ -287,10 +295,24 @@ async def test_an_issuer_that_misbehaves_is_503_and_nothing_is_believed(attacked
     for github.answers in wrong:
         found = await attacked.exchange(github.sign(attacked.claims()))
         assert found[:2] == (503, "X07REG_UNAVAILABLE"), (github.answers, found)
-    github.answers, github.silence = {}, asyncio.Event()
-    assert (await attacked.exchange(github.sign(attacked.claims())))[0] == 503
-    github.silence.set()
+    github.answers = {}
     await attacked.takes()
+
+
+async def test_an_issuer_that_is_silent_is_503_until_it_speaks(
+    issuers: tuple[Issuer, Issuer], make_default_settings: MakeSettings
+) -> None:
+    """It is asked again by the next build."""
+    github, _ = issuers
+    settings = await make_default_settings(**trusting(issuers), issuer_timeout_seconds=0.2)
+    async with running_registry(settings) as registry:
+        owner = await registry.add_publisher("alice", "owner.manage")
+        await trust(registry, owner)
+        attacked = Attacked(registry, *issuers, owner)
+        github.silence = asyncio.Event()
+        assert (await attacked.exchange(github.sign(attacked.claims())))[:2] == (503, "X07REG_UNAVAILABLE")
+        github.silence.set()
+        assert await eventually(attacked.gets_a_token)
 
 
 async def test_keys_that_change_between_two_requests_are_found(attacked: Attacked) -> None:
