@@ -17,6 +17,7 @@ import pytest_asyncio
 from sqlalchemy import make_url
 
 import api.write.app
+from deploy.garbage import collect_less_garbage
 from deploy.local.home import Home, open_home
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.valkey import EmbeddedValkey
@@ -75,6 +76,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         first = long[number::workers]
         ordered += [*first, *itertools.islice(short, max(0, share - len(first)))]
     items[:] = [*ordered, *short]
+
+
+def pytest_collection_finish() -> None:
+    """Have Python collect less garbage, as servers do: a tenth of the processor time of these processes."""
+    collect_less_garbage()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

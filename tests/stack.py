@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from api.read.fast_path import FastProtocol
 from api.write.credentials import secret_hash
 from deploy.asgi import build_combined_app
-from deploy.listener import address_of
+from deploy.listener import address_of, is_unix
 from deploy.serve import KEEP_ALIVE_S
 from shared.blobs import CONFIG_KEY
 from shared.database import Database
@@ -58,7 +58,8 @@ async def serving(
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
         # uvloop, which servers run, does this for each connection; asyncio leaves it out for such a listener,
         # and the end of each answer would wait 40 ms for the client's acknowledgement of its head.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not is_unix(listener):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             app,
             http=protocol,

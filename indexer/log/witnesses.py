@@ -9,6 +9,7 @@ that is still the one that was cosigned; otherwise the newer checkpoint is sent 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import time
@@ -35,6 +36,8 @@ from shared.verifier_keys import COSIGNATURE, Witness
 TIMEOUT_S: Final = 10.0
 # How long a witness that failed is left alone.
 RETRY_S: Final = 9.0
+# How long a cosignature waits for whoever changes the log.
+LOCK_PAUSE_S: Final = 0.2
 MAX_ANSWER_BYTES: Final = 64 << 10
 _SIZE: Final = re.compile(rb"(0|[1-9][0-9]{0,18})\n?")
 
@@ -109,7 +112,8 @@ class Asking:
                 self._signed = published.note.text, await self._cosignatures(published.note, checkpoint)
                 self._note_size(checkpoint.size)
             if not await self._add(*self._signed):
-                return False  # another process adds to the log, and has the witnesses asked again
+                await asyncio.sleep(LOCK_PAUSE_S)
+                return True
         self._note_size(checkpoint.size)
         self._done = (checkpoint.size, checkpoint.root)
         return True
@@ -180,9 +184,9 @@ class Asking:
         return found
 
     async def _add(self, text: str, signatures: Sequence[Signature]) -> bool:
-        """Add cosignatures to the checkpoint if it still has the text that was signed.
+        """Add cosignatures to the checkpoint. False if its text is another one by now, or the log is locked.
 
-        The lock keeps this put from colliding with that of the sequencer.
+        The lock keeps this put from colliding with those of the sequencer and of other witnesses.
         """
         sequencer = self.sequencer
         async with sequencer.database.transaction() as lock:

@@ -14,14 +14,17 @@ import pytest_asyncio
 from indexer import metrics
 from indexer.log.checkpoint import cosigned_by, open_checkpoint
 from indexer.log.note import Note
-from indexer.log.witnesses import MAX_ANSWER_BYTES
+from indexer.log.witnesses import MAX_ANSWER_BYTES, open_witnesses
+from indexer.queries import log as rows
+from shared.statements import Driver
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
 from tests.deploy.forked_commands import run
 from tests.indexer.upkeep.walks import body_of
-from tests.log.logs import LOGGING, SIGNER, VKEY, add_lines, until_logged
+from tests.log.logs import LOGGING, SIGNER, VKEY, add_lines, sequence, sequencer_of, until_logged
 from tests.log.witness import PlayedWitness
 from tests.stack import Registry, eventually, running_registry
+from worker.process import open_parts
 
 
 @pytest.fixture
@@ -154,6 +157,35 @@ async def test_a_witness_that_forgot_is_asked_from_where_it_is(
         await add_lines(registry, 10)
         await until_cosigned(registry, 320, witness)
     assert witness.asked[-2:] == [(310, 320, 409), (300, 320, 200)]
+
+
+async def test_a_cosignature_that_comes_while_the_log_is_locked_is_added_after_it(
+    witness: PlayedWitness, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sequencer or another witness may hold the lock; nobody has the witness asked again afterwards."""
+    is_refused, try_log_lock = asyncio.Event(), rows.try_log_lock
+
+    async def tried(lock: Driver) -> bool:
+        is_taken = await try_log_lock(lock)
+        if not is_taken:
+            is_refused.set()
+        return is_taken
+
+    settings = await make_settings(**logging_with(witness))
+    async with running_registry(settings, with_worker=False) as registry:
+        await sequence(registry)
+        async with (
+            open_parts(settings) as parts,
+            open_witnesses(sequencer_of(parts), settings.witnesses()) as [one],
+        ):
+            monkeypatch.setattr(rows, "try_log_lock", tried)
+            async with registry.database.driver_transaction() as lock:
+                assert await try_log_lock(lock)
+                asking = asyncio.create_task(one.run())
+                await is_refused.wait()
+            await asking
+        await until_cosigned(registry, 0, witness)
+    assert [status for *_, status in witness.asked] == [200]
 
 
 async def test_a_slow_and_a_dead_witness_delay_nobody(
