@@ -162,12 +162,14 @@ class Schedule:
         self.begin_purges()
 
     async def _grow_log(self, sequencer: Sequencer) -> None:
+        """Let the log grow, and have witnesses asked about a checkpoint that this process did not know."""
+        known_size = sequencer.published_size
         try:
-            count = await finished(sequencer.run())
+            await finished(sequencer.run())
         except RegistryError:
             await asyncio.sleep(LOG_RETRY_S)
             raise
-        if count and self._witnesses:
+        if sequencer.published_size != known_size and self._witnesses:
             await self._parts.notifier.ask_witnesses()
 
     async def _heal(self) -> None:

@@ -55,7 +55,7 @@ class Sequencer:
     storage: Storage
     notifier: Notifier
     signer: NoteSigner
-    _published_size: int | None = None
+    published_size: int | None = None
     """The size of the last checkpoint that this process saw in storage or put there."""
 
     @property
@@ -78,7 +78,7 @@ class Sequencer:
         """One turn, if there is work and no other process is at it. An idle log costs one query."""
         async with self.database.driver() as connection:
             work = await rows.log_work(connection)
-        if not (work.has_lines or work.is_behind or work.size is None or work.size != self._published_size):
+        if not (work.has_lines or work.is_behind or work.size is None or work.size != self.published_size):
             return 0
         async with self.database.driver_transaction() as lock:
             return await self._turn(lock, work) if await rows.try_log_lock(lock) else 0
@@ -93,7 +93,7 @@ class Sequencer:
             state = await self.require_state()
         if not is_published:
             published = await self.publish(state.size, state.root, published)
-        self._published_size = state.size
+        self.published_size = state.size
         if work.is_behind or work.size is None:
             settings = self.settings
             await filling.catch_up(self.database, settings.official_handle, settings.private_namespaces)
@@ -149,7 +149,7 @@ class Sequencer:
         """Put the checkpoint of the head in Postgres, replacing the one that was seen."""
         head = Checkpoint(self.origin, size, root)
         await self.replace_checkpoint(self.signer.sign(head.text()), seen.info)
-        self._published_size = size
+        self.published_size = size
         return Published(await self.storage.head(CHECKPOINT_KEY), head)
 
     async def state(self) -> rows.LogState | None:

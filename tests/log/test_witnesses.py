@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+import worker.jobs
 from indexer import metrics
 from indexer.log.checkpoint import cosigned_by, open_checkpoint
 from indexer.log.note import Note
@@ -78,7 +79,6 @@ def failures_of(witness: PlayedWitness) -> float:
     return float(metrics.LOG_WITNESS_FAILURES.labels(witness.name)._value.get())
 
 
-@pytest.mark.long
 async def test_each_checkpoint_is_cosigned_with_a_proof_that_it_continues_the_last(
     witness: PlayedWitness, other_witness: PlayedWitness, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
@@ -157,6 +157,21 @@ async def test_a_witness_that_forgot_is_asked_from_where_it_is(
         await add_lines(registry, 10)
         await until_cosigned(registry, 320, witness)
     assert witness.asked[-2:] == [(310, 320, 409), (300, 320, 200)]
+
+
+async def test_the_first_checkpoint_and_one_left_by_a_worker_that_died_are_cosigned_at_once(
+    witness: PlayedWitness, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the job that comes every ten seconds, so that a worker asks for them by itself."""
+    monkeypatch.setattr(worker.jobs, "WITNESSES_EVERY_S", 60)  # at the full minute only
+    settings = await make_settings(**logging_with(witness))
+    async with running_registry(settings) as registry:
+        await until_cosigned(registry, 0, witness)
+    async with running_registry(settings, with_worker=False) as registry:
+        await add_lines(registry, 3)
+        await sequence(registry)
+    async with running_registry(settings) as registry:
+        await until_cosigned(registry, 3, witness)
 
 
 async def test_a_cosignature_that_comes_while_the_log_is_locked_is_added_after_it(
