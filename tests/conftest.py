@@ -148,7 +148,7 @@ async def new_database(postgres: EmbeddedPostgres) -> Callable[[], Awaitable[str
 
     async def make() -> str:
         name = f"test_{next(_numbers)}"
-        await command(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        await command(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         return str(postgres.url_of(name))
 
     return make
