@@ -60,7 +60,7 @@ class Servers:
     async def new_database(self, template: str = TEMPLATE) -> str:
         """Create a database and return its URL."""
         name = f"faults_{next(self._numbers)}"
-        await self.sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        await self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.postgres.url_of(name)
 
     async def empty_valkey(self) -> None:
