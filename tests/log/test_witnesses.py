@@ -162,8 +162,12 @@ async def test_a_witness_that_forgot_is_asked_from_where_it_is(
 async def test_the_first_checkpoint_and_one_left_by_a_worker_that_died_are_cosigned_at_once(
     witness: PlayedWitness, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the job that comes every ten seconds, so that a worker asks for them by itself."""
-    monkeypatch.setattr(worker.jobs, "WITNESSES_EVERY_S", 60)  # at the full minute only
+    """A worker has the witnesses asked by itself: the periodic job does nothing here."""
+
+    async def asks_nobody(ctx: dict[str, Any]) -> None:
+        pass
+
+    monkeypatch.setattr(worker.jobs, "ask_witnesses", asks_nobody)
     settings = await make_settings(**logging_with(witness))
     async with running_registry(settings) as registry:
         await until_cosigned(registry, 0, witness)
