@@ -79,6 +79,7 @@ class Schedule:
         self._pages = PageDebounce(parts)
         self._sequencer = sequencer
         self._witnesses = witnesses
+        self._asked_size: int | None = None
         self._deliveries = deliveries
         self._purger = purger
         self._healing = Healing(parts)
@@ -162,15 +163,18 @@ class Schedule:
         self.begin_purges()
 
     async def _grow_log(self, sequencer: Sequencer) -> None:
-        """Let the log grow, and have witnesses asked about a checkpoint that this process did not know."""
-        known_size = sequencer.published_size
+        """Let the log grow, and have witnesses asked about a checkpoint that this process did not know.
+
+        After a failure, they are asked with the next turn.
+        """
         try:
             await finished(sequencer.run())
         except RegistryError:
             await asyncio.sleep(LOG_RETRY_S)
             raise
-        if sequencer.published_size != known_size and self._witnesses:
+        if sequencer.published_size != self._asked_size and self._witnesses:
             await self._parts.notifier.ask_witnesses()
+            self._asked_size = sequencer.published_size
 
     async def _heal(self) -> None:
         await self._parts.high_water.require()

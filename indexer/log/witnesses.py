@@ -29,6 +29,7 @@ from indexer.log.reader import LogReader, fetch_from
 from indexer.log.sequencer import Sequencer
 from indexer.queries import log as rows
 from shared.blobs import CHECKPOINT_KEY
+from shared.concurrency import raise_if_cancelled
 from shared.http.authorities import trusted_authorities
 from shared.storage.interface import BlobInfo, Found
 from shared.verifier_keys import COSIGNATURE, Witness
@@ -89,7 +90,7 @@ class Asking:
             return
         try:
             while await self._turn():
-                pass
+                raise_if_cancelled()
         except WitnessFailed as error:
             self._again_at = time.monotonic() + RETRY_S
             metrics.LOG_WITNESS_FAILURES.labels(self.witness.name).inc()
@@ -107,16 +108,27 @@ class Asking:
         if published is None:
             return False
         checkpoint = Checkpoint.parse(published.note.text)
-        if not self._has_cosigned(published.note):
-            if self._signed is None or self._signed[0] != published.note.text:
-                self._signed = published.note.text, await self._cosignatures(published.note, checkpoint)
-                self._note_size(checkpoint.size)
-            if not await self._add(*self._signed):
-                await asyncio.sleep(LOCK_PAUSE_S)
-                return True
+        if not self._has_cosigned(published.note) and not await self._cosign(published.note, checkpoint):
+            await asyncio.sleep(LOCK_PAUSE_S)
+            return True
         self._note_size(checkpoint.size)
         self._done = (checkpoint.size, checkpoint.root)
-        return True
+        # If Postgres has another head, the log is growing, after which the witness is asked again; or storage
+        # and Postgres disagree, which may last.
+        return (state.size, state.root) == self._done
+
+    async def _cosign(self, note: Note, checkpoint: Checkpoint) -> bool:
+        """Add the witness's cosignature. False if the log grew meanwhile or is locked: try again.
+
+        Raises WitnessFailed and what run raises.
+        """
+        if self._signed is None or self._signed[0] != note.text:
+            signatures = await self._cosignatures(note, checkpoint)
+            if signatures is None:
+                return False
+            self._signed = note.text, signatures
+            self._note_size(checkpoint.size)
+        return await self._add(*self._signed)
 
     async def _published(self) -> _Published | None:
         """The checkpoint in storage; None if it is missing or not ours, which the sequencer reports."""
@@ -130,6 +142,11 @@ class Asking:
             return None
         return _Published(found.info, note)
 
+    async def _has_published(self, size: int) -> bool:
+        """True if the checkpoint in storage has at least this size."""
+        published = await self._published()
+        return published is not None and Checkpoint.parse(published.note.text).size >= size
+
     def _has_cosigned(self, note: Note) -> bool:
         """True if the checkpoint has the cosignature: another worker may have added it."""
         try:
@@ -141,11 +158,16 @@ class Asking:
         self._cosigned_size = size
         metrics.LOG_COSIGNED_SIZE.labels(self.witness.name).set(size)
 
-    async def _cosignatures(self, note: Note, checkpoint: Checkpoint) -> list[Signature]:
-        """The witness's cosignatures. If it knows another size than we remember, it is asked once more."""
+    async def _cosignatures(self, note: Note, checkpoint: Checkpoint) -> list[Signature] | None:
+        """The witness's cosignatures; None if another worker has had it cosign a newer checkpoint.
+
+        If it knows another size than we remember, it is asked once more.
+        """
         status, answer = await self._post(note, checkpoint)
         if status == httpx.codes.CONFLICT:
             self._cosigned_size = _size_in(answer)
+            if self._cosigned_size > checkpoint.size and await self._has_published(self._cosigned_size):
+                return None
             status, answer = await self._post(note, checkpoint)
         if status != httpx.codes.OK:
             raise WitnessFailed(f"status {status}")

@@ -13,10 +13,14 @@ import pytest_asyncio
 
 import worker.jobs
 from indexer import metrics
-from indexer.log.checkpoint import cosigned_by, open_checkpoint
+from indexer.log import sequencer
+from indexer.log.checkpoint import Checkpoint, cosigned_by, open_checkpoint
 from indexer.log.note import Note
-from indexer.log.witnesses import MAX_ANSWER_BYTES, open_witnesses
+from indexer.log.sequencer import Sequencer
+from indexer.log.witnesses import MAX_ANSWER_BYTES, Asking, open_witnesses
 from indexer.queries import log as rows
+from shared.errors import StorageUnavailable
+from shared.messages import Notifier
 from shared.statements import Driver
 from tests.archives import hello_archive
 from tests.conftest import MakeSettings
@@ -26,6 +30,7 @@ from tests.log.logs import LOGGING, SIGNER, VKEY, add_lines, sequence, sequencer
 from tests.log.witness import PlayedWitness
 from tests.stack import Registry, eventually, running_registry
 from worker.process import open_parts
+from worker.schedule import Schedule
 
 
 @pytest.fixture
@@ -205,6 +210,96 @@ async def test_a_cosignature_that_comes_while_the_log_is_locked_is_added_after_i
             await asking
         await until_cosigned(registry, 0, witness)
     assert [status for *_, status in witness.asked] == [200]
+
+
+@pytest_asyncio.fixture
+async def asking(
+    witness: PlayedWitness, make_settings: MakeSettings
+) -> AsyncIterator[tuple[Registry, Asking, Asking]]:
+    """A registry without a worker, whose log has three entries, and two that ask its witness."""
+    settings = await make_settings(**logging_with(witness))
+    async with running_registry(settings, with_worker=False) as registry, open_parts(settings) as parts:
+        await add_lines(registry, 3)
+        await sequence(registry)
+        async with (
+            open_witnesses(sequencer_of(parts), settings.witnesses()) as [one],
+            open_witnesses(sequencer_of(parts), settings.witnesses()) as [other],
+        ):
+            yield registry, one, other
+
+
+async def test_a_checkpoint_that_cannot_be_published_is_not_asked_about_without_end(
+    witness: PlayedWitness, asking: tuple[Registry, Asking, Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head stands in Postgres before its checkpoint is in storage, whose disk may be full for days."""
+    registry, one, _ = asking
+    await add_lines(registry, 3)
+
+    async def fails(*given: Any) -> None:
+        raise StorageUnavailable("the disk is full")
+
+    monkeypatch.setattr(Sequencer, "replace_checkpoint", fails)
+    with pytest.raises(StorageUnavailable):
+        await one.sequencer.run()
+    monkeypatch.undo()
+    async with asyncio.timeout(30):
+        await one.run()
+    assert await one.sequencer.run() == 0
+    async with asyncio.timeout(30):
+        await one.run()
+    await until_cosigned(registry, 6, witness)
+
+
+async def test_a_witness_that_cosigned_a_newer_checkpoint_for_another_worker_saw_no_rollback(
+    witness: PlayedWitness, asking: tuple[Registry, Asking, Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows more entries than the checkpoint that this worker has read, and the log has them."""
+    registry, one, other = asking
+    before, real, is_reading, goes_on = failures_of(witness), Asking._post, asyncio.Event(), asyncio.Event()
+
+    async def held(asker: Asking, note: Note, checkpoint: Checkpoint) -> tuple[int, bytes]:
+        if asker is one and not goes_on.is_set():
+            is_reading.set()
+            await goes_on.wait()
+        return await real(asker, note, checkpoint)
+
+    monkeypatch.setattr(Asking, "_post", held)
+    late = asyncio.create_task(one.run())
+    await is_reading.wait()
+    await add_lines(registry, 3)
+    await sequence(registry)
+    await other.run()
+    goes_on.set()
+    await late
+    assert failures_of(witness) == before
+    assert [status for *_, status in witness.asked] == [200, 409]
+
+
+async def test_witnesses_are_asked_although_the_turn_that_published_failed_afterwards(
+    asking: tuple[Registry, Asking, Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next turn, which has nothing else to do."""
+    registry, one, _ = asking
+    asked: list[int | None] = []
+
+    async def ask(notifier: Notifier) -> None:
+        asked.append(one.sequencer.published_size)
+
+    async def fails(*given: Any) -> None:
+        raise StorageUnavailable("for a moment")
+
+    monkeypatch.setattr(Notifier, "ask_witnesses", ask)
+    async with open_parts(registry.settings) as parts:
+        schedule = Schedule(parts, one.sequencer, [one])
+        await schedule._grow_log(one.sequencer)
+        await add_lines(registry, 3)
+        with monkeypatch.context() as broken:
+            broken.setattr(sequencer, "remove_partial", fails)
+            with pytest.raises(StorageUnavailable):
+                await schedule._grow_log(one.sequencer)
+        for _ in range(2):
+            await schedule._grow_log(one.sequencer)
+    assert asked == [3, 6]
 
 
 async def test_a_slow_and_a_dead_witness_delay_nobody(
